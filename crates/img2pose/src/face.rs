@@ -1,0 +1,16 @@
+//! What the detector finds.
+
+/// One face.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Face {
+    /// `x_min, y_min, x_max, y_max` in pixels of the frame, clipped to it.
+    pub bbox: [f32; 4],
+    /// Probability that this is a face, 0 to 1.
+    pub confidence: f32,
+    /// `rx, ry, rz` (rotation vector, radians) and `tx, ty, tz` (translation, head units) in the camera of the
+    /// whole frame: focal length width + height, principal point in the middle of the frame.
+    pub pose: [f32; 6],
+    /// Left eye, right eye, nose, left and right mouth corner: `x, y` in pixels of the frame; outside it where
+    /// the face is cut.
+    pub keypoints: [[f32; 2]; 5],
+}

@@ -1,0 +1,75 @@
+//! Video frames in memory, and their way into the network's input tensor.
+
+mod size;
+
+pub use size::NetworkSize;
+
+/// How the pixels of a frame are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Packed R, G, B, one byte each.
+    Rgb,
+    /// Packed B, G, R.
+    Bgr,
+    /// Packed R, G, B and a fourth byte that is ignored (padding or alpha).
+    Rgbx,
+    /// Packed B, G, R and a fourth byte that is ignored.
+    Bgrx,
+    /// One luma byte a pixel, full range unless the colorimetry says otherwise.
+    Gray8,
+    /// A luma plane, and a plane of half the width and height with interleaved Cb, Cr.
+    Nv12,
+    /// A luma plane, and a Cb and a Cr plane of half the width and height.
+    I420,
+}
+
+/// Which luma coefficients a YCbCr frame was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColorMatrix {
+    /// ITU-R BT.601: standard definition.
+    Bt601,
+    /// ITU-R BT.709: high definition.
+    Bt709,
+}
+
+/// Which byte values of a frame mean black and white.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColorRange {
+    /// 0 to 255.
+    Full,
+    /// 16 to 235 for luma, 16 to 240 for chroma.
+    Limited,
+}
+
+/// Everything about a frame but its pixels; frames of one layout can share a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameLayout {
+    /// Arrangement of the pixels.
+    pub format: PixelFormat,
+    /// Width in pixels, at least 1.
+    pub width: u32,
+    /// Height in pixels, at least 1.
+    pub height: u32,
+    /// Matrix of a YCbCr frame; ignored for RGB.
+    pub matrix: ColorMatrix,
+    /// Range of a YCbCr or gray frame; ignored for RGB, which is full.
+    pub range: ColorRange,
+}
+
+/// One plane of a frame: rows of bytes, `stride` bytes apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    /// The bytes from the first pixel of the plane on; the last row may end with its last pixel.
+    pub data: &'a [u8],
+    /// Distance in bytes between the starts of two rows.
+    pub stride: usize,
+}
+
+/// A frame that lies in someone else's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Size, format and colorimetry.
+    pub layout: FrameLayout,
+    /// One, two or three planes, as the format has; the rest is ignored.
+    pub planes: [Plane<'a>; 3],
+}
