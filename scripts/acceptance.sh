@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Usage: scripts/acceptance.sh [--help]
+#
+# Runs the demo on videos whose content is known and checks what it found. Ends with 'acceptance: N passed, N failed'.
+#
+#   WolfgangLanger_Pexels.mp4   472 frames of one woman who talks to the camera
+#   no_face.mp4                 96 frames of an animated title
+#   face_noface.mov             169 frames: a man in 0 to 71, then a black frame and the title
+#   noface_face.mov             169 frames: the title in 0 to 95, the man in 96 to 167, a black frame
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+case ${1:-} in
+'') ;;
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+*) die "unknown argument '$1'; see --help" ;;
+esac
+
+mkdir -p "$CACHE"
+media_ensure
+python=$(python_with_pip)
+results=$ROOT/out/acceptance
+rm -rf "$results"
+passed=0 failed=0
+
+# check NAME COMMAND...: one test.
+check() {
+    local name=$1 seen
+    shift
+    if seen=$("$@" 2>&1); then
+        passed=$((passed + 1))
+        printf 'ok      %s%s\n' "$name" "${seen:+ ($seen)}"
+    else
+        failed=$((failed + 1))
+        printf 'FAILED  %s (%s)\n' "$name" "$seen"
+    fi
+}
+faces() { "$python" "$ROOT/scripts/lib/faces.py" "$@"; }
+demo() {
+    local video=$1 batch_size=$2 name=$3
+    "$ROOT/scripts/demo.sh" "$MEDIA/$video" --batch-size "$batch_size" --output "$results/$name" --quiet
+}
+
+# The cuts are hard, but a codec may smear one: two frames on each side of them are left out.
+woman=$results/woman8/faces.jsonl
+check 'clip: runs with batches of 8' demo WolfgangLanger_Pexels.mp4 8 woman8
+check 'clip: one line for each frame' faces count "$woman" --exactly 472
+check 'clip: the face is found' faces found "$woman" --share 0.99
+check 'clip: poses are plausible' faces plausible "$woman"
+for batch_size in 1 4; do
+    check "clip: runs with batches of $batch_size" demo WolfgangLanger_Pexels.mp4 "$batch_size" "woman$batch_size"
+    check "clip: batches of $batch_size give the same file" cmp "$woman" "$results/woman$batch_size/faces.jsonl"
+done
+
+check 'no_face: runs' demo no_face.mp4 8 no_face
+check 'no_face: one line for each frame' faces count "$results/no_face/faces.jsonl" --exactly 96
+check 'no_face: no face' faces none "$results/no_face/faces.jsonl"
+
+check 'face_noface: runs' demo face_noface.mov 8 face_noface
+check 'face_noface: one line for each frame' faces count "$results/face_noface/faces.jsonl" --exactly 169
+check 'face_noface: the face before the cut' faces found "$results/face_noface/faces.jsonl" --frames 0:69 --share 0.95
+check 'face_noface: no face after it' faces none "$results/face_noface/faces.jsonl" --frames 74:168
+
+check 'noface_face: runs' demo noface_face.mov 8 noface_face
+check 'noface_face: one line for each frame' faces count "$results/noface_face/faces.jsonl" --exactly 169
+check 'noface_face: no face before the cut' faces none "$results/noface_face/faces.jsonl" --frames 0:93
+check 'noface_face: the face after it' faces found "$results/noface_face/faces.jsonl" --frames 98:165 --share 0.95
+
+# What a user gets wrong ends with one clear line.
+refused() {
+    local expected=$1 message
+    shift
+    if message=$("$ROOT/scripts/demo.sh" "$@" --output "$results/refused" 2>&1); then
+        printf 'it was accepted'
+        return 1
+    fi
+    message=$(tail -n 1 <<<"$message")
+    printf '%s' "$message"
+    [[ $message == "error: "*$expected* ]]
+}
+check 'demo: a missing video' refused 'no such video: nowhere.mp4' nowhere.mp4
+check 'demo: a file that is no video' refused 'holds no video that GStreamer can decode' "$ROOT/Cargo.toml"
+check 'demo: a missing model' refused 'no such model: nowhere.onnx' --model nowhere.onnx
+check 'demo: a model of another kind' refused 'a model is an .onnx file' --model "$ROOT/Cargo.toml"
+check 'demo: a batch of nothing' refused "it is a number from 1 to 64" --batch-size 0
+
+printf '\nacceptance: %d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Usage: scripts/coverage.sh [--help]
+#
+# Measures the line coverage of the detector (crates/img2pose) and of the plugin (src) by all tests, with
+# cargo-tarpaulin (built once into .cache). Fails when either is under 80 %. Report: out/coverage/.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+case ${1:-} in
+'') ;;
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+*) die "unknown argument '$1'; see --help" ;;
+esac
+
+setup_base
+tarpaulin=$(cargo_tool cargo-tarpaulin 0.37.0)
+report=$ROOT/out/coverage
+mkdir -p "$report"
+cd "$ROOT"
+"$tarpaulin/cargo-tarpaulin" tarpaulin --workspace --locked --skip-clean --engine llvm --target-dir "$CACHE/coverage" \
+    --exclude-files 'tests/*' --exclude-files '*/tests/*' --out Json --output-dir "$report" </dev/null >&2
+"$(python_with_pip)" scripts/lib/coverage.py "$report/tarpaulin-report.json" --at-least 80 crates/img2pose src

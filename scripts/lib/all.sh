@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+# The whole set-up library.
+
+lib=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=scripts/lib/common.sh
+source "$lib/common.sh"
+# shellcheck source=scripts/lib/apt.sh
+source "$lib/apt.sh"
+# shellcheck source=scripts/lib/rust.sh
+source "$lib/rust.sh"
+# shellcheck source=scripts/lib/wheels.sh
+source "$lib/wheels.sh"
+# shellcheck source=scripts/lib/build.sh
+source "$lib/build.sh"

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# Sourced by every script: strict mode, where the checkout is, and how to talk to the user.
+
+set -euo pipefail
+shopt -s inherit_errexit
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# Everything that the scripts fetch or build for themselves; safe to delete.
+CACHE=$ROOT/.cache
+export ROOT CACHE
+
+# Messages go to stderr, so that a script's stdout is its result.
+say() { printf '%s\n' "$*" >&2; }
+step() { printf '==> %s\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# usage FILE: prints the comment block at the top of a script as its help text.
+usage() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p}}' "$1"; }

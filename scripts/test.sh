@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Usage: scripts/test.sh [--help]
+#
+# Sets up what is missing, builds, and runs every test: cargo's, then scripts/acceptance.sh. The last line is
+# 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
+#
+# Tests against the reference implementation's output read it from the folder IMG2POSE_GOLDEN, or from
+# ../shared/golden; without it they say so and pass.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+case ${1:-} in
+'') ;;
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+*) die "unknown argument '$1'; see --help" ;;
+esac
+
+setup_base
+log=$ROOT/out/test.log
+mkdir -p "$ROOT/out"
+: >"$log"
+
+status=0
+cd "$ROOT"
+# Our own registry, so that elements of another installation of the plugin are not remembered.
+export GST_REGISTRY=$CACHE/gst-registry-test.bin
+step 'cargo test'
+cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
+step 'Acceptance'
+scripts/acceptance.sh </dev/null 2>&1 | tee -a "$log" || status=1
+
+# 'test result: ok. 12 passed; 0 failed; 1 ignored; ...' of each test program, and acceptance's own line.
+read -r passed failed skipped < <(awk '
+    /^test result: / { passed += $4; failed += $6; skipped += $8 }
+    /^acceptance: / { passed += $2; failed += $4 }
+    END { print passed + 0, failed + 0, skipped + 0 }' "$log")
+
+if ((status == 0 && passed == 0)); then
+    say 'error: no test ran'
+    status=1
+elif ((status != 0 && failed == 0)); then
+    say "error: something failed outside a test (a build, or a test program that died); see $log"
+fi
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+exit "$status"
