@@ -20,4 +20,4 @@ die() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # usage FILE: prints the comment block at the top of a script as its help text.
-usage() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p}}' "$1"; }
+usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$1"; }
