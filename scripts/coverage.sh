@@ -17,7 +17,7 @@ case ${1:-} in
 esac
 
 setup_base
-tarpaulin=$(cargo_tool cargo-tarpaulin 0.37.0)
+tarpaulin=$(cargo_tool cargo-tarpaulin 0.37.5)
 report=$ROOT/out/coverage
 mkdir -p "$report"
 cd "$ROOT"
