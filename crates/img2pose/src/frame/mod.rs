@@ -1,7 +1,15 @@
 //! Video frames in memory, and their way into the network's input tensor.
 
+mod convert;
+mod error;
+mod kernels;
+mod planes;
+mod rows;
 mod size;
+mod taps;
 
+pub use convert::Converter;
+pub use error::FrameError;
 pub use size::NetworkSize;
 
 /// How the pixels of a frame are laid out.

@@ -1,0 +1,213 @@
+//! The loops over pixels.
+//!
+//! No multiply and add is fused, and every path does the same operations in the same order, so that a frame gives the
+//! same bits on every machine.
+
+use super::taps::Taps;
+use super::{ColorMatrix, ColorRange};
+
+/// From a value of 0..255 to the network's `(value / 255 - mean) / std`.
+pub(super) struct Normalise {
+    scale: f32,
+    offset: f32,
+}
+
+impl Normalise {
+    pub(super) fn new(mean: f32, std: f32) -> Self {
+        let (mean, std) = (f64::from(mean), f64::from(std));
+        Self {
+            scale: (1.0 / (255.0 * std)) as f32,
+            offset: (-mean / std) as f32,
+        }
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        self.scale.is_finite() && self.offset.is_finite()
+    }
+}
+
+/// Matrix from 8-bit Y, Cb, Cr to R, G, B of 0..255 (before clamping), offsets folded in.
+pub(super) struct YCbCrToRgb {
+    luma: f32,
+    cr_to_red: f32,
+    cb_to_green: f32,
+    cr_to_green: f32,
+    cb_to_blue: f32,
+    offset: [f32; 3],
+}
+
+impl YCbCrToRgb {
+    /// Coefficients of ITU-R BT.601 and BT.709 (Kr, Kb and the quantisation of 8-bit samples).
+    pub(super) fn new(matrix: ColorMatrix, range: ColorRange) -> Self {
+        let (kr, kb) = match matrix {
+            ColorMatrix::Bt601 => (0.299, 0.114),
+            ColorMatrix::Bt709 => (0.2126, 0.0722),
+        };
+        let kg = 1.0 - kr - kb;
+        let (luma, black) = luma_levels(range);
+        let chroma = match range {
+            ColorRange::Full => 1.0,
+            ColorRange::Limited => 255.0 / 224.0,
+        };
+        let cr_to_red = 2.0 * (1.0 - kr) * chroma;
+        let cb_to_blue = 2.0 * (1.0 - kb) * chroma;
+        let cb_to_green = -cb_to_blue * kb / kg;
+        let cr_to_green = -cr_to_red * kr / kg;
+        let offset = |chroma: f64| (-black * luma - 128.0 * chroma) as f32;
+        Self {
+            luma: luma as f32,
+            cr_to_red: cr_to_red as f32,
+            cb_to_green: cb_to_green as f32,
+            cr_to_green: cr_to_green as f32,
+            cb_to_blue: cb_to_blue as f32,
+            offset: [
+                offset(cr_to_red),
+                offset(cb_to_green + cr_to_green),
+                offset(cb_to_blue),
+            ],
+        }
+    }
+
+    #[inline(always)]
+    fn rgb(&self, y: u8, cb: u8, cr: u8) -> [f32; 3] {
+        let (y, cb, cr) = (f32::from(y) * self.luma, f32::from(cb), f32::from(cr));
+        [
+            clamp(y + (cr * self.cr_to_red + self.offset[0])),
+            clamp(y + (cb * self.cb_to_green + (cr * self.cr_to_green + self.offset[1]))),
+            clamp(y + (cb * self.cb_to_blue + self.offset[2])),
+        ]
+    }
+}
+
+/// Scale of luma to 0..255, and the luma of black.
+fn luma_levels(range: ColorRange) -> (f64, f64) {
+    match range {
+        ColorRange::Full => (1.0, 0.0),
+        ColorRange::Limited => (255.0 / 219.0, 16.0),
+    }
+}
+
+/// Scale and offset from an 8-bit luma to gray of 0..255 (before clamping).
+pub(super) fn luma_to_gray(range: ColorRange) -> (f32, f32) {
+    let (scale, black) = luma_levels(range);
+    (scale as f32, (-black * scale) as f32)
+}
+
+/// To 0..255. Written so that it becomes one max and one min; the values are never NaN.
+#[inline(always)]
+fn clamp(value: f32) -> f32 {
+    let value = if value > 0.0 { value } else { 0.0 };
+    if value < 255.0 { value } else { 255.0 }
+}
+
+#[inline(always)]
+fn lerp(first: f32, second: f32, weight: f32) -> f32 {
+    first + (second - first) * weight
+}
+
+/// Picks the bytes at fixed offsets out of rows of one length.
+pub(super) struct BytePicker {
+    first: Vec<u32>,
+    second: Vec<u32>,
+}
+
+impl BytePicker {
+    /// `first` and `second` are offsets below `row_len`.
+    pub(super) fn new(first: Vec<u32>, second: Vec<u32>, row_len: usize) -> Self {
+        debug_assert!(
+            first
+                .iter()
+                .chain(&second)
+                .all(|&offset| (offset as usize) < row_len)
+        );
+        Self { first, second }
+    }
+
+    pub(super) fn pick(&self, row: &[u8], first: &mut [u8], second: &mut [u8]) {
+        for (offsets, bytes) in [(&self.first, first), (&self.second, second)] {
+            for (offset, byte) in offsets.iter().zip(bytes) {
+                *byte = row[*offset as usize];
+            }
+        }
+    }
+}
+
+/// Picks the pixels under the taps, of `pixel` (3 or 4) bytes each.
+pub(super) fn pick_pixels(row: &[u8], pixel: usize, taps: &Taps, first: &mut [u32], second: &mut [u32]) {
+    for (taps, words) in [(&taps.first, first), (&taps.second, second)] {
+        for (&x, word) in taps.iter().zip(words) {
+            let bytes = &row[x as usize * pixel..][..3];
+            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
+        }
+    }
+}
+
+/// Blends packed pixels into three channels.
+pub(super) fn blend_packed(
+    first: &[u32],
+    second: &[u32],
+    shifts: [u32; 3],
+    weight: &[f32],
+    output: &mut [f32],
+) {
+    for (shift, output) in shifts.into_iter().zip(output.chunks_exact_mut(weight.len())) {
+        for (((first, second), weight), output) in first.iter().zip(second).zip(weight).zip(output) {
+            let value = |word: u32| ((word >> shift) & 0xff) as f32;
+            *output = lerp(value(*first), value(*second), *weight);
+        }
+    }
+}
+
+/// Blends luma into one channel.
+pub(super) fn blend_gray(
+    first: &[u8],
+    second: &[u8],
+    scale: f32,
+    offset: f32,
+    weight: &[f32],
+    output: &mut [f32],
+) {
+    for (((first, second), weight), output) in first.iter().zip(second).zip(weight).zip(output) {
+        let value = |luma: u8| clamp(f32::from(luma) * scale + offset);
+        *output = lerp(value(*first), value(*second), *weight);
+    }
+}
+
+/// Converts Y, Cb, Cr of both taps and blends them into three channels.
+pub(super) fn blend_ycbcr(
+    first: [&[u8]; 3],
+    second: [&[u8]; 3],
+    to_rgb: &YCbCrToRgb,
+    weight: &[f32],
+    output: &mut [f32],
+) {
+    let len = weight.len();
+    let ([y0, cb0, cr0], [y1, cb1, cr1]) = (
+        first.map(|bytes| &bytes[..len]),
+        second.map(|bytes| &bytes[..len]),
+    );
+    let (red, rest) = output.split_at_mut(len);
+    let (green, blue) = rest.split_at_mut(len);
+    let blue = &mut blue[..len];
+    for x in 0..len {
+        let first = to_rgb.rgb(y0[x], cb0[x], cr0[x]);
+        let second = to_rgb.rgb(y1[x], cb1[x], cr1[x]);
+        red[x] = lerp(first[0], second[0], weight[x]);
+        green[x] = lerp(first[1], second[1], weight[x]);
+        blue[x] = lerp(first[2], second[2], weight[x]);
+    }
+}
+
+/// Blends two rows of a channel and normalises them.
+pub(super) fn blend_rows(
+    first: &[f32],
+    second: &[f32],
+    weight: f32,
+    normalise: &Normalise,
+    output: &mut [f32],
+) {
+    let (first_scale, second_scale) = ((1.0 - weight) * normalise.scale, weight * normalise.scale);
+    for ((first, second), output) in first.iter().zip(second).zip(output) {
+        *output = first * first_scale + (second * second_scale + normalise.offset);
+    }
+}

@@ -1,0 +1,174 @@
+//! From a row of a frame to a row of the network image's width: linear R, G, B, resized horizontally.
+//!
+//! First the bytes under each output pixel's two taps are picked out, then both taps become R, G, B and are blended.
+//! So only pixels that are used are converted, and the arithmetic runs over plain arrays whatever the format.
+
+use super::kernels::{self, BytePicker, YCbCrToRgb};
+use super::planes::Planes;
+use super::taps::Taps;
+use super::{Frame, FrameLayout, PixelFormat};
+
+/// Rows are rounded up to a multiple of this, so that the kernels have no remainders.
+pub(super) const LANES: usize = 8;
+
+/// Bytes of one component under the first and second tap of each output pixel.
+struct Picked {
+    picker: BytePicker,
+    first: Vec<u8>,
+    second: Vec<u8>,
+}
+
+impl Picked {
+    /// Picks the byte at `offset(x)` for each tap x, from rows of `row_len` bytes.
+    fn new(taps: &Taps, row_len: usize, offset: impl Fn(u32) -> u32) -> Self {
+        let offsets = |taps: &[u32]| taps.iter().map(|&x| offset(x)).collect::<Vec<_>>();
+        let len = taps.first.len();
+        Self {
+            picker: BytePicker::new(offsets(&taps.first), offsets(&taps.second), row_len),
+            first: vec![0; len],
+            second: vec![0; len],
+        }
+    }
+
+    fn pick(&mut self, row: &[u8]) {
+        self.picker.pick(row, &mut self.first, &mut self.second);
+    }
+}
+
+/// What is picked for a format, and how it becomes R, G, B.
+enum Pixels {
+    /// Bytes of whole pixels as little-endian words; `shifts` are the places of R, G, B in a word.
+    Packed {
+        pixel: usize,
+        shifts: [u32; 3],
+        first: Vec<u32>,
+        second: Vec<u32>,
+    },
+    /// Luma alone: the row has one channel, which stands for all three.
+    Gray { luma: Picked, scale: f32, offset: f32 },
+    /// Luma and two chroma samples, each of which serves 2x2 pixels.
+    YCbCr {
+        luma: Picked,
+        chroma: Box<[Picked; 2]>,
+        chroma_planes: [usize; 2],
+        to_rgb: YCbCrToRgb,
+    },
+}
+
+/// Turns rows of frames of one layout into resized rows.
+pub(super) struct RowResizer {
+    planes: Planes,
+    taps: Taps,
+    pixels: Pixels,
+}
+
+impl RowResizer {
+    /// For frames of `layout`, to rows of `width` pixels.
+    pub(super) fn new(layout: &FrameLayout, width: u32) -> Self {
+        let taps = Taps::new(layout.width, width, LANES);
+        let planes = Planes::new(layout);
+        let len = taps.first.len();
+        let packed = |shifts| Pixels::Packed {
+            pixel: layout.format.pixel_stride(),
+            shifts,
+            first: vec![0; len],
+            second: vec![0; len],
+        };
+        let chroma =
+            |plane, step, start| Picked::new(&taps, planes.row_len(plane), move |x| x / 2 * step + start);
+        let luma = || Picked::new(&taps, planes.row_len(0), |x| x);
+        let to_rgb = || YCbCrToRgb::new(layout.matrix, layout.range);
+        let pixels = match layout.format {
+            PixelFormat::Rgb | PixelFormat::Rgbx => packed([0, 8, 16]),
+            PixelFormat::Bgr | PixelFormat::Bgrx => packed([16, 8, 0]),
+            PixelFormat::Gray8 => {
+                let (scale, offset) = kernels::luma_to_gray(layout.range);
+                Pixels::Gray {
+                    luma: luma(),
+                    scale,
+                    offset,
+                }
+            }
+            PixelFormat::Nv12 => Pixels::YCbCr {
+                luma: luma(),
+                chroma: Box::new([chroma(1, 2, 0), chroma(1, 2, 1)]),
+                chroma_planes: [1, 1],
+                to_rgb: to_rgb(),
+            },
+            PixelFormat::I420 => Pixels::YCbCr {
+                luma: luma(),
+                chroma: Box::new([chroma(1, 1, 0), chroma(2, 1, 0)]),
+                chroma_planes: [1, 2],
+                to_rgb: to_rgb(),
+            },
+        };
+        Self { planes, taps, pixels }
+    }
+
+    /// The planes of the layout.
+    pub(super) fn planes(&self) -> &Planes {
+        &self.planes
+    }
+
+    /// Floats of one channel of a resized row: the width, rounded up to a multiple of [`LANES`].
+    pub(super) fn channel_len(&self) -> usize {
+        self.taps.first.len()
+    }
+
+    /// Channels of a resized row: 3, or 1 when R, G and B are the same.
+    pub(super) fn channels(&self) -> usize {
+        if matches!(self.pixels, Pixels::Gray { .. }) {
+            1
+        } else {
+            3
+        }
+    }
+
+    /// Resizes row `row` of a frame that [`Planes::check`] has passed.
+    ///
+    /// `output` gets [`channels`](Self::channels) times [`channel_len`](Self::channel_len) values of 0 to 255.
+    pub(super) fn resize(&mut self, frame: &Frame<'_>, row: usize, output: &mut [f32]) {
+        let main = self.planes.row(frame, 0, row);
+        match &mut self.pixels {
+            Pixels::Packed {
+                pixel,
+                shifts,
+                first,
+                second,
+            } => {
+                kernels::pick_pixels(main, *pixel, &self.taps, first, second);
+                kernels::blend_packed(first, second, *shifts, &self.taps.weight, output);
+            }
+            Pixels::Gray { luma, scale, offset } => {
+                luma.pick(main);
+                kernels::blend_gray(
+                    &luma.first,
+                    &luma.second,
+                    *scale,
+                    *offset,
+                    &self.taps.weight,
+                    output,
+                );
+            }
+            Pixels::YCbCr {
+                luma,
+                chroma,
+                chroma_planes,
+                to_rgb,
+            } => {
+                luma.pick(main);
+                for (chroma, plane) in chroma.iter_mut().zip(chroma_planes) {
+                    chroma.pick(self.planes.row(frame, *plane, row / 2));
+                }
+                let [cb, cr] = &**chroma;
+                kernels::blend_ycbcr(
+                    [&luma.first, &cb.first, &cr.first],
+                    [&luma.second, &cb.second, &cr.second],
+                    to_rgb,
+                    &self.taps.weight,
+                    output,
+                );
+            }
+        }
+    }
+}
