@@ -6,5 +6,6 @@ pub mod contract;
 mod face;
 pub mod frame;
 pub mod onnx;
+pub mod pose;
 
 pub use face::Face;
