@@ -1,0 +1,59 @@
+//! What can be wrong with faces on a buffer.
+
+use super::{LAYOUT_VERSION, RECORD_NAME};
+
+/// Why faces could not be read from a buffer, or put on it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetaError {
+    /// The record was written by another version of the plugin.
+    #[error(
+        "{RECORD_NAME} has layout version {found}, this plugin reads version {LAYOUT_VERSION}: use the same version of the plugin for all elements"
+    )]
+    UnknownVersion {
+        /// The version in the record.
+        found: u32,
+    },
+    /// A field is not there.
+    #[error("{RECORD_NAME} has no field `{field}` in `{structure}`")]
+    MissingField {
+        /// Structure in which the field was looked for.
+        structure: String,
+        /// Name of the field.
+        field: String,
+    },
+    /// A field is of another type, or its value is out of range.
+    #[error("{RECORD_NAME}: field `{field}` of `{structure}` is {found}, expected {expected}")]
+    WrongField {
+        /// Structure that the field is in.
+        structure: String,
+        /// Name of the field.
+        field: String,
+        /// Type or value found.
+        found: String,
+        /// Type or range expected.
+        expected: &'static str,
+    },
+    /// A number of a face is NaN or infinite.
+    #[error("face {face}: {what} is not a finite number")]
+    NotFinite {
+        /// Index of the face.
+        face: usize,
+        /// Which of its numbers.
+        what: &'static str,
+    },
+    /// The size of the frame is 0 or does not fit a GStreamer integer.
+    #[error(
+        "faces of a frame of {width}x{height} pixels: both sides must be 1 to {}",
+        i32::MAX
+    )]
+    FrameSize {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// The name of the record belongs to a meta of another kind.
+    #[error("another library has registered a meta named {RECORD_NAME}, faces cannot be attached")]
+    NotRegistered,
+}

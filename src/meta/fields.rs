@@ -1,0 +1,133 @@
+//! The fields of a face, and their way into a structure and out of it.
+
+use gst::glib;
+use img2pose::Face;
+use img2pose::pose::yaw_pitch_roll;
+
+use super::{FrameFaces, LAYOUT_VERSION, MetaError};
+
+pub(super) const VERSION: &str = "version";
+pub(super) const FRAME_WIDTH: &str = "frame-width";
+pub(super) const FRAME_HEIGHT: &str = "frame-height";
+
+const X_MIN: &str = "x_min";
+const X_MAX: &str = "x_max";
+const Y_MIN: &str = "y_min";
+const Y_MAX: &str = "y_max";
+const CONFIDENCE: &str = "confidence";
+const LABEL_ID: &str = "label_id";
+
+const POSE: [&str; 6] = ["rx", "ry", "rz", "tx", "ty", "tz"];
+const ANGLES: [&str; 3] = ["yaw", "pitch", "roll"];
+/// In the order of [`Face::keypoints`].
+const KEYPOINTS: [[&str; 2]; 5] = [
+    ["left-eye-x", "left-eye-y"],
+    ["right-eye-x", "right-eye-y"],
+    ["nose-x", "nose-y"],
+    ["mouth-left-x", "mouth-left-y"],
+    ["mouth-right-x", "mouth-right-y"],
+];
+
+/// Number of the class "face", the only one there is.
+const FACE_LABEL: i32 = 0;
+
+/// Box, confidence and label: the `detection` parameter of a region.
+pub(super) fn set_detection(s: &mut gst::StructureRef, frame: &FrameFaces, face: &Face) {
+    // In f64 a share of the frame keeps every bit of the f32 pixel coordinate: reading gives back the same.
+    let (width, height) = (f64::from(frame.frame_width), f64::from(frame.frame_height));
+    let [x_min, y_min, x_max, y_max] = face.bbox.map(f64::from);
+    s.set(X_MIN, x_min / width);
+    s.set(X_MAX, x_max / width);
+    s.set(Y_MIN, y_min / height);
+    s.set(Y_MAX, y_max / height);
+    s.set(CONFIDENCE, f64::from(face.confidence));
+    s.set(LABEL_ID, FACE_LABEL);
+}
+
+/// Pose, angles and keypoints: with [`set_frame`] the `face-pose` parameter of a region.
+pub(super) fn set_pose(s: &mut gst::StructureRef, face: &Face) {
+    for (name, value) in POSE.into_iter().zip(face.pose) {
+        s.set(name, f64::from(value));
+    }
+    for (name, value) in ANGLES.into_iter().zip(yaw_pitch_roll(&face.pose)) {
+        s.set(name, f64::from(value));
+    }
+    for (names, point) in KEYPOINTS.into_iter().zip(face.keypoints) {
+        for (name, value) in names.into_iter().zip(point) {
+            s.set(name, f64::from(value));
+        }
+    }
+}
+
+/// Layout version and size of the frame.
+pub(super) fn set_frame(s: &mut gst::StructureRef, frame: &FrameFaces) {
+    s.set(VERSION, LAYOUT_VERSION);
+    s.set(FRAME_WIDTH, frame.frame_width as i32);
+    s.set(FRAME_HEIGHT, frame.frame_height as i32);
+}
+
+/// A face with all its fields, in pixels of a frame of `width` x `height`.
+pub(super) fn get_face(s: &gst::StructureRef, width: u32, height: u32) -> Result<Face, MetaError> {
+    let number = |name: &str| get_number(s, name);
+    let (w, h) = (f64::from(width), f64::from(height));
+    let mut face = Face {
+        bbox: [
+            (number(X_MIN)? * w) as f32,
+            (number(Y_MIN)? * h) as f32,
+            (number(X_MAX)? * w) as f32,
+            (number(Y_MAX)? * h) as f32,
+        ],
+        confidence: number(CONFIDENCE)? as f32,
+        pose: [0.0; 6],
+        keypoints: [[0.0; 2]; 5],
+    };
+    for (name, value) in POSE.into_iter().zip(&mut face.pose) {
+        *value = number(name)? as f32;
+    }
+    for (names, point) in KEYPOINTS.into_iter().zip(&mut face.keypoints) {
+        for (name, value) in names.into_iter().zip(point) {
+            *value = number(name)? as f32;
+        }
+    }
+    Ok(face)
+}
+
+/// A finite double.
+fn get_number(s: &gst::StructureRef, name: &str) -> Result<f64, MetaError> {
+    let value: f64 = get(s, name, "a double")?;
+    // A number that is too large for f32 would become infinite.
+    if (value as f32).is_finite() {
+        Ok(value)
+    } else {
+        Err(wrong(s, name, value, "a finite number"))
+    }
+}
+
+/// A field of the given type; `expected` names the type for the error.
+pub(super) fn get<'a, T: glib::value::FromValue<'a>>(
+    s: &'a gst::StructureRef,
+    name: &str,
+    expected: &'static str,
+) -> Result<T, MetaError> {
+    let value = s.value(name).map_err(|_| MetaError::MissingField {
+        structure: s.name().to_string(),
+        field: name.to_owned(),
+    })?;
+    value
+        .get()
+        .map_err(|_| wrong(s, name, format!("a {}", value.type_()), expected))
+}
+
+pub(super) fn wrong(
+    s: &gst::StructureRef,
+    field: &str,
+    found: impl std::fmt::Display,
+    expected: &'static str,
+) -> MetaError {
+    MetaError::WrongField {
+        structure: s.name().to_string(),
+        field: field.to_owned(),
+        found: found.to_string(),
+        expected,
+    }
+}

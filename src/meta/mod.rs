@@ -1,0 +1,143 @@
+//! Faces on a buffer: the one place that knows how they are laid out.
+//!
+//! A frame that was looked at carries one **record**, a custom meta named [`RECORD_NAME`], and for each face one
+//! **region**, a [`gst_video::VideoRegionOfInterestMeta`]. The record is what counts: no common element drops it.
+//! Regions are for readers that know only regions, and they tell where a face is now when an element in between
+//! has scaled or cropped the picture.
+//!
+//! ```
+//! use gstimg2pose::meta::{self, FrameFaces};
+//! use img2pose::Face;
+//!
+//! gst::init()?;
+//! let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Nv12, 640, 480).build()?;
+//! let face = Face {
+//!     bbox: [100.5, 80.25, 180.0, 200.0],
+//!     confidence: 0.98,
+//!     pose: [0.1, -0.2, 0.05, -2.5, 0.75, 18.0],
+//!     keypoints: [[120.0, 130.0], [160.0, 131.0], [139.0, 150.0], [124.0, 170.0], [157.0, 171.0]],
+//! };
+//!
+//! let mut buffer = gst::Buffer::new();
+//! assert_eq!(meta::read(&buffer)?, None); // nobody has looked at this frame
+//!
+//! let faces = FrameFaces::new(&info, vec![face]);
+//! meta::attach(buffer.make_mut(), &faces)?;
+//! assert_eq!(meta::read(&buffer)?, Some(faces));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Layout, version 1
+//!
+//! Only scalars, so that C, Python and Rust read them alike. Field names mean the same wherever they occur:
+//!
+//! | field | type | what |
+//! |---|---|---|
+//! | `version` | uint | 1 |
+//! | `frame-width`, `frame-height` | int | size in pixels of the frame that was looked at; the pose has a meaning only with it |
+//! | `x_min`, `x_max`, `y_min`, `y_max` | double | box as a share of that frame's width and height, 0 to 1 |
+//! | `confidence` | double | probability that this is a face, 0 to 1 |
+//! | `label_id` | int | 0 |
+//! | `rx`, `ry`, `rz` | double | rotation vector in radians |
+//! | `tx`, `ty`, `tz` | double | translation in head units, in the camera of that frame (focal length width + height, principal point in the middle) |
+//! | `yaw`, `pitch`, `roll` | double | degrees, see [`img2pose::pose::yaw_pitch_roll`] |
+//! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame |
+//!
+//! The record's structure holds `version`, `frame-width`, `frame-height`, `pixel-aspect-ratio` (fraction),
+//! `n-faces` (uint) and one structure `face` for each face under `face-0`, `face-1`, ... in order of falling
+//! confidence, with all fields of a face. A structure for each face, and not one flat list of names, because
+//! finding a field in a structure is a walk over all of them. `n-faces` is 0 on a frame that was looked at and
+//! shows no face; a frame without the record was not looked at.
+//!
+//! The region of face `i` has the type `face`, the id `i`, no parent (-1), the smallest box of whole pixels that
+//! holds the face's box, and two parameter structures: `detection` (`x_min`, `x_max`, `y_min`, `y_max`,
+//! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
+//! `frame-width`, `frame-height`, pose, angles, keypoints).
+//!
+//! # Two detectors
+//!
+//! A frame has one record. [`attach`] takes away the faces that an earlier detector of this plugin left and puts
+//! its own in their place; regions of other elements stay.
+
+mod error;
+mod fields;
+mod placement;
+mod record;
+mod region;
+
+pub use error::MetaError;
+pub use placement::{CurrentFaces, FrameChange, read_current};
+pub use record::RECORD_NAME;
+pub use region::REGION_TYPE;
+
+use img2pose::Face;
+
+/// The version of the layout that this crate writes, and the only one that it reads.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// The faces of one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameFaces {
+    /// Width in pixels of the frame that was looked at.
+    pub frame_width: u32,
+    /// Height in pixels of the frame that was looked at.
+    pub frame_height: u32,
+    /// Width of a pixel over its height; tells a stretched picture from one with borders.
+    pub pixel_aspect_ratio: gst::Fraction,
+    /// The faces, in order of falling confidence, in pixels of that frame.
+    pub faces: Vec<Face>,
+}
+
+impl FrameFaces {
+    /// The faces found in a frame of the given format.
+    pub fn new(info: &gst_video::VideoInfo, faces: Vec<Face>) -> Self {
+        Self {
+            frame_width: info.width(),
+            frame_height: info.height(),
+            pixel_aspect_ratio: info.par(),
+            faces,
+        }
+    }
+}
+
+/// Makes the record's type known to GStreamer, so that readers in other languages can ask for it by name.
+///
+/// The functions of this module do it themselves. To be called after [`gst::init`].
+pub fn register() {
+    record::register();
+}
+
+/// Puts the faces of a frame on its buffer, in place of those that are there from an earlier look.
+///
+/// A frame without faces is marked as looked at. Regions are clipped to the frame.
+///
+/// # Errors
+/// [`MetaError::NotFinite`] if a number is not finite, [`MetaError::NotRegistered`] if another library has taken
+/// the record's name. The buffer is then as it was.
+pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), MetaError> {
+    record::check(faces)?;
+    clear(buffer);
+    record::add(buffer, faces)?;
+    for (index, face) in faces.faces.iter().enumerate() {
+        region::add(buffer, faces, index, face);
+    }
+    Ok(())
+}
+
+/// The faces that [`attach`] put on the buffer, in pixels of the frame that was looked at; `None` if nobody has
+/// looked at this frame.
+///
+/// Where the picture was scaled or cropped since, [`read_current`] says where the faces are now.
+///
+/// # Errors
+/// The record has another version, lacks a field, or has one of a wrong type.
+pub fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaError> {
+    record::read(buffer)
+}
+
+/// Takes the record and this plugin's regions off the buffer, so that it counts as not looked at.
+pub fn clear(buffer: &mut gst::BufferRef) {
+    // Before the record goes: it tells which bare regions are ours.
+    region::remove_all(buffer);
+    record::remove(buffer);
+}

@@ -1,0 +1,319 @@
+//! Where faces are now, after the elements between the detector and the reader.
+
+use img2pose::Face;
+
+use super::{FrameFaces, MetaError, read, region};
+
+/// How far, in pixels, a region may lie from where scaling alone would put it.
+///
+/// `videoscale` cuts the fractions of x, y, width and height off, each on its own.
+const TOLERANCE: f64 = 2.0;
+
+/// What has happened to the picture since it was looked at, as far as size and regions tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameChange {
+    /// Nothing: the same size, and every region where it was put.
+    None,
+    /// Scaled as a whole: every region where scaling alone would put it.
+    Scaled,
+    /// Cropped, padded, flipped or rotated: a region is elsewhere.
+    Reframed,
+    /// Regions are gone, or the picture was either stretched or given borders: nothing says where faces are.
+    Unknown,
+}
+
+/// The faces of a frame, and what is known of where they are now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurrentFaces {
+    /// The faces in pixels of the frame that was looked at.
+    pub recorded: FrameFaces,
+    /// What has happened to the picture since.
+    pub change: FrameChange,
+    /// For each face the box of its region now, as `x, y, width, height` in pixels; `None` where it is gone.
+    ///
+    /// Not to be trusted on its own: some elements move regions with the picture, some leave them where they were.
+    pub regions: Vec<Option<[u32; 4]>>,
+    /// Width in pixels of the frame now.
+    pub width: u32,
+    /// Height in pixels of the frame now.
+    pub height: u32,
+    /// Width over height of a pixel of the frame now.
+    pub pixel_aspect_ratio: gst::Fraction,
+}
+
+impl CurrentFaces {
+    /// The faces in pixels of the frame as it is now, or `None` if the change is [`FrameChange::Reframed`] or
+    /// [`FrameChange::Unknown`].
+    ///
+    /// Boxes and keypoints are scaled. Poses are not: they hold in the camera of the frame that was looked at,
+    /// and in that of the scaled frame where width and height were scaled alike.
+    pub fn located(&self) -> Option<FrameFaces> {
+        match self.change {
+            FrameChange::None => Some(self.recorded.clone()),
+            FrameChange::Scaled => Some(self.scaled()),
+            FrameChange::Reframed | FrameChange::Unknown => None,
+        }
+    }
+
+    fn scaled(&self) -> FrameFaces {
+        let x_scale = f64::from(self.width) / f64::from(self.recorded.frame_width);
+        let y_scale = f64::from(self.height) / f64::from(self.recorded.frame_height);
+        let x = |x: f32| (f64::from(x) * x_scale) as f32;
+        let y = |y: f32| (f64::from(y) * y_scale) as f32;
+        let scale = |face: &Face| {
+            let [x_min, y_min, x_max, y_max] = face.bbox;
+            Face {
+                bbox: [x(x_min), y(y_min), x(x_max), y(y_max)],
+                keypoints: face.keypoints.map(|point| [x(point[0]), y(point[1])]),
+                ..face.clone()
+            }
+        };
+        FrameFaces {
+            frame_width: self.width,
+            frame_height: self.height,
+            pixel_aspect_ratio: self.pixel_aspect_ratio,
+            faces: self.recorded.faces.iter().map(scale).collect(),
+        }
+    }
+}
+
+/// The faces on the buffer, and where they are in the frame as it is now, whose format is `info`; `None` if nobody
+/// has looked at this frame.
+///
+/// The answer rests on what the elements in between did to the size and to the regions. Those of GStreamer 1.22
+/// that crop or pad take regions away, those of 1.28 move them: both are told. `videoflip` of GStreamer 1.22
+/// leaves size and regions as they were when it mirrors or turns by 180 degrees; nothing on the buffer tells,
+/// and the faces are reported where they were before.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_current(
+    buffer: &gst::BufferRef,
+    info: &gst_video::VideoInfo,
+) -> Result<Option<CurrentFaces>, MetaError> {
+    let Some(recorded) = read(buffer)? else {
+        return Ok(None);
+    };
+    let regions = region::boxes(buffer, recorded.faces.len());
+    Ok(Some(CurrentFaces {
+        change: change(&recorded, &regions, info),
+        recorded,
+        regions,
+        width: info.width(),
+        height: info.height(),
+        pixel_aspect_ratio: info.par(),
+    }))
+}
+
+fn change(recorded: &FrameFaces, regions: &[Option<[u32; 4]>], info: &gst_video::VideoInfo) -> FrameChange {
+    let same_size = (info.width(), info.height()) == (recorded.frame_width, recorded.frame_height);
+    let x_scale = f64::from(info.width()) / f64::from(recorded.frame_width);
+    let y_scale = f64::from(info.height()) / f64::from(recorded.frame_height);
+
+    let (mut lost, mut shifted) = (false, false);
+    for (face, found) in recorded.faces.iter().zip(regions) {
+        let put = region::pixel_box(recorded, face);
+        match found {
+            None => lost = true,
+            Some(found) if !near(put, *found, x_scale, y_scale) => return FrameChange::Reframed,
+            Some(found) => shifted |= *found != put,
+        }
+    }
+    if lost || (!same_size && !same_shape(recorded, info)) {
+        FrameChange::Unknown
+    } else if same_size && !shifted {
+        FrameChange::None
+    } else {
+        FrameChange::Scaled
+    }
+}
+
+/// Whether scaling brings the sides of the box `put` to those of the box `found`.
+fn near(put: [u32; 4], found: [u32; 4], x_scale: f64, y_scale: f64) -> bool {
+    let sides = |[x, y, width, height]: [u32; 4]| {
+        [
+            (x, x_scale),
+            (y, y_scale),
+            (x.saturating_add(width), x_scale),
+            (y.saturating_add(height), y_scale),
+        ]
+    };
+    sides(put)
+        .into_iter()
+        .zip(sides(found))
+        .all(|((put, scale), (found, _))| (f64::from(put) * scale - f64::from(found)).abs() <= TOLERANCE)
+}
+
+/// Whether the picture, shown in the same shape, fills the frame as it is now.
+///
+/// If it does not, a scaler has either stretched it or added borders, and does not say which.
+fn same_shape(recorded: &FrameFaces, info: &gst_video::VideoInfo) -> bool {
+    let ratio = |par: gst::Fraction| f64::from(par.numer()) / f64::from(par.denom());
+    // Width in square pixels of the picture as it was, over the same as it is now, both brought to one height.
+    let was = f64::from(recorded.frame_width) / f64::from(recorded.frame_height)
+        * ratio(recorded.pixel_aspect_ratio);
+    let now = f64::from(info.width()) / f64::from(info.height()) * ratio(info.par());
+    let border_beside = f64::from(info.width()) * (1.0 - was / now).abs();
+    let border_above = f64::from(info.height()) * (1.0 - now / was).abs();
+    border_beside.min(border_above) <= TOLERANCE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(width: u32, height: u32, par: (i32, i32)) -> gst_video::VideoInfo {
+        gst::init().unwrap();
+        gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height)
+            .par(gst::Fraction::new(par.0, par.1))
+            .build()
+            .unwrap()
+    }
+
+    fn frame(width: u32, height: u32, par: (i32, i32)) -> FrameFaces {
+        let face = |x: f32, y: f32| Face {
+            bbox: [x, y, x + 40.5, y + 60.0],
+            confidence: 0.9,
+            pose: [0.1, 0.2, 0.3, 1.0, 2.0, 30.0],
+            keypoints: [[x + 10.0, y + 20.0]; 5],
+        };
+        FrameFaces::new(
+            &info(width, height, par),
+            vec![face(30.0, 20.0), face(200.25, 90.0)],
+        )
+    }
+
+    fn change_for(
+        recorded: &FrameFaces,
+        now: &gst_video::VideoInfo,
+        moved: impl Fn([u32; 4]) -> Option<[u32; 4]>,
+    ) -> FrameChange {
+        let regions: Vec<_> = recorded
+            .faces
+            .iter()
+            .map(|face| moved(region::pixel_box(recorded, face)))
+            .collect();
+        change(recorded, &regions, now)
+    }
+
+    #[test]
+    fn same_frame() {
+        let recorded = frame(640, 480, (1, 1));
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (1, 1)), Some),
+            FrameChange::None
+        );
+        // A wrong pixel aspect ratio set right in between moves no pixel.
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (4, 3)), Some),
+            FrameChange::None
+        );
+    }
+
+    #[test]
+    fn scaled_with_cut_fractions() {
+        let recorded = frame(640, 480, (1, 1));
+        let third = |b: [u32; 4]| Some(b.map(|n| n / 3));
+        assert_eq!(
+            change_for(&recorded, &info(213, 160, (1, 1)), third),
+            FrameChange::Scaled
+        );
+        let up = |b: [u32; 4]| Some(b.map(|n| n * 2));
+        assert_eq!(
+            change_for(&recorded, &info(1280, 960, (1, 1)), up),
+            FrameChange::Scaled
+        );
+        // Down and up again: the size is the same, the fractions are gone.
+        let coarse = |b: [u32; 4]| Some(b.map(|n| n / 2 * 2));
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (1, 1)), coarse),
+            FrameChange::Scaled
+        );
+    }
+
+    #[test]
+    fn scaled_unevenly_with_the_pixel_aspect_ratio_that_makes_up_for_it() {
+        let recorded = frame(720, 576, (16, 15));
+        let narrow = |[x, y, w, h]: [u32; 4]| Some([x * 768 / 720, y, w * 768 / 720, h]);
+        assert_eq!(
+            change_for(&recorded, &info(768, 576, (1, 1)), narrow),
+            FrameChange::Scaled
+        );
+    }
+
+    #[test]
+    fn borders_and_stretching_look_the_same() {
+        let recorded = frame(640, 360, (1, 1));
+        let stretched = |[x, y, w, h]: [u32; 4]| Some([x, y * 480 / 360, w, h * 480 / 360]);
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (1, 1)), stretched),
+            FrameChange::Unknown
+        );
+    }
+
+    #[test]
+    fn moved_regions_and_lost_ones() {
+        let recorded = frame(640, 480, (1, 1));
+        let cropped = |[x, y, w, h]: [u32; 4]| Some([x - 10, y, w, h]);
+        assert_eq!(
+            change_for(&recorded, &info(620, 480, (1, 1)), cropped),
+            FrameChange::Reframed
+        );
+        // Left where they were although the frame was cut.
+        assert_eq!(
+            change_for(&recorded, &info(480, 480, (1, 1)), Some),
+            FrameChange::Reframed
+        );
+        let mirrored = |[x, y, w, h]: [u32; 4]| Some([640 - x - w, y, w, h]);
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (1, 1)), mirrored),
+            FrameChange::Reframed
+        );
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (1, 1)), |_| None),
+            FrameChange::Unknown
+        );
+        let second_lost = |b: [u32; 4]| (b[0] < 100).then_some(b);
+        assert_eq!(
+            change_for(&recorded, &info(640, 480, (1, 1)), second_lost),
+            FrameChange::Unknown
+        );
+    }
+
+    #[test]
+    fn no_faces_need_no_regions() {
+        let recorded = FrameFaces {
+            faces: vec![],
+            ..frame(640, 480, (1, 1))
+        };
+        assert_eq!(change(&recorded, &[], &info(640, 480, (1, 1))), FrameChange::None);
+        assert_eq!(
+            change(&recorded, &[], &info(320, 240, (1, 1))),
+            FrameChange::Scaled
+        );
+        assert_eq!(
+            change(&recorded, &[], &info(320, 480, (1, 1))),
+            FrameChange::Unknown
+        );
+    }
+
+    #[test]
+    fn located_scales_boxes_and_keypoints() {
+        let recorded = frame(640, 480, (1, 1));
+        let mut current = CurrentFaces {
+            regions: vec![None; 2],
+            change: FrameChange::Scaled,
+            width: 1280,
+            height: 960,
+            pixel_aspect_ratio: gst::Fraction::new(1, 1),
+            recorded,
+        };
+        let located = current.located().unwrap();
+        assert_eq!((located.frame_width, located.frame_height), (1280, 960));
+        assert_eq!(located.faces[0].bbox, [60.0, 40.0, 141.0, 160.0]);
+        assert_eq!(located.faces[1].keypoints[4], [420.5, 220.0]);
+        assert_eq!(located.faces[1].pose, current.recorded.faces[1].pose);
+        current.change = FrameChange::Reframed;
+        assert_eq!(current.located(), None);
+    }
+}

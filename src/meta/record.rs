@@ -1,0 +1,123 @@
+//! The record: one custom meta for a frame.
+
+use std::ops::ControlFlow;
+use std::sync::Once;
+
+use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
+use gst::meta::CustomMeta;
+
+use super::fields::{self, FRAME_HEIGHT, FRAME_WIDTH, VERSION};
+use super::{FrameFaces, LAYOUT_VERSION, MetaError};
+
+/// Name of the custom meta; `gst_buffer_get_custom_meta()` finds the record by it.
+pub const RECORD_NAME: &str = "Img2PoseFacesMeta";
+
+const PIXEL_ASPECT_RATIO: &str = "pixel-aspect-ratio";
+const N_FACES: &str = "n-faces";
+
+pub(super) fn register() {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| {
+        // A program may hold this crate twice, linked in and as a plugin; a name can be registered once.
+        if !CustomMeta::is_registered(RECORD_NAME) {
+            // Without tags every element copies the meta: one with tags is dropped by the elements that
+            // change what the tag stands for, and with it the pose.
+            CustomMeta::register_simple(RECORD_NAME);
+        }
+    });
+}
+
+/// Whether the numbers can be read back.
+pub(super) fn check(frame: &FrameFaces) -> Result<(), MetaError> {
+    let (width, height) = (frame.frame_width, frame.frame_height);
+    let fits = |side: u32| side > 0 && i32::try_from(side).is_ok();
+    if !fits(width) || !fits(height) {
+        return Err(MetaError::FrameSize { width, height });
+    }
+    for (index, face) in frame.faces.iter().enumerate() {
+        let finite = |what, numbers: &[f32]| {
+            let ok = numbers.iter().all(|n| n.is_finite());
+            if ok {
+                Ok(())
+            } else {
+                Err(MetaError::NotFinite { face: index, what })
+            }
+        };
+        finite("the box", &face.bbox)?;
+        finite("the confidence", &[face.confidence])?;
+        finite("the pose", &face.pose)?;
+        finite("a keypoint", face.keypoints.as_flattened())?;
+    }
+    Ok(())
+}
+
+pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {
+    register();
+    let mut meta = CustomMeta::add(buffer, RECORD_NAME).map_err(|_| MetaError::NotRegistered)?;
+    let s = meta.mut_structure();
+    fields::set_frame(s, frame);
+    s.set(PIXEL_ASPECT_RATIO, frame.pixel_aspect_ratio);
+    s.set(N_FACES, frame.faces.len() as u32);
+    for (index, face) in frame.faces.iter().enumerate() {
+        let mut nested = gst::Structure::new_empty("face");
+        fields::set_detection(&mut nested, frame, face);
+        fields::set_pose(&mut nested, face);
+        s.set(field_of(index), nested);
+    }
+    Ok(())
+}
+
+pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaError> {
+    register();
+    let Ok(meta) = CustomMeta::from_buffer(buffer, RECORD_NAME) else {
+        return Ok(None);
+    };
+    let s = meta.structure();
+    let version: u32 = fields::get(s, VERSION, "an unsigned integer")?;
+    if version != LAYOUT_VERSION {
+        return Err(MetaError::UnknownVersion { found: version });
+    }
+    let side = |name| {
+        let side: i32 = fields::get(s, name, "an integer")?;
+        u32::try_from(side)
+            .ok()
+            .filter(|side| *side > 0)
+            .ok_or_else(|| fields::wrong(s, name, side, "1 or more"))
+    };
+    let (frame_width, frame_height) = (side(FRAME_WIDTH)?, side(FRAME_HEIGHT)?);
+    let n_faces: u32 = fields::get(s, N_FACES, "an unsigned integer")?;
+    let faces = (0..n_faces as usize)
+        .map(|index| {
+            let nested: &gst::StructureRef = fields::get(s, &field_of(index), "a structure")?;
+            fields::get_face(nested, frame_width, frame_height)
+        })
+        .collect::<Result<_, _>>()?;
+    let pixel_aspect_ratio = fields::get(s, PIXEL_ASPECT_RATIO, "a fraction")?;
+    Ok(Some(FrameFaces {
+        frame_width,
+        frame_height,
+        pixel_aspect_ratio,
+        faces,
+    }))
+}
+
+/// Number of faces in the record; `None` without a record that can be read so far.
+pub(super) fn face_count(buffer: &gst::BufferRef) -> Option<usize> {
+    register();
+    let meta = CustomMeta::from_buffer(buffer, RECORD_NAME).ok()?;
+    meta.structure().get::<u32>(N_FACES).ok().map(|n| n as usize)
+}
+
+pub(super) fn remove(buffer: &mut gst::BufferRef) {
+    register();
+    buffer.foreach_meta_mut(|meta| {
+        let ours = meta
+            .try_as_custom_meta()
+            .is_some_and(|meta| meta.has_name(RECORD_NAME));
+        ControlFlow::Continue(if ours { Remove } else { Keep })
+    });
+}
+
+fn field_of(index: usize) -> String {
+    format!("face-{index}")
+}
