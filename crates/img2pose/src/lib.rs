@@ -1,11 +1,45 @@
 //! The img2pose face detector: video frames in, faces with 6DoF head pose out.
 //!
-//! The crate knows nothing of GStreamer. A model is one ONNX file that keeps the [`contract`].
+//! A model is one ONNX file that keeps the [`contract`]; `img2pose-export` makes it from a checkpoint. ONNX
+//! Runtime is loaded when the first detector is opened, see [`runtime`]. The crate knows nothing of GStreamer.
+//!
+//! ```no_run
+//! use img2pose::{Detector, DetectorOptions};
+//! use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+//!
+//! # fn main() -> Result<(), img2pose::Error> {
+//! let mut detector = Detector::open("img2pose-slim.onnx".as_ref(), DetectorOptions::default())?;
+//! let pixels = vec![0u8; 640 * 480 * 3];
+//! let layout = FrameLayout {
+//!     format: PixelFormat::Rgb,
+//!     width: 640,
+//!     height: 480,
+//!     matrix: ColorMatrix::Bt601,
+//!     range: ColorRange::Full,
+//! };
+//! let plane = Plane { data: &pixels, stride: 640 * 3 };
+//! let frame = Frame { layout, planes: [plane; 3] };
+//! for face in &detector.detect(&[frame])?[0] {
+//!     println!("{:?} {:.2} {:?}", face.bbox, face.confidence, face.pose);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod contract;
+mod detect;
+mod error;
 mod face;
 pub mod frame;
+mod model;
+mod nms;
 pub mod onnx;
 pub mod pose;
+mod proposals;
+mod roi_align;
+pub mod runtime;
 
+pub use detect::{Batch, Canceller, Detector, DetectorOptions, ExecutionProvider, Selection};
+pub use error::Error;
 pub use face::Face;
+pub use model::Model;

@@ -24,6 +24,7 @@
 //! | [`FRAMES`] (output) | i64 `[n]` | index in the batch of each face, rising; within a frame the scores fall |
 
 mod reference_points;
+mod validate;
 
 use serde::{Deserialize, Serialize};
 

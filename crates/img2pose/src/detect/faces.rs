@@ -1,0 +1,86 @@
+//! From scored proposals and raw poses to the faces of a frame.
+
+use crate::contract::Contract;
+use crate::detect::Selection;
+use crate::face::Face;
+use crate::frame::NetworkSize;
+use crate::nms::Kept;
+use crate::pose::{Camera, FaceBox, face_box, project_keypoints, to_frame_camera};
+
+/// A proposal that passed the threshold, with the network's answer for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScoredProposal {
+    /// `x_min, y_min, x_max, y_max` in pixels of the resized frame.
+    pub proposal: [f32; 4],
+    pub score: f32,
+    /// Raw output of the pose head: normalised, in the proposal's camera.
+    pub pose: [f32; 6],
+}
+
+/// Whether a proposal with this score can become a face: the caller runs the pose head for these only. A lower
+/// score never suppresses a higher one, so leaving the others out changes no face.
+pub(crate) fn is_wanted(proposal: &[f32; 4], score: f32, selection: &Selection, contract: &Contract) -> bool {
+    let side = contract.min_box_side;
+    score > contract.score_floor
+        && score >= selection.score_threshold
+        && proposal[2] - proposal[0] >= side
+        && proposal[3] - proposal[1] >= side
+}
+
+/// The faces of one frame, most confident first.
+///
+/// Poses are denormalised and brought into the frame's camera, boxes are projected from them, overlapping boxes are
+/// suppressed, the rest is scaled to the frame and given its keypoints. `proposals` come in any order.
+pub(crate) fn process_prediction(
+    proposals: &mut [ScoredProposal],
+    size: &NetworkSize,
+    selection: &Selection,
+    contract: &Contract,
+) -> Vec<Face> {
+    // Stable: equal scores keep the order of the proposals.
+    proposals.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let camera = Camera::of_network_image(size.width, size.height);
+    let rule = FaceBox {
+        x_factor: f64::from(selection.bbox_x_factor),
+        y_factor: f64::from(selection.bbox_y_factor),
+        forehead: f64::from(selection.expand_forehead),
+    };
+    let scale_x = size.frame_width as f32 / size.width as f32;
+    let scale_y = size.frame_height as f32 / size.height as f32;
+
+    let mut kept = Kept::default();
+    let mut faces = Vec::new();
+    for candidate in proposals.iter() {
+        if selection.max_faces.is_some_and(|most| faces.len() >= most) {
+            break;
+        }
+        let pose: [f64; 6] = std::array::from_fn(|i| {
+            f64::from(candidate.pose[i]) * contract.pose_stddev[i] + contract.pose_mean[i]
+        });
+        let pose = to_frame_camera(pose, candidate.proposal, &camera);
+        let bbox = face_box(
+            &pose,
+            &camera,
+            &contract.reference_points,
+            &rule,
+            size.width,
+            size.height,
+        );
+        if !kept.keep(bbox, contract.nms_threshold) {
+            continue;
+        }
+        let pose = pose.map(|value| value as f32);
+        faces.push(Face {
+            bbox: [
+                bbox[0] * scale_x,
+                bbox[1] * scale_y,
+                bbox[2] * scale_x,
+                bbox[3] * scale_y,
+            ],
+            confidence: candidate.score,
+            pose,
+            keypoints: project_keypoints(&pose, size.frame_width, size.frame_height),
+        });
+    }
+    faces
+}

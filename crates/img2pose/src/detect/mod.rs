@@ -1,0 +1,315 @@
+//! The detector: a loaded model that turns frames into faces.
+
+mod batch;
+mod faces;
+mod options;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use ort::session::RunOptions;
+
+use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
+use crate::error::Error;
+use crate::face::Face;
+use crate::frame::{Frame, FrameLayout, NetworkSize};
+use crate::model::{DenseOutput, Model, Sessions, Tensor};
+use crate::proposals::{LevelOutput, ProposalMaker};
+use crate::roi_align::{LevelFeatures, roi_align};
+use crate::runtime;
+pub use batch::Batch;
+use faces::{ScoredProposal, is_wanted, process_prediction};
+pub use options::{DetectorOptions, ExecutionProvider, Selection};
+
+/// The pose head always runs on a multiple of this many regions: a product with few rows may take another kernel
+/// than the same row among many, and its last bits would depend on how many faces a frame has.
+const POSE_ROWS: usize = 8;
+
+/// Stops a running detection from another thread.
+#[derive(Clone)]
+pub struct Canceller {
+    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) options: Arc<RunOptions>,
+}
+
+/// A model that is loaded and ready.
+pub struct Detector {
+    contract: Contract,
+    channels: usize,
+    options: DetectorOptions,
+    sessions: Sessions,
+    proposal_maker: ProposalMaker,
+    pool: rayon::ThreadPool,
+    work: Work,
+}
+
+/// Memory that is used again for every frame.
+#[derive(Default)]
+struct Work {
+    proposals: Vec<[f32; 4]>,
+    regions: Vec<f32>,
+    scores: Vec<f32>,
+    wanted: Vec<ScoredProposal>,
+    poses: Vec<f32>,
+}
+
+impl Detector {
+    /// Loads the model file at `path`. Loads ONNX Runtime too, from where the environment says, unless
+    /// [`runtime::load`] was called before.
+    ///
+    /// # Errors
+    /// When the file is no img2pose model, an option is out of range, the library is missing or too old, or the
+    /// execution provider cannot be had. Each message says which and why.
+    pub fn open(path: &Path, options: DetectorOptions) -> Result<Self, Error> {
+        Self::load(&Model::open(path)?, options)
+    }
+
+    /// Like [`open`](Self::open), for a model that was read before.
+    pub fn load(model: &Model, options: DetectorOptions) -> Result<Self, Error> {
+        options.validate()?;
+        let runtime = runtime::load(None, None)?;
+        let threads = options.threads();
+        let sessions = Sessions::load(model, runtime, options.execution_provider, threads)?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("img2pose-{index}"))
+            .build()
+            .map_err(|error| ort::Error::new(error.to_string()))
+            .map_err(Error::inference("start worker threads"))?;
+        Ok(Self {
+            contract: model.contract().clone(),
+            channels: model.channels(),
+            proposal_maker: ProposalMaker::new(model.contract().proposals.clone()),
+            options,
+            sessions,
+            pool,
+            work: Work::default(),
+        })
+    }
+
+    /// The facts that stand in the model file.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// The execution provider in use, as a user writes it.
+    pub fn active_provider(&self) -> &'static str {
+        // `auto` and `cpu` are what can be loaded so far.
+        ExecutionProvider::Cpu.name()
+    }
+
+    /// Which faces are reported and how their boxes are drawn.
+    pub fn selection(&self) -> &Selection {
+        &self.options.selection
+    }
+
+    /// Changes which faces are reported, from the next detection on.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when a number is out of range; nothing changes then.
+    pub fn set_selection(&mut self, selection: Selection) -> Result<(), Error> {
+        selection.validate()?;
+        self.options.selection = selection;
+        Ok(())
+    }
+
+    /// The handle that stops a detection from another thread.
+    pub fn canceller(&self) -> Canceller {
+        self.sessions.canceller().clone()
+    }
+
+    /// The sizes that a frame of `width` x `height` pixels is brought to.
+    pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
+        let min_size = self.options.min_size.unwrap_or(self.contract.min_size);
+        let max_size = self.options.max_size.unwrap_or(self.contract.max_size);
+        NetworkSize::new(width, height, min_size, max_size, self.contract.size_divisor)
+    }
+
+    /// An empty batch for `capacity` frames of one layout.
+    ///
+    /// # Errors
+    /// When the layout has a side of 0 or `capacity` is 0.
+    pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
+        Batch::new(
+            layout,
+            self.network_size(layout.width, layout.height),
+            &self.contract,
+            capacity,
+        )
+    }
+
+    /// Finds the faces of every frame. The result has one entry a frame, in the order of `frames`.
+    ///
+    /// Frames of one layout share one run of the network; frames of different sizes never share a padded tensor,
+    /// because padding changes the results. The faces of a frame are the same, bit for bit, in any company.
+    ///
+    /// # Errors
+    /// When a frame's planes are too small, or inference fails or is cancelled.
+    pub fn detect(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Vec<Face>>, Error> {
+        let mut groups: Vec<(FrameLayout, Vec<usize>)> = Vec::new();
+        let mut group_of: HashMap<FrameLayout, usize> = HashMap::new();
+        for (index, frame) in frames.iter().enumerate() {
+            let group = *group_of.entry(frame.layout).or_insert_with(|| {
+                groups.push((frame.layout, Vec::new()));
+                groups.len() - 1
+            });
+            groups[group].1.push(index);
+        }
+        let mut faces = vec![Vec::new(); frames.len()];
+        for (layout, members) in groups {
+            let mut batch = self.new_batch(layout, members.len())?;
+            for &index in &members {
+                batch.push(&frames[index])?;
+            }
+            for (index, found) in members.into_iter().zip(self.detect_batch(&batch)?) {
+                faces[index] = found;
+            }
+        }
+        Ok(faces)
+    }
+
+    /// Finds the faces of every frame of a batch, in one run of the network. An empty batch runs nothing.
+    ///
+    /// # Errors
+    /// When inference fails or is cancelled.
+    pub fn detect_batch(&mut self, batch: &Batch) -> Result<Vec<Vec<Face>>, Error> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let size = *batch.network_size();
+        let (height, width) = (size.padded_height as usize, size.padded_width as usize);
+        let canceller = self.sessions.canceller().clone();
+        let (dense, heads) = self.sessions.split();
+        let outputs = dense.run(batch.images(), batch.len(), height, width)?;
+        let levels = DenseLevels::read(&outputs, batch.len(), self.channels)?;
+
+        let (side, channels) = (self.contract.roi.output_size, self.channels);
+        let region = side * side * channels;
+        let selection = &self.options.selection;
+        let Work {
+            proposals,
+            regions,
+            scores,
+            wanted,
+            poses,
+        } = &mut self.work;
+        let mut faces = Vec::with_capacity(batch.len());
+        // The heads run frame by frame: their input for a whole batch would take hundreds of megabytes, and a
+        // frame's result cannot depend on its neighbours this way.
+        for frame in 0..batch.len() {
+            if canceller.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            proposals.clear();
+            self.proposal_maker
+                .propose(&levels.proposal_levels(frame), &size, proposals);
+
+            let pyramid = levels.feature_levels(frame, channels);
+            regions.resize(proposals.len() * region, 0.0);
+            self.pool
+                .install(|| roi_align(&pyramid, channels, &self.contract.roi, proposals, regions));
+
+            scores.clear();
+            if !proposals.is_empty() {
+                heads.class_scores(regions, [proposals.len(), side, side, channels], scores)?;
+            }
+            wanted.clear();
+            // Rows of wanted regions move to the front; each comes from its own place or further back.
+            for (index, (&proposal, &score)) in proposals.iter().zip(&*scores).enumerate() {
+                if is_wanted(&proposal, score, selection, &self.contract) {
+                    regions.copy_within(index * region..(index + 1) * region, wanted.len() * region);
+                    wanted.push(ScoredProposal {
+                        proposal,
+                        score,
+                        pose: [0.0; 6],
+                    });
+                }
+            }
+            if !wanted.is_empty() {
+                let rows = wanted.len().next_multiple_of(POSE_ROWS);
+                regions.resize(rows * region, 0.0);
+                regions[wanted.len() * region..].fill(0.0);
+                poses.clear();
+                heads.poses(regions, [rows, side, side, channels], poses)?;
+                for (candidate, pose) in wanted.iter_mut().zip(poses.chunks_exact(6)) {
+                    candidate.pose.copy_from_slice(pose);
+                }
+            }
+            faces.push(process_prediction(wanted, &size, selection, &self.contract));
+        }
+        Ok(faces)
+    }
+}
+
+/// The dense part's outputs for a batch, shapes checked.
+struct DenseLevels<'o> {
+    features: [Tensor<'o>; FEATURE_LEVELS],
+    objectness: [Tensor<'o>; PROPOSAL_LEVELS],
+    deltas: [Tensor<'o>; PROPOSAL_LEVELS],
+}
+
+impl<'o> DenseLevels<'o> {
+    fn read(outputs: &'o DenseOutput<'_>, frames: usize, channels: usize) -> Result<Self, Error> {
+        let features = try_array(|level| outputs.features(level))?;
+        let objectness = try_array(|level| outputs.objectness(level))?;
+        let deltas = try_array(|level| outputs.deltas(level))?;
+        for (name, tensor) in (0..)
+            .zip(&features)
+            .map(|(level, tensor)| (crate::contract::features(level), tensor))
+        {
+            tensor.expect(&name, &format!("[{frames}, h, w, {channels}]"), |shape| {
+                shape[0] == frames && shape[3] == channels
+            })?;
+        }
+        for (level, (logits, deltas)) in objectness.iter().zip(&deltas).enumerate() {
+            let name = crate::contract::objectness(level);
+            logits.expect(&name, &format!("[{frames}, 3, h, w]"), |shape| {
+                shape[0] == frames && shape[1] == 3
+            })?;
+            let [h, w] = [logits.shape[2], logits.shape[3]];
+            let name = crate::contract::deltas(level);
+            deltas.expect(&name, &format!("[{frames}, 12, {h}, {w}]"), |shape| {
+                shape[..2] == [frames, 12] && deltas.shape[2..] == [h, w]
+            })?;
+        }
+        Ok(Self {
+            features,
+            objectness,
+            deltas,
+        })
+    }
+
+    fn feature_levels(&self, frame: usize, channels: usize) -> [LevelFeatures<'o>; FEATURE_LEVELS] {
+        self.features.map(|tensor| {
+            let (height, width) = (tensor.shape[1] as usize, tensor.shape[2] as usize);
+            let frame_len = height * width * channels;
+            LevelFeatures {
+                height,
+                width,
+                data: &tensor.data[frame * frame_len..][..frame_len],
+            }
+        })
+    }
+
+    fn proposal_levels(&self, frame: usize) -> [LevelOutput<'o>; PROPOSAL_LEVELS] {
+        std::array::from_fn(|level| {
+            let (logits, deltas) = (self.objectness[level], self.deltas[level]);
+            let (height, width) = (logits.shape[2] as usize, logits.shape[3] as usize);
+            let cells = height * width;
+            LevelOutput {
+                height,
+                width,
+                objectness: &logits.data[frame * 3 * cells..][..3 * cells],
+                deltas: &deltas.data[frame * 12 * cells..][..12 * cells],
+            }
+        })
+    }
+}
+
+fn try_array<T, const N: usize>(make: impl Fn(usize) -> Result<T, Error>) -> Result<[T; N], Error> {
+    let made: Vec<T> = (0..N).map(make).collect::<Result<_, _>>()?;
+    made.try_into()
+        .map_err(|_| unreachable!("the iterator has N items"))
+}

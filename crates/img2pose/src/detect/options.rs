@@ -1,0 +1,153 @@
+//! What a user can choose.
+
+use crate::Error;
+
+/// Where the network runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ExecutionProvider {
+    /// The best that works here.
+    #[default]
+    Auto,
+    /// ONNX Runtime's own CPU kernels, f32: the exact one.
+    Cpu,
+    /// NVIDIA GPU through CUDA.
+    Cuda,
+    /// NVIDIA GPU through TensorRT.
+    TensorRt,
+    /// Intel processors and GPUs through OpenVINO.
+    OpenVino,
+}
+
+impl ExecutionProvider {
+    /// Name as a user writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+            Self::OpenVino => "openvino",
+        }
+    }
+
+    pub(crate) fn check(self) -> Result<(), Error> {
+        match self {
+            Self::Auto | Self::Cpu => Ok(()),
+            Self::Cuda | Self::TensorRt | Self::OpenVino => Err(Error::Provider {
+                provider: self.name(),
+                reason: "this version of img2pose runs on 'cpu' only; choose 'cpu' or 'auto'".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Options of a [`Detector`](crate::Detector). Those of [`Selection`] can be changed between detections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectorOptions {
+    /// Which faces are reported and how their boxes are drawn.
+    pub selection: Selection,
+    /// Size in pixels of the short side of the network image, 1 to 16384; `None`: as the model file says.
+    pub min_size: Option<u32>,
+    /// Upper bound in pixels of its long side, 1 to 16384; `None`: as the model file says.
+    pub max_size: Option<u32>,
+    /// Threads for one detection; 0: one for each processor that this process may use.
+    pub num_threads: usize,
+    /// Where the network runs.
+    pub execution_provider: ExecutionProvider,
+}
+
+/// Which faces are reported and how their boxes are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Selection {
+    /// Lowest confidence, 0 to 1. Below the model's floor (0.05) the floor holds.
+    pub score_threshold: f32,
+    /// At most this many faces of a frame, the most confident ones; `None`: all.
+    pub max_faces: Option<usize>,
+    /// Box width as a multiple of the landmarks' width, above 0.
+    pub bbox_x_factor: f32,
+    /// Box height as a multiple of the landmarks' height, above 0.
+    pub bbox_y_factor: f32,
+    /// Height of the forehead added to the box, as a multiple of the landmarks' height, 0 or more.
+    pub expand_forehead: f32,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self {
+            score_threshold: 0.5,
+            max_faces: None,
+            bbox_x_factor: 1.1,
+            bbox_y_factor: 1.1,
+            expand_forehead: 0.3,
+        }
+    }
+}
+
+impl Default for DetectorOptions {
+    fn default() -> Self {
+        Self {
+            selection: Selection::default(),
+            min_size: None,
+            max_size: None,
+            num_threads: 0,
+            execution_provider: ExecutionProvider::Auto,
+        }
+    }
+}
+
+impl Selection {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let check = |good: bool, option, found: f32, expected| {
+            good.then_some(()).ok_or_else(|| Error::Option {
+                option,
+                found: found.to_string(),
+                expected,
+            })
+        };
+        let positive = |value: f32| value.is_finite() && value > 0.0;
+        let score = self.score_threshold;
+        check((0.0..=1.0).contains(&score), "score_threshold", score, "0 to 1")?;
+        check(
+            positive(self.bbox_x_factor),
+            "bbox_x_factor",
+            self.bbox_x_factor,
+            "a number above 0",
+        )?;
+        check(
+            positive(self.bbox_y_factor),
+            "bbox_y_factor",
+            self.bbox_y_factor,
+            "a number above 0",
+        )?;
+        let forehead = self.expand_forehead;
+        check(
+            forehead.is_finite() && forehead >= 0.0,
+            "expand_forehead",
+            forehead,
+            "0 or more",
+        )
+    }
+}
+
+impl DetectorOptions {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        self.selection.validate()?;
+        for (option, size) in [("min_size", self.min_size), ("max_size", self.max_size)] {
+            if let Some(size) = size.filter(|size| !(1..=16_384).contains(size)) {
+                return Err(Error::Option {
+                    option,
+                    found: size.to_string(),
+                    expected: "1 to 16384",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        match self.num_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}

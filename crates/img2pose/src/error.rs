@@ -1,0 +1,90 @@
+//! What can go wrong between a model file and its faces.
+
+use std::path::PathBuf;
+
+use crate::runtime::RuntimeError;
+
+/// An error of the detector. Every message says what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model file cannot be read.
+    #[error("cannot read the model {}: {source}", path.display())]
+    ReadModel {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not an ONNX model at all.
+    #[error("{} is not an ONNX model: {reason}", path.display())]
+    NotOnnx {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        reason: String,
+    },
+    /// The file is an ONNX model, but not one that keeps the img2pose contract.
+    #[error("{} is not a usable img2pose model: {reason}", path.display())]
+    Contract {
+        /// The file.
+        path: PathBuf,
+        /// Which promise is broken: what was found and what was expected.
+        reason: String,
+    },
+    /// ONNX Runtime cannot be loaded.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The wanted execution provider cannot be had.
+    #[error("execution provider '{provider}' is not available: {reason}")]
+    Provider {
+        /// Name of the provider.
+        provider: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// ONNX Runtime refused to load or run a part of the model.
+    #[error("ONNX Runtime failed to {action}: {source}")]
+    Inference {
+        /// What was tried.
+        action: String,
+        /// The message of ONNX Runtime.
+        source: ort::Error,
+    },
+    /// A part of the model gave a tensor of another shape than the contract says.
+    #[error("the model gave '{tensor}' of shape {found:?}, expected {expected}")]
+    OutputShape {
+        /// Name of the tensor.
+        tensor: String,
+        /// Its shape.
+        found: Vec<i64>,
+        /// The shape it should have.
+        expected: String,
+    },
+    /// A frame cannot be converted.
+    #[error(transparent)]
+    Frame(#[from] crate::frame::FrameError),
+    /// A batch has no free slot, or a frame of another layout was offered to it.
+    #[error("the frame does not fit the batch: {0}")]
+    Batch(String),
+    /// An option is out of its range.
+    #[error("option {option} is {found}, expected {expected}")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        found: String,
+        /// The allowed range.
+        expected: &'static str,
+    },
+    /// [`Canceller::cancel`](crate::Canceller::cancel) was called.
+    #[error("the detection was cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    pub(crate) fn inference(action: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Inference { action, source }
+    }
+}

@@ -1,0 +1,230 @@
+//! Cutting a part out of an ONNX graph: everything between some named tensors.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+use prost::bytes::Bytes;
+
+use crate::onnx::{
+    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
+};
+
+/// The dimension names and sizes of an input, outermost first.
+pub(crate) enum Dimension {
+    /// Known when the model runs.
+    Free(&'static str),
+    /// The same in every run.
+    Fixed(usize),
+}
+
+/// The smallest model that computes `outputs` from `inputs`.
+///
+/// Nodes and weights that lie outside are left out. Fails with a text that names the tensor when an output
+/// depends on something that is neither an input nor a weight.
+pub(crate) fn cut(
+    model: &ModelProto,
+    inputs: &[(&str, &[Dimension])],
+    outputs: &[String],
+) -> Result<ModelProto, String> {
+    let graph = model.graph.as_ref().ok_or("it has no graph")?;
+    let producer: HashMap<&str, usize> = graph
+        .node
+        .iter()
+        .enumerate()
+        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
+        .collect();
+    let weights: HashMap<&str, &TensorProto> = graph
+        .initializer
+        .iter()
+        .map(|tensor| (tensor.name(), tensor))
+        .collect();
+
+    let mut wanted: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let mut seen: HashSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
+    let mut nodes: HashSet<usize> = HashSet::new();
+    let mut used_weights: HashSet<&str> = HashSet::new();
+    while let Some(name) = wanted.pop() {
+        if name.is_empty() || !seen.insert(name) {
+            continue;
+        }
+        if let Some(&index) = producer.get(name) {
+            if nodes.insert(index) {
+                wanted.extend(graph.node[index].input.iter().map(String::as_str));
+            }
+        } else if weights.contains_key(name) {
+            used_weights.insert(name);
+        } else {
+            return Err(format!("tensor '{name}' is missing"));
+        }
+    }
+
+    let kept = graph
+        .node
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| nodes.contains(index));
+    Ok(ModelProto {
+        graph: Some(GraphProto {
+            node: kept.map(|(_, node)| node.clone()).collect(),
+            name: graph.name.clone(),
+            // Weights keep the order of the file; their bytes are shared, not copied.
+            initializer: graph
+                .initializer
+                .iter()
+                .filter(|tensor| used_weights.contains(tensor.name()))
+                .cloned()
+                .collect(),
+            input: inputs
+                .iter()
+                .map(|(name, shape)| float_value(name, Some(shape)))
+                .collect(),
+            output: outputs.iter().map(|name| float_value(name, None)).collect(),
+            ..GraphProto::default()
+        }),
+        metadata_props: Vec::new(),
+        ..model.clone()
+    })
+}
+
+/// Makes `name`, an output of `[n, c, h, w]`, come out as `[n, h, w, c]` under the returned name.
+pub(crate) fn output_channels_last(model: &mut ModelProto, name: &str) -> String {
+    let last = format!("{name}_channels_last");
+    if let Some(graph) = model.graph.as_mut() {
+        graph.node.push(NodeProto {
+            input: vec![name.to_owned()],
+            output: vec![last.clone()],
+            name: Some(last.clone()),
+            op_type: Some("Transpose".to_owned()),
+            attribute: vec![AttributeProto {
+                name: Some("perm".to_owned()),
+                ints: vec![0, 2, 3, 1],
+                r#type: Some(attribute_type::INTS),
+                ..AttributeProto::default()
+            }],
+            ..NodeProto::default()
+        });
+        for output in graph.output.iter_mut().filter(|output| output.name() == name) {
+            *output = float_value(&last, None);
+        }
+    }
+    last
+}
+
+/// Lets a head that flattens `[n, channels, h, w]` regions take `[n, h, w, channels]` regions instead, by
+/// reordering the columns of the first matrix. Fails with a text when that matrix cannot be found.
+pub(crate) fn take_channels_last(
+    model: &mut ModelProto,
+    input: &str,
+    channels: usize,
+    cells: usize,
+) -> Result<(), String> {
+    let graph = model.graph.as_mut().ok_or("it has no graph")?;
+    let matrix = first_matrix(graph, input)?;
+    let tensor = graph
+        .initializer
+        .iter_mut()
+        .find(|tensor| tensor.name() == matrix)
+        .ok_or_else(|| format!("'{matrix}' is not a weight"))?;
+    let [_, columns] = tensor.dims[..] else {
+        return Err(format!(
+            "weight '{matrix}' has shape {:?}, expected a matrix",
+            tensor.dims
+        ));
+    };
+    if usize::try_from(columns) != Ok(channels * cells) {
+        return Err(format!(
+            "weight '{matrix}' has {columns} columns, expected {channels} x {cells}"
+        ));
+    }
+    let width = match tensor.data_type() {
+        data_type::FLOAT => 4,
+        data_type::FLOAT16 => 2,
+        other => {
+            return Err(format!(
+                "weight '{matrix}' has ONNX type {other}, expected f32 or f16"
+            ));
+        }
+    };
+    let raw = tensor
+        .raw_data
+        .take()
+        .ok_or_else(|| format!("weight '{matrix}' has no raw data"))?;
+    let row = channels * cells * width;
+    if raw.len() % row != 0 {
+        return Err(format!("weight '{matrix}' is truncated: {} bytes", raw.len()));
+    }
+    let mut reordered = Vec::with_capacity(raw.len());
+    for old in raw.chunks_exact(row) {
+        for cell in 0..cells {
+            for channel in 0..channels {
+                let from = (channel * cells + cell) * width;
+                reordered.extend_from_slice(&old[from..from + width]);
+            }
+        }
+    }
+    tensor.raw_data = Some(Bytes::from(reordered));
+    Ok(())
+}
+
+/// Name of the weight of the first `Gemm` (with transposed B) that `input` flows into.
+fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
+    let mut value = input;
+    loop {
+        let mut users = graph
+            .node
+            .iter()
+            .filter(|node| node.input.iter().any(|name| name == value));
+        let (Some(user), None) = (users.next(), users.next()) else {
+            return Err(format!("tensor '{value}' is not used exactly once"));
+        };
+        match user.op_type() {
+            "Flatten" | "Reshape" | "Identity" => value = &user.output[0],
+            "Gemm" => {
+                let transposed = user.attribute.iter().any(|a| a.name() == "transB" && a.i() == 1);
+                let weight = user.input.get(1).filter(|_| transposed && user.input[0] == value);
+                let weight = weight.ok_or_else(|| format!("node '{}' is no plain Gemm", user.name()))?;
+                // Weights that are stored as f16 pass through a Cast first.
+                let cast = graph
+                    .node
+                    .iter()
+                    .find(|n| n.op_type() == "Cast" && n.output[0] == *weight);
+                return Ok(cast.map_or(weight, |cast| &cast.input[0]).clone());
+            }
+            other => return Err(format!("'{input}' flows into {other}, expected Flatten and Gemm")),
+        }
+    }
+}
+
+/// The file that ONNX Runtime is given.
+pub(crate) fn encode(model: &ModelProto) -> Vec<u8> {
+    model.encode_to_vec()
+}
+
+fn float_value(name: &str, shape: Option<&[Dimension]>) -> ValueInfoProto {
+    let shape = shape.map(|dimensions| TensorShapeProto {
+        dim: dimensions
+            .iter()
+            .map(|dimension| match *dimension {
+                Dimension::Free(name) => DimensionProto {
+                    dim_value: None,
+                    dim_param: Some(name.to_owned()),
+                },
+                Dimension::Fixed(size) => DimensionProto {
+                    dim_value: Some(size as i64),
+                    dim_param: None,
+                },
+            })
+            .collect(),
+    });
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            tensor_type: Some(TensorTypeProto {
+                elem_type: Some(data_type::FLOAT),
+                shape,
+            }),
+        }),
+        doc_string: None,
+    }
+}

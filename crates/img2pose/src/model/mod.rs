@@ -1,0 +1,254 @@
+//! A model file: read, checked against the contract, and cut into the parts that the detector runs.
+
+mod cut;
+mod session;
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use prost::bytes::Bytes;
+
+use crate::Error;
+use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
+use crate::onnx::{ModelProto, TensorShapeProto};
+use cut::Dimension;
+pub(crate) use session::{DenseOutput, Sessions, Tensor};
+
+/// A model file whose contract holds, not yet loaded into ONNX Runtime.
+pub struct Model {
+    path: PathBuf,
+    contract: Contract,
+    channels: usize,
+    proto: ModelProto,
+}
+
+/// The three networks that a detector runs, as ONNX files in memory, and the names of their outputs.
+pub(crate) struct Parts {
+    /// Network image to pyramid features (channels last), RPN logits and RPN deltas.
+    pub dense: Vec<u8>,
+    pub features: Vec<String>,
+    pub objectness: Vec<String>,
+    pub deltas: Vec<String>,
+    /// Pooled regions (channels last) to face probability.
+    pub class_head: Vec<u8>,
+    /// Pooled regions (channels last) to normalised pose.
+    pub pose_head: Vec<u8>,
+}
+
+impl Model {
+    /// Reads `path` and checks that it keeps the [contract](crate::contract). ONNX Runtime is not needed.
+    ///
+    /// # Errors
+    /// [`Error::ReadModel`], [`Error::NotOnnx`] or [`Error::Contract`], each naming the file and what is wrong.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(|source| Error::ReadModel {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, bytes.into())
+    }
+
+    /// Like [`open`](Self::open), from the bytes of a file; `path` only serves messages.
+    pub fn parse(path: &Path, bytes: Bytes) -> Result<Self, Error> {
+        let not_onnx = |reason: &str| Error::NotOnnx {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let broken = |reason: String| Error::Contract {
+            path: path.to_owned(),
+            reason,
+        };
+        if bytes.is_empty() {
+            return Err(not_onnx("the file is empty"));
+        }
+        let proto = ModelProto::decode(bytes)
+            .map_err(|_| not_onnx("it is no protobuf message of the ONNX format, or it is truncated"))?;
+        if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
+            return Err(not_onnx("it contains no graph"));
+        }
+        let contract = read_contract(&proto).map_err(broken)?;
+        let channels = check_graph(&proto).map_err(broken)?;
+        Ok(Self {
+            path: path.to_owned(),
+            contract,
+            channels,
+            proto,
+        })
+    }
+
+    /// The facts that stand in the file's metadata.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Channels of the pyramid features.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The file that was read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn parts(&self) -> Result<Parts, Error> {
+        self.cut_parts().map_err(|reason| Error::Contract {
+            path: self.path.clone(),
+            reason,
+        })
+    }
+
+    fn cut_parts(&self) -> Result<Parts, String> {
+        let side = self.contract.roi.output_size;
+        let images: &[Dimension] = &[
+            Dimension::Free("batch"),
+            Dimension::Fixed(3),
+            Dimension::Free("height"),
+            Dimension::Free("width"),
+        ];
+        let regions: &[Dimension] = &[
+            Dimension::Free("regions"),
+            Dimension::Fixed(side),
+            Dimension::Fixed(side),
+            Dimension::Fixed(self.channels),
+        ];
+
+        let mut features: Vec<String> = (0..FEATURE_LEVELS).map(contract::features).collect();
+        let objectness: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::objectness).collect();
+        let deltas: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::deltas).collect();
+        let outputs: Vec<String> = [features.clone(), objectness.clone(), deltas.clone()].concat();
+        let mut dense = cut::cut(&self.proto, &[(contract::IMAGES, images)], &outputs)?;
+        for name in &mut features {
+            *name = cut::output_channels_last(&mut dense, name);
+        }
+
+        let head = |input: &str, output: &str| {
+            let mut head = cut::cut(&self.proto, &[(input, regions)], &[output.to_owned()])?;
+            cut::take_channels_last(&mut head, input, self.channels, side * side)?;
+            Ok::<_, String>(cut::encode(&head))
+        };
+        Ok(Parts {
+            dense: cut::encode(&dense),
+            features,
+            objectness,
+            deltas,
+            class_head: head(contract::ROI_FEATURES, contract::CLASS_SCORES)?,
+            pose_head: head(contract::POSE_ROI_FEATURES, contract::POSE_REGRESSION)?,
+        })
+    }
+}
+
+fn read_contract(proto: &ModelProto) -> Result<Contract, String> {
+    let text = proto
+        .metadata_props
+        .iter()
+        .find(|entry| entry.key() == METADATA_KEY)
+        .ok_or_else(|| {
+            format!("it has no metadata '{METADATA_KEY}'; make it with `img2pose-export convert CHECKPOINT`")
+        })?
+        .value();
+    // The version first: a later contract may have other fields.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        contract_version: u32,
+    }
+    let unreadable =
+        |error: serde_json::Error| format!("its metadata '{METADATA_KEY}' cannot be read: {error}");
+    let Version { contract_version } = serde_json::from_str(text).map_err(unreadable)?;
+    if contract_version != CONTRACT_VERSION {
+        return Err(format!(
+            "it keeps contract version {contract_version}, this detector reads {CONTRACT_VERSION}; convert the \
+             checkpoint again"
+        ));
+    }
+    let contract: Contract = serde_json::from_str(text).map_err(unreadable)?;
+    contract.validate()?;
+    Ok(contract)
+}
+
+/// Checks names and shapes; returns the number of feature channels.
+fn check_graph(proto: &ModelProto) -> Result<usize, String> {
+    let graph = proto.graph.as_ref().ok_or("it has no graph")?;
+    let images = graph
+        .input
+        .iter()
+        .find(|input| input.name() == contract::IMAGES)
+        .ok_or_else(|| format!("it has no input '{}'", contract::IMAGES))?;
+    let shape = images
+        .r#type
+        .as_ref()
+        .and_then(|t| t.tensor_type.as_ref())
+        .and_then(|t| t.shape.as_ref());
+    check_images(shape)?;
+
+    let made: std::collections::HashSet<&str> = graph
+        .node
+        .iter()
+        .flat_map(|node| node.output.iter().map(String::as_str))
+        .collect();
+    let cut_points = (0..FEATURE_LEVELS)
+        .map(contract::features)
+        .chain((0..PROPOSAL_LEVELS).map(contract::objectness))
+        .chain((0..PROPOSAL_LEVELS).map(contract::deltas))
+        .chain([contract::ROI_FEATURES, contract::CLASS_SCORES].map(str::to_owned))
+        .chain([contract::POSE_ROI_FEATURES, contract::POSE_REGRESSION].map(str::to_owned));
+    let missing: Vec<String> = cut_points.filter(|name| !made.contains(name.as_str())).collect();
+    if !missing.is_empty() {
+        return Err(format!("it lacks the tensors {}", missing.join(", ")));
+    }
+
+    // The class head's first matrix tells how many channels a pooled region has.
+    graph
+        .node
+        .iter()
+        .find(|node| {
+            node.output
+                .first()
+                .is_some_and(|name| *name == contract::features(0))
+        })
+        .and_then(|node| node.input.get(1))
+        .and_then(|weight| weight_of(graph, weight))
+        .and_then(|tensor| tensor.dims.first())
+        .and_then(|&channels| usize::try_from(channels).ok())
+        .filter(|&channels| channels > 0)
+        .ok_or_else(|| format!("'{}' is not made by a convolution", contract::features(0)))
+}
+
+fn weight_of<'g>(graph: &'g crate::onnx::GraphProto, name: &str) -> Option<&'g crate::onnx::TensorProto> {
+    let cast = graph
+        .node
+        .iter()
+        .find(|node| node.op_type() == "Cast" && node.output.iter().any(|o| o == name));
+    let name = cast
+        .and_then(|node| node.input.first())
+        .map_or(name, String::as_str);
+    graph.initializer.iter().find(|tensor| tensor.name() == name)
+}
+
+fn check_images(shape: Option<&TensorShapeProto>) -> Result<(), String> {
+    let dimensions = shape.map(|shape| &shape.dim[..]).unwrap_or_default();
+    let [batch, channels, height, width] = dimensions else {
+        return Err(format!(
+            "its input '{}' has {} dimensions, expected [batch, 3, height, width]",
+            contract::IMAGES,
+            dimensions.len()
+        ));
+    };
+    if let Some(size) = batch.dim_value {
+        return Err(format!(
+            "its input '{}' has a fixed batch size of {size}, expected a dynamic one; convert the checkpoint \
+             again with img2pose-export",
+            contract::IMAGES
+        ));
+    }
+    if channels.dim_value != Some(3) {
+        return Err(format!("its input '{}' has no 3 channels", contract::IMAGES));
+    }
+    if height.dim_value.is_some() || width.dim_value.is_some() {
+        return Err(format!(
+            "its input '{}' has a fixed height or width, expected dynamic ones",
+            contract::IMAGES
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! Loading the parts of a model into ONNX Runtime and running them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel};
+use ort::value::TensorRef;
+
+use super::{Model, Parts};
+use crate::detect::ExecutionProvider;
+use crate::runtime::Runtime;
+use crate::{Canceller, Error};
+
+/// The loaded parts of one model.
+pub(crate) struct Sessions {
+    dense: Dense,
+    heads: Heads,
+    canceller: Canceller,
+}
+
+/// The convolutions: network images to pyramid features and RPN outputs.
+pub(crate) struct Dense {
+    part: Part,
+    features: Vec<String>,
+    objectness: Vec<String>,
+    deltas: Vec<String>,
+    canceller: Canceller,
+}
+
+/// The two heads: pooled regions to scores and poses.
+pub(crate) struct Heads {
+    class: Part,
+    pose: Part,
+    canceller: Canceller,
+}
+
+struct Part {
+    name: &'static str,
+    session: Session,
+    output: String,
+}
+
+/// What the dense part gives for a batch.
+pub(crate) struct DenseOutput<'s> {
+    outputs: SessionOutputs<'s>,
+    features: &'s [String],
+    objectness: &'s [String],
+    deltas: &'s [String],
+}
+
+/// A tensor that ONNX Runtime owns: its shape and elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Tensor<'t> {
+    pub shape: &'t [i64],
+    pub data: &'t [f32],
+}
+
+impl Sessions {
+    /// Loads all parts with `threads` threads for each run.
+    pub fn load(
+        model: &Model,
+        runtime: &Runtime,
+        provider: ExecutionProvider,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        provider.check()?;
+        let Parts {
+            dense,
+            features,
+            objectness,
+            deltas,
+            class_head,
+            pose_head,
+        } = model.parts()?;
+        let load = |name: &'static str, bytes: Vec<u8>| {
+            let session = builder(runtime, threads)
+                .and_then(|mut builder| builder.commit_from_memory(&bytes))
+                .map_err(Error::inference(format!(
+                    "load the {name} of {}",
+                    model.path().display()
+                )))?;
+            let output = session
+                .outputs()
+                .first()
+                .map(|outlet| outlet.name().to_owned())
+                .unwrap_or_default();
+            Ok::<_, Error>(Part {
+                name,
+                session,
+                output,
+            })
+        };
+        let canceller = Canceller::new()?;
+        Ok(Self {
+            dense: Dense {
+                part: load("dense part", dense)?,
+                features,
+                objectness,
+                deltas,
+                canceller: canceller.clone(),
+            },
+            heads: Heads {
+                class: load("class head", class_head)?,
+                pose: load("pose head", pose_head)?,
+                canceller: canceller.clone(),
+            },
+            canceller,
+        })
+    }
+
+    /// The handle that stops a run from another thread.
+    pub fn canceller(&self) -> &Canceller {
+        &self.canceller
+    }
+
+    /// The parts, so that the heads can run while the outputs of the dense part are in use.
+    pub fn split(&mut self) -> (&mut Dense, &mut Heads) {
+        (&mut self.dense, &mut self.heads)
+    }
+}
+
+impl Dense {
+    /// One run over a whole batch: `images` is `[frames, 3, height, width]`.
+    pub fn run(
+        &mut self,
+        images: &[f32],
+        frames: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<DenseOutput<'_>, Error> {
+        let outputs = self
+            .part
+            .run(images, [frames, 3, height, width], &self.canceller)?;
+        Ok(DenseOutput {
+            outputs,
+            features: &self.features,
+            objectness: &self.objectness,
+            deltas: &self.deltas,
+        })
+    }
+}
+
+impl Heads {
+    /// Appends the face probability of each region to `scores`; `regions` is `[rows, side, side, channels]`.
+    pub fn class_scores(
+        &mut self,
+        regions: &[f32],
+        shape: [usize; 4],
+        scores: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        self.class.run_head(regions, shape, 1, scores, &self.canceller)
+    }
+
+    /// Appends the six normalised pose numbers of each region to `poses`.
+    pub fn poses(&mut self, regions: &[f32], shape: [usize; 4], poses: &mut Vec<f32>) -> Result<(), Error> {
+        self.pose.run_head(regions, shape, 6, poses, &self.canceller)
+    }
+}
+
+impl Tensor<'_> {
+    /// Fails unless the tensor has four dimensions for which `good` holds.
+    pub fn expect(
+        &self,
+        name: &str,
+        expected: &str,
+        good: impl FnOnce([usize; 4]) -> bool,
+    ) -> Result<(), Error> {
+        let shape: Option<[usize; 4]> = self
+            .shape
+            .try_into()
+            .ok()
+            .map(|s: [i64; 4]| s.map(|side| side as usize));
+        if shape.is_some_and(good) {
+            return Ok(());
+        }
+        Err(Error::OutputShape {
+            tensor: name.to_owned(),
+            found: self.shape.to_vec(),
+            expected: expected.to_owned(),
+        })
+    }
+}
+
+impl Part {
+    fn run<'r>(
+        &'r mut self,
+        input: &[f32],
+        shape: [usize; 4],
+        canceller: &'r Canceller,
+    ) -> Result<SessionOutputs<'r>, Error> {
+        let name = self.name;
+        let failed = |name: &str| Error::inference(format!("run the {name}"));
+        if canceller.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let tensor = TensorRef::from_array_view((shape, input)).map_err(failed(name))?;
+        // Every part has one input.
+        let inputs = [SessionInputValue::from(tensor)];
+        self.session
+            .run_with_options(inputs, &*canceller.options)
+            .map_err(|source| {
+                // A terminated run and a failed one return the same kind of error.
+                if canceller.is_cancelled() {
+                    Error::Cancelled
+                } else {
+                    failed(name)(source)
+                }
+            })
+    }
+
+    fn run_head(
+        &mut self,
+        regions: &[f32],
+        shape: [usize; 4],
+        columns: usize,
+        into: &mut Vec<f32>,
+        canceller: &Canceller,
+    ) -> Result<(), Error> {
+        let (name, output) = (self.name, self.output.clone());
+        let outputs = self.run(regions, shape, canceller)?;
+        let tensor = extract(&outputs, &output, name)?;
+        if tensor.data.len() != shape[0] * columns {
+            return Err(Error::OutputShape {
+                tensor: output,
+                found: tensor.shape.to_vec(),
+                expected: format!("[{}, {columns}]", shape[0]),
+            });
+        }
+        into.extend_from_slice(tensor.data);
+        Ok(())
+    }
+}
+
+impl DenseOutput<'_> {
+    /// Pyramid features of `level`, `[frames, h, w, channels]`.
+    pub fn features(&self, level: usize) -> Result<Tensor<'_>, Error> {
+        extract(&self.outputs, &self.features[level], "dense part")
+    }
+
+    /// RPN logits of `level`, `[frames, 3, h, w]`.
+    pub fn objectness(&self, level: usize) -> Result<Tensor<'_>, Error> {
+        extract(&self.outputs, &self.objectness[level], "dense part")
+    }
+
+    /// RPN deltas of `level`, `[frames, 12, h, w]`.
+    pub fn deltas(&self, level: usize) -> Result<Tensor<'_>, Error> {
+        extract(&self.outputs, &self.deltas[level], "dense part")
+    }
+}
+
+fn extract<'o>(outputs: &'o SessionOutputs<'_>, name: &str, part: &str) -> Result<Tensor<'o>, Error> {
+    let failed = || Error::inference(format!("read '{name}' of the {part}"));
+    let value = outputs
+        .get(name)
+        .ok_or_else(|| ort::Error::new("no such output"))
+        .map_err(failed())?;
+    let (shape, data) = value.try_extract_tensor::<f32>().map_err(failed())?;
+    Ok(Tensor { shape, data })
+}
+
+fn builder(runtime: &Runtime, threads: usize) -> ort::Result<ort::session::builder::SessionBuilder> {
+    Ok(Session::builder(&runtime.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        // Idle threads must not burn the processor that decoders and other streams need.
+        .with_intra_op_spinning(false)?)
+}
+
+impl Canceller {
+    fn new() -> Result<Self, Error> {
+        let options = RunOptions::new().map_err(Error::inference("set up a run"))?;
+        Ok(Self {
+            cancelled: Arc::new(AtomicBool::new(false)),
+            options: Arc::new(options),
+        })
+    }
+
+    /// Makes a running detection, and every later one until [`reset`](Self::reset), fail with
+    /// [`Error::Cancelled`]. Returns at once.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        // Cannot fail: ONNX Runtime only sets a flag.
+        let _ = self.options.terminate();
+    }
+
+    /// Lets detections run again.
+    pub fn reset(&self) {
+        let _ = self.options.unterminate();
+        self.cancelled.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called and [`reset`](Self::reset) was not since.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,212 @@
+//! Finding and loading the ONNX Runtime library, once per process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use once_cell::sync::OnceCell;
+use ort::environment::Environment;
+
+/// Oldest ONNX Runtime that has every call this crate makes.
+pub const MINIMUM_VERSION: &str = "1.20";
+
+/// Environment variable that names the library to load.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+static RUNTIME: OnceCell<Runtime> = OnceCell::new();
+
+/// The loaded library. There is one per process, because ONNX Runtime allows only one environment.
+pub struct Runtime {
+    path: PathBuf,
+    pub(crate) environment: Environment,
+}
+
+/// Why ONNX Runtime could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The library that was asked for cannot be used.
+    #[error("cannot use ONNX Runtime {} ({origin}): {reason}", path.display())]
+    Unusable {
+        /// The library.
+        path: PathBuf,
+        /// Who asked for it.
+        origin: &'static str,
+        /// What was found and what is needed.
+        reason: String,
+    },
+    /// No library was found.
+    #[error(
+        "ONNX Runtime {MINIMUM_VERSION} or newer was not found. Install it, or set onnxruntime-library or \
+         {LIBRARY_VARIABLE} to libonnxruntime.so. Tried: {tried}"
+    )]
+    NotFound {
+        /// Every place that was tried, with what was wrong there.
+        tried: String,
+    },
+    /// Another library than the one asked for is loaded already.
+    #[error(
+        "ONNX Runtime {} was asked for, but this process has already loaded {}; all detectors of a process \
+         share one library", wanted.display(), loaded.display()
+    )]
+    AlreadyLoaded {
+        /// The library asked for.
+        wanted: PathBuf,
+        /// The library in use.
+        loaded: PathBuf,
+    },
+    /// The library was loaded but would not start.
+    #[error("ONNX Runtime {} did not start: {source}", path.display())]
+    Environment {
+        /// The library.
+        path: PathBuf,
+        /// Its message.
+        source: ort::Error,
+    },
+}
+
+impl Runtime {
+    /// The file that was loaded, or the name under which the system's loader found it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Version and build of the library, in its own words.
+    pub fn build_info(&self) -> &'static str {
+        ort::info()
+    }
+}
+
+/// Loads ONNX Runtime, or returns the one that this process has loaded.
+///
+/// Looks at `explicit`, then at the environment variable [`LIBRARY_VARIABLE`], then for `libonnxruntime.so*` in
+/// the folder `beside`, then in the system's library folders. The first two are orders: when such a library
+/// cannot be used that is an error, and nothing else is tried.
+pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static Runtime, RuntimeError> {
+    // OnceCell would let two threads try different libraries one after the other; the first one wins instead.
+    static LOADING: Mutex<()> = Mutex::new(());
+    let _guard = LOADING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+
+    if let Some(runtime) = RUNTIME.get() {
+        return match explicit {
+            Some(wanted) if !same_file(wanted, &runtime.path) => Err(RuntimeError::AlreadyLoaded {
+                wanted: wanted.to_owned(),
+                loaded: runtime.path.clone(),
+            }),
+            _ => Ok(runtime),
+        };
+    }
+
+    let ordered = explicit
+        .map(|path| (path.to_owned(), "the library that was asked for"))
+        .or_else(|| {
+            std::env::var_os(LIBRARY_VARIABLE)
+                .filter(|value| !value.is_empty())
+                .map(|value| {
+                    (
+                        PathBuf::from(value),
+                        "from the environment variable ORT_DYLIB_PATH",
+                    )
+                })
+        });
+    if let Some((path, origin)) = ordered {
+        let reason = match open(&path) {
+            Ok(builder) => return start(builder, path),
+            Err(reason) => reason,
+        };
+        return Err(RuntimeError::Unusable { path, origin, reason });
+    }
+
+    let mut tried = Vec::new();
+    let folders = beside.map(Path::to_owned).into_iter().chain(system_folders());
+    let named = ["libonnxruntime.so", "libonnxruntime.so.1"].map(PathBuf::from);
+    for path in folders.flat_map(|folder| libraries_in(&folder)).chain(named) {
+        match open(&path) {
+            Ok(builder) => return start(builder, path),
+            Err(reason) => tried.push(format!("{} ({reason})", path.display())),
+        }
+    }
+    Err(RuntimeError::NotFound {
+        tried: tried.join(", "),
+    })
+}
+
+fn open(path: &Path) -> Result<ort::environment::EnvironmentBuilder, String> {
+    if path.is_dir() {
+        return Err("it is a folder, expected the library file in it".to_owned());
+    }
+    if path.components().count() > 1 && !path.exists() {
+        return Err("no such file".to_owned());
+    }
+    ort::init_from(path).map_err(|error| match error {
+        ort::LoadDynamicError::Dlopen { error, .. } => format!("it cannot be loaded: {error}"),
+        ort::LoadDynamicError::MissingApi { .. } => "it is not ONNX Runtime (no OrtGetApiBase)".to_owned(),
+        ort::LoadDynamicError::BadVersion { version_str, .. } => {
+            format!("it is version {version_str}, at least {MINIMUM_VERSION} is needed")
+        }
+        other => other.to_string(),
+    })
+}
+
+fn start(
+    builder: ort::environment::EnvironmentBuilder,
+    path: PathBuf,
+) -> Result<&'static Runtime, RuntimeError> {
+    // Frames and models of our users are nobody else's business.
+    match builder.with_name("img2pose").with_telemetry(false).build() {
+        Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime { path, environment })),
+        Err(source) => Err(RuntimeError::Environment { path, source }),
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+fn system_folders() -> Vec<PathBuf> {
+    let triplet = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    ["/usr/local/lib", &triplet, "/usr/lib64", "/usr/lib"]
+        .map(PathBuf::from)
+        .to_vec()
+}
+
+/// `libonnxruntime.so*` in `folder`, newest version first.
+fn libraries_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<(Vec<u32>, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let version = name.to_str()?.strip_prefix("libonnxruntime.so")?;
+            let numbers = version.split('.').filter_map(|part| part.parse().ok()).collect();
+            Some((numbers, entry.path()))
+        })
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_library_of_a_folder_comes_first() {
+        let folder = std::env::temp_dir().join(format!("img2pose-runtime-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in [
+            "libonnxruntime.so.1.9.0",
+            "libonnxruntime.so.1.21.0",
+            "libonnxruntime_providers_shared.so",
+            "libother.so",
+        ] {
+            std::fs::write(folder.join(name), b"").unwrap();
+        }
+        let names: Vec<_> = libraries_in(&folder)
+            .iter()
+            .map(|path| path.file_name().unwrap().to_owned())
+            .collect();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(names, ["libonnxruntime.so.1.21.0", "libonnxruntime.so.1.9.0"]);
+    }
+}

@@ -1,0 +1,144 @@
+//! Golden data of the reference implementation: images, and what it finds in them.
+//!
+//! The data is not part of the repository. It is looked for in the folder that the environment variable
+//! [`VARIABLE`] names, else in `../shared/golden` beside the checkout. Tests that need it print that they were
+//! skipped when it is absent.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayD;
+use ndarray_npy::NpzReader;
+use serde::Deserialize;
+
+/// Environment variable that names the folder with the golden data.
+pub const VARIABLE: &str = "IMG2POSE_GOLDEN";
+
+/// The folder with the golden data, or `None` after printing that `test` is skipped.
+pub fn golden(test: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
+    let folder = std::env::var_os(VARIABLE).map_or(beside, PathBuf::from);
+    if folder.join("README.md").exists() {
+        return Some(folder);
+    }
+    println!(
+        "skipped {test}: no golden data at {} (set {VARIABLE})",
+        folder.display()
+    );
+    None
+}
+
+/// The model that the golden numbers belong to: the converted checkpoint that the project ships.
+pub fn golden_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim.onnx")
+}
+
+/// An RGB image.
+pub struct Image {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// R, G, B bytes, row by row without gaps.
+    pub pixels: Vec<u8>,
+}
+
+/// A face that the reference found.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GoldenFace {
+    /// `x_min, y_min, x_max, y_max` in pixels.
+    #[serde(rename = "box")]
+    pub bbox: [f32; 4],
+    /// Confidence.
+    pub score: f32,
+    /// Rotation vector and translation.
+    pub pose: [f32; 6],
+    /// Five keypoints in pixels.
+    pub keypoints: [[f32; 2]; 5],
+}
+
+/// What the reference says of one image at one network size.
+#[derive(Debug, Deserialize)]
+pub struct GoldenResult {
+    /// File name of the image.
+    pub image: String,
+    /// Short side of the network image.
+    pub min_size: u32,
+    /// Upper bound of its long side.
+    pub max_size: u32,
+    /// Height and width of the network image before padding.
+    pub net_image_size_hw: [u32; 2],
+    /// Faces with a score of at least 0.5.
+    pub faces: Vec<GoldenFace>,
+}
+
+/// The images with the reference's results, at both network sizes.
+pub const CASES: [(&str, [u32; 2]); 8] = [
+    ("classroom", [480, 640]),
+    ("faker_0", [480, 640]),
+    ("faker_1", [480, 640]),
+    ("faker_2", [480, 640]),
+    ("headpose_2p_a", [480, 640]),
+    ("headpose_2p_b", [480, 640]),
+    ("walking", [480, 640]),
+    ("walking_pause", [480, 640]),
+];
+
+/// The cases whose intermediate tensors are there too.
+pub const STAGED: [(&str, u32); 4] = [
+    ("faker_0", 480),
+    ("faker_0", 640),
+    ("headpose_2p_a", 480),
+    ("classroom", 480),
+];
+
+/// Reads an 8-bit RGB PNG.
+pub fn read_png(path: &Path) -> Image {
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut reader = png::Decoder::new(BufReader::new(file))
+        .read_info()
+        .expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a PNG that fits into memory")];
+    let info = reader.next_frame(&mut pixels).expect("a whole PNG");
+    assert_eq!(
+        (info.color_type, info.bit_depth),
+        (png::ColorType::Rgb, png::BitDepth::Eight)
+    );
+    pixels.truncate(info.buffer_size());
+    Image {
+        width: info.width,
+        height: info.height,
+        pixels,
+    }
+}
+
+/// Reads the result for `name` at `min_size`.
+pub fn read_result(golden: &Path, name: &str, min_size: u32) -> GoldenResult {
+    read_json(&golden.join(format!("{name}_min{min_size}.json")))
+}
+
+/// Reads the detections above 0.05 in the collages, by file name.
+pub fn read_collages(golden: &Path) -> BTreeMap<String, Vec<GoldenFace>> {
+    read_json(&golden.join("collages/collages_min480.json"))
+}
+
+/// The intermediate tensors for `name` at `min_size`.
+pub fn open_tensors(golden: &Path, name: &str, min_size: u32) -> NpzReader<File> {
+    let path = golden.join(format!("{name}_min{min_size}.npz"));
+    NpzReader::new(File::open(path).expect("the tensors are there")).expect("an npz file")
+}
+
+/// One f32 tensor out of an npz file.
+pub fn read_tensor(tensors: &mut NpzReader<File>, name: &str) -> ArrayD<f32> {
+    tensors
+        .by_name(name)
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_reader(BufReader::new(file))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
