@@ -1,7 +1,8 @@
 //! A frame straight into the network's input tensor.
 
-use super::kernels::{self, Normalise};
+use super::kernels::Normalise;
 use super::rows::RowResizer;
+use super::simd::Simd;
 use super::taps::Taps;
 use super::{Frame, FrameError, FrameLayout, NetworkSize};
 
@@ -21,6 +22,7 @@ const MAX_SIDE: u32 = 1 << 16;
 pub struct Converter {
     layout: FrameLayout,
     size: NetworkSize,
+    simd: Simd,
     normalise: [Normalise; 3],
     resizer: RowResizer,
     /// Taps from the rows of the network image to the rows of the frame.
@@ -57,11 +59,13 @@ impl Converter {
                 std: image_std,
             });
         }
-        let resizer = RowResizer::new(&layout, size.width);
+        let simd = Simd::detect();
+        let resizer = RowResizer::new(&layout, size.width, simd);
         let row_len = resizer.channels() * resizer.channel_len();
         Ok(Self {
             layout,
             size,
+            simd,
             normalise,
             rows: Taps::new(layout.height, size.height, 1),
             cache: [0, 1].map(|_| CachedRow {
@@ -123,7 +127,7 @@ impl Converter {
                 // A gray row has one channel for all three.
                 let start = channel.min(self.resizer.channels() - 1) * channel_len;
                 let (image, padding) = plane[y * padded_width..][..padded_width].split_at_mut(width);
-                kernels::blend_rows(
+                self.simd.blend_rows(
                     &first.values[start..][..width],
                     &second.values[start..][..width],
                     self.rows.weight[y],

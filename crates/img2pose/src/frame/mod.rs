@@ -3,8 +3,10 @@
 mod convert;
 mod error;
 mod kernels;
+mod pick;
 mod planes;
 mod rows;
+mod simd;
 mod size;
 mod taps;
 
