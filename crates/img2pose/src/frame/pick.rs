@@ -105,8 +105,8 @@ pub(super) fn pick_pixels<const PIXEL: usize>(
     for (((&left, &right), first), second) in taps.first.iter().zip(&taps.second).zip(first).zip(second) {
         let start = left as usize * PIXEL;
         // The two pixels are neighbours (or the second has no weight): one load, except near the end of the row.
-        if let Some(bytes) = row.get(start..start + 8) {
-            let word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        if let Some(bytes) = row.get(start..start + 8).and_then(<[u8]>::first_chunk) {
+            let word = u64::from_le_bytes(*bytes);
             *first = word as u32;
             *second = (word >> (8 * PIXEL)) as u32;
         } else {

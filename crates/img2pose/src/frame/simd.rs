@@ -50,6 +50,12 @@ impl Simd {
         Self(Level::Baseline)
     }
 
+    /// What every machine has.
+    #[cfg(test)]
+    pub(super) fn baseline() -> Self {
+        Self(Level::Baseline)
+    }
+
     kernel!(blend_packed(
         first: &[u32],
         second: &[u32],
