@@ -12,3 +12,5 @@ source "$lib/rust.sh"
 source "$lib/wheels.sh"
 # shellcheck source=scripts/lib/build.sh
 source "$lib/build.sh"
+# shellcheck source=scripts/lib/models.sh
+source "$lib/models.sh"

@@ -70,6 +70,11 @@ impl Runtime {
         &self.path
     }
 
+    /// ONNX Runtime's environment, for further sessions in this process.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Version and build of the library, in its own words.
     pub fn build_info(&self) -> &'static str {
         ort::info()

@@ -3,10 +3,8 @@
 mod convert;
 mod error;
 mod kernels;
-mod pick;
 mod planes;
 mod rows;
-mod simd;
 mod size;
 mod taps;
 
