@@ -2,6 +2,8 @@
 
 mod batch;
 mod faces;
+#[cfg(test)]
+mod golden;
 mod options;
 
 use std::collections::HashMap;
@@ -69,9 +71,11 @@ impl Detector {
     /// Like [`open`](Self::open), for a model that was read before.
     pub fn load(model: &Model, options: DetectorOptions) -> Result<Self, Error> {
         options.validate()?;
+        // A broken model is reported as such, also where ONNX Runtime is missing.
+        let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
         let threads = options.threads();
-        let sessions = Sessions::load(model, runtime, options.execution_provider, threads)?;
+        let sessions = Sessions::load(model, parts, runtime, options.execution_provider, threads)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("img2pose-{index}"))

@@ -56,9 +56,10 @@ pub(crate) struct Tensor<'t> {
 }
 
 impl Sessions {
-    /// Loads all parts with `threads` threads for each run.
+    /// Loads the parts of `model` with `threads` threads for each run.
     pub fn load(
         model: &Model,
+        parts: Parts,
         runtime: &Runtime,
         provider: ExecutionProvider,
         threads: usize,
@@ -71,7 +72,7 @@ impl Sessions {
             deltas,
             class_head,
             pose_head,
-        } = model.parts()?;
+        } = parts;
         let load = |name: &'static str, bytes: Vec<u8>| {
             let session = builder(runtime, threads)
                 .and_then(|mut builder| builder.commit_from_memory(&bytes))
