@@ -15,6 +15,8 @@ pub mod data_type {
     pub const BOOL: i32 = 9;
     /// 16-bit float (IEEE 754 binary16).
     pub const FLOAT16: i32 = 10;
+    /// 64-bit float.
+    pub const DOUBLE: i32 = 11;
 }
 
 /// Type codes of [`AttributeProto::r#type`].
