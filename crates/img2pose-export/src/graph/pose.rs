@@ -373,8 +373,7 @@ fn bounding_box(
     let mut side = |op: &str, value: &Value, mask: &Value, more: &Value| {
         let grown = g.binary(op, value, more);
         let value = g.op("Where", &[mask, &grown, value], vec![]);
-        let value = truncate(g, &value);
-        value
+        truncate(g, &value)
     };
     let left = side("Sub", &low[0], &left, &more[0]);
     let top = side("Sub", &low[1], &above, &more[1]);
