@@ -1,7 +1,8 @@
 //! A frame straight into the network's input tensor.
 
-use super::kernels::{self, Normalise};
+use super::kernels::Normalise;
 use super::rows::RowResizer;
+use super::simd::Simd;
 use super::taps::Taps;
 use super::{Frame, FrameError, FrameLayout, NetworkSize};
 
@@ -21,6 +22,7 @@ const MAX_SIDE: u32 = 1 << 16;
 pub struct Converter {
     layout: FrameLayout,
     size: NetworkSize,
+    simd: Simd,
     normalise: [Normalise; 3],
     resizer: RowResizer,
     /// Taps from the rows of the network image to the rows of the frame.
@@ -48,6 +50,16 @@ impl Converter {
         image_mean: [f32; 3],
         image_std: [f32; 3],
     ) -> Result<Self, FrameError> {
+        Self::with_simd(layout, size, image_mean, image_std, Simd::detect())
+    }
+
+    fn with_simd(
+        layout: FrameLayout,
+        size: NetworkSize,
+        image_mean: [f32; 3],
+        image_std: [f32; 3],
+        simd: Simd,
+    ) -> Result<Self, FrameError> {
         check_sizes(&layout, &size)?;
         let finite = image_mean.iter().chain(&image_std).all(|value| value.is_finite());
         let normalise = [0, 1, 2].map(|channel| Normalise::new(image_mean[channel], image_std[channel]));
@@ -57,11 +69,12 @@ impl Converter {
                 std: image_std,
             });
         }
-        let resizer = RowResizer::new(&layout, size.width);
+        let resizer = RowResizer::new(&layout, size.width, simd);
         let row_len = resizer.channels() * resizer.channel_len();
         Ok(Self {
             layout,
             size,
+            simd,
             normalise,
             rows: Taps::new(layout.height, size.height, 1),
             cache: [0, 1].map(|_| CachedRow {
@@ -123,7 +136,7 @@ impl Converter {
                 // A gray row has one channel for all three.
                 let start = channel.min(self.resizer.channels() - 1) * channel_len;
                 let (image, padding) = plane[y * padded_width..][..padded_width].split_at_mut(width);
-                kernels::blend_rows(
+                self.simd.blend_rows(
                     &first.values[start..][..width],
                     &second.values[start..][..width],
                     self.rows.weight[y],
@@ -198,4 +211,79 @@ fn check_sizes(layout: &FrameLayout, size: &NetworkSize) -> Result<(), FrameErro
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ColorMatrix, ColorRange, PixelFormat, Plane};
+    use super::*;
+
+    /// Each format, at ratios that take one window of bytes, two, and none, and in rows shorter than a window.
+    #[test]
+    fn vector_instructions_do_not_change_a_bit() {
+        let bytes: Vec<u8> = (0..300_000_u32)
+            .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let formats = [
+            PixelFormat::Rgb,
+            PixelFormat::Rgbx,
+            PixelFormat::Bgr,
+            PixelFormat::Bgrx,
+            PixelFormat::Gray8,
+            PixelFormat::Nv12,
+            PixelFormat::I420,
+        ];
+        let widths = [
+            (300, 450),
+            (300, 200),
+            (300, 151),
+            (299, 149),
+            (300, 75),
+            (300, 40),
+            (31, 32),
+            (15, 16),
+            (1, 9),
+            (9, 1),
+        ];
+        for format in formats {
+            for (range, matrix) in [
+                (ColorRange::Full, ColorMatrix::Bt709),
+                (ColorRange::Limited, ColorMatrix::Bt601),
+            ] {
+                for (frame_width, width) in widths {
+                    let layout = FrameLayout {
+                        format,
+                        width: frame_width,
+                        height: 21,
+                        matrix,
+                        range,
+                    };
+                    let size = NetworkSize {
+                        frame_width,
+                        frame_height: 21,
+                        width,
+                        height: 17,
+                        padded_width: width + 3,
+                        padded_height: 20,
+                    };
+                    let planes = [0, 7, 13].map(|start| Plane {
+                        data: &bytes[start..],
+                        stride: 1201,
+                    });
+                    let image = |simd| {
+                        let mut slot = vec![f32::NAN; size.tensor_len()];
+                        let mut converter =
+                            Converter::with_simd(layout, size, [0.4; 3], [0.2; 3], simd).unwrap();
+                        converter.convert(&Frame { layout, planes }, &mut slot).unwrap();
+                        slot.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+                    };
+                    assert_eq!(
+                        image(Simd::baseline()),
+                        image(Simd::detect()),
+                        "{layout:?} to {width}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! The loops over pixels.
+//! The arithmetic on rows of pixels.
 //!
-//! No multiply and add is fused, and every path does the same operations in the same order, so that a frame gives the
+//! Plain loops that the compiler turns into vector instructions; [`Simd`](super::simd::Simd) compiles them once for
+//! each instruction set, which is why they are always inlined. No multiply and add is fused, so that a frame gives the
 //! same bits on every machine.
 
-use super::taps::Taps;
 use super::{ColorMatrix, ColorRange};
 
 /// From a value of 0..255 to the network's `(value / 255 - mean) / std`.
@@ -105,44 +105,8 @@ fn lerp(first: f32, second: f32, weight: f32) -> f32 {
     first + (second - first) * weight
 }
 
-/// Picks the bytes at fixed offsets out of rows of one length.
-pub(super) struct BytePicker {
-    first: Vec<u32>,
-    second: Vec<u32>,
-}
-
-impl BytePicker {
-    /// `first` and `second` are offsets below `row_len`.
-    pub(super) fn new(first: Vec<u32>, second: Vec<u32>, row_len: usize) -> Self {
-        debug_assert!(
-            first
-                .iter()
-                .chain(&second)
-                .all(|&offset| (offset as usize) < row_len)
-        );
-        Self { first, second }
-    }
-
-    pub(super) fn pick(&self, row: &[u8], first: &mut [u8], second: &mut [u8]) {
-        for (offsets, bytes) in [(&self.first, first), (&self.second, second)] {
-            for (offset, byte) in offsets.iter().zip(bytes) {
-                *byte = row[*offset as usize];
-            }
-        }
-    }
-}
-
-/// Picks the pixels under the taps, of `pixel` (3 or 4) bytes each.
-pub(super) fn pick_pixels(row: &[u8], pixel: usize, taps: &Taps, first: &mut [u32], second: &mut [u32]) {
-    for (taps, words) in [(&taps.first, first), (&taps.second, second)] {
-        for (&x, word) in taps.iter().zip(words) {
-            let bytes = &row[x as usize * pixel..][..3];
-            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
-        }
-    }
-}
-
 /// Blends packed pixels into three channels.
+#[inline(always)]
 pub(super) fn blend_packed(
     first: &[u32],
     second: &[u32],
@@ -159,6 +123,7 @@ pub(super) fn blend_packed(
 }
 
 /// Blends luma into one channel.
+#[inline(always)]
 pub(super) fn blend_gray(
     first: &[u8],
     second: &[u8],
@@ -174,6 +139,7 @@ pub(super) fn blend_gray(
 }
 
 /// Converts Y, Cb, Cr of both taps and blends them into three channels.
+#[inline(always)]
 pub(super) fn blend_ycbcr(
     first: [&[u8]; 3],
     second: [&[u8]; 3],
@@ -199,6 +165,7 @@ pub(super) fn blend_ycbcr(
 }
 
 /// Blends two rows of a channel and normalises them.
+#[inline(always)]
 pub(super) fn blend_rows(
     first: &[f32],
     second: &[f32],

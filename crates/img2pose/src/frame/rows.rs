@@ -3,13 +3,12 @@
 //! First the bytes under each output pixel's two taps are picked out, then both taps become R, G, B and are blended.
 //! So only pixels that are used are converted, and the arithmetic runs over plain arrays whatever the format.
 
-use super::kernels::{self, BytePicker, YCbCrToRgb};
+use super::kernels::{self, YCbCrToRgb};
+use super::pick::{BytePicker, pick_pixels};
 use super::planes::Planes;
+use super::simd::{LANES, Simd};
 use super::taps::Taps;
 use super::{Frame, FrameLayout, PixelFormat};
-
-/// Rows are rounded up to a multiple of this, so that the kernels have no remainders.
-pub(super) const LANES: usize = 8;
 
 /// Bytes of one component under the first and second tap of each output pixel.
 struct Picked {
@@ -30,8 +29,8 @@ impl Picked {
         }
     }
 
-    fn pick(&mut self, row: &[u8]) {
-        self.picker.pick(row, &mut self.first, &mut self.second);
+    fn pick(&mut self, simd: Simd, row: &[u8]) {
+        self.picker.pick(simd, row, &mut self.first, &mut self.second);
     }
 }
 
@@ -57,6 +56,7 @@ enum Pixels {
 
 /// Turns rows of frames of one layout into resized rows.
 pub(super) struct RowResizer {
+    simd: Simd,
     planes: Planes,
     taps: Taps,
     pixels: Pixels,
@@ -64,7 +64,7 @@ pub(super) struct RowResizer {
 
 impl RowResizer {
     /// For frames of `layout`, to rows of `width` pixels.
-    pub(super) fn new(layout: &FrameLayout, width: u32) -> Self {
+    pub(super) fn new(layout: &FrameLayout, width: u32, simd: Simd) -> Self {
         let taps = Taps::new(layout.width, width, LANES);
         let planes = Planes::new(layout);
         let len = taps.first.len();
@@ -102,7 +102,12 @@ impl RowResizer {
                 to_rgb: to_rgb(),
             },
         };
-        Self { planes, taps, pixels }
+        Self {
+            simd,
+            planes,
+            taps,
+            pixels,
+        }
     }
 
     /// The planes of the layout.
@@ -128,6 +133,7 @@ impl RowResizer {
     ///
     /// `output` gets [`channels`](Self::channels) times [`channel_len`](Self::channel_len) values of 0 to 255.
     pub(super) fn resize(&mut self, frame: &Frame<'_>, row: usize, output: &mut [f32]) {
+        let simd = self.simd;
         let main = self.planes.row(frame, 0, row);
         match &mut self.pixels {
             Pixels::Packed {
@@ -136,12 +142,15 @@ impl RowResizer {
                 first,
                 second,
             } => {
-                kernels::pick_pixels(main, *pixel, &self.taps, first, second);
-                kernels::blend_packed(first, second, *shifts, &self.taps.weight, output);
+                match pixel {
+                    3 => pick_pixels::<3>(main, &self.taps, first, second),
+                    _ => pick_pixels::<4>(main, &self.taps, first, second),
+                }
+                simd.blend_packed(first, second, *shifts, &self.taps.weight, output);
             }
             Pixels::Gray { luma, scale, offset } => {
-                luma.pick(main);
-                kernels::blend_gray(
+                luma.pick(simd, main);
+                simd.blend_gray(
                     &luma.first,
                     &luma.second,
                     *scale,
@@ -156,12 +165,12 @@ impl RowResizer {
                 chroma_planes,
                 to_rgb,
             } => {
-                luma.pick(main);
+                luma.pick(simd, main);
                 for (chroma, plane) in chroma.iter_mut().zip(chroma_planes) {
-                    chroma.pick(self.planes.row(frame, *plane, row / 2));
+                    chroma.pick(simd, self.planes.row(frame, *plane, row / 2));
                 }
                 let [cb, cr] = &**chroma;
-                kernels::blend_ycbcr(
+                simd.blend_ycbcr(
                     [&luma.first, &cb.first, &cr.first],
                     [&luma.second, &cb.second, &cr.second],
                     to_rgb,
