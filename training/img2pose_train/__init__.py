@@ -1,0 +1,1 @@
+"""Training of img2pose networks: photos in, checkpoints in the official key layout out."""

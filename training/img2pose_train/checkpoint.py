@@ -1,0 +1,108 @@
+"""Checkpoints in the official layout, and the state a run resumes from.
+
+A checkpoint is `{"fpn_model": {"module." + name: tensor}}` with the 141 names of the official
+img2pose layout. Older torchvision called the pyramid's layers `inner_blocks.0.weight` where
+it is `inner_blocks.0.0.weight` now; both spellings are read, the newer one is written.
+"""
+
+import os
+import re
+
+import torch
+
+from .network import Network, Widths
+
+_COUNTER = "num_batches_tracked"
+
+
+def _torchvision(name):
+    return re.sub(r"(fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2", name)
+
+
+def official_state(network):
+    """The network's tensors on the CPU under the official names.
+
+    Batch norm counters stay out, but for the pose head's, which the layout has."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        if name.endswith(_COUNTER) and "dof_pred" not in name:
+            continue
+        tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        state["module." + name] = tensor.float() if tensor.is_floating_point() else tensor
+    return state
+
+
+def _replace(path, value):
+    temporary = f"{path}.tmp"
+    torch.save(value, temporary)
+    os.replace(temporary, path)
+
+
+def save(path, network, **information):
+    """Write a checkpoint; `information` (steps, commit...) is stored beside the weights."""
+    _replace(path, {"fpn_model": official_state(network), "information": information})
+
+
+def read_state(path):
+    """State dictionary of a checkpoint file under torchvision's names. Executes nothing from the file."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if "fpn_model" not in content:
+        raise ValueError(f"{path}: no `fpn_model` in the file, found {sorted(content)}")
+    return {_torchvision(name.removeprefix("module.")): t for name, t in content["fpn_model"].items()}
+
+
+def load(path):
+    """Network with the weights and the widths of a checkpoint file."""
+    state = read_state(path)
+    network = Network(Widths.of(state))
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not name.endswith(_COUNTER)]
+    if missing or unexpected:
+        raise ValueError(f"{path}: missing {missing[:5]}, unexpected {list(unexpected)[:5]}")
+    return network
+
+
+def save_run(path, network, average, optimizer, step):
+    """Everything that `load_run` needs to go on after `step` steps."""
+    _replace(path, {
+        "network": network.state_dict(), "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(), "step": step,
+    })
+
+
+def load_run(path, network, average, optimizer):
+    """Restore a run; returns the number of steps done."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(content["network"])
+    average.load_state_dict(content["average"])
+    optimizer.load_state_dict(content["optimizer"])
+    return content["step"]
+
+
+class MovingAverage:
+    """Exponential moving average of a network's parameters and statistics.
+
+    Early on the decay is (1 + n) / (10 + n), so that the start is forgotten."""
+
+    def __init__(self, network, decay):
+        self.network = Network(network.widths)
+        self.network.load_state_dict(network.state_dict())
+        self.network.requires_grad_(False).eval()
+        self.decay, self.updates = decay, 0
+
+    @torch.no_grad()
+    def update(self, network):
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for mine, theirs in zip(self.network.state_dict().values(), network.state_dict().values()):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)
+
+    def state_dict(self):
+        return {"network": self.network.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state):
+        self.network.load_state_dict(state["network"])
+        self.updates = state["updates"]
