@@ -16,13 +16,44 @@ pub struct Batch {
     capacity: usize,
 }
 
+/// What a batch must know of its detector. It can make batches while the detector works elsewhere.
+#[derive(Clone, Debug)]
+pub struct BatchMaker {
+    min_size: u32,
+    max_size: u32,
+    size_divisor: u32,
+    image_mean: [f32; 3],
+    image_std: [f32; 3],
+}
+
+impl BatchMaker {
+    pub(crate) fn new(contract: &Contract, min_size: Option<u32>, max_size: Option<u32>) -> Self {
+        Self {
+            min_size: min_size.unwrap_or(contract.min_size),
+            max_size: max_size.unwrap_or(contract.max_size),
+            size_divisor: contract.size_divisor,
+            image_mean: contract.image_mean,
+            image_std: contract.image_std,
+        }
+    }
+
+    /// The sizes that a frame of `width` x `height` pixels is brought to.
+    pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
+        NetworkSize::new(width, height, self.min_size, self.max_size, self.size_divisor)
+    }
+
+    /// An empty batch for `capacity` frames of one layout.
+    ///
+    /// # Errors
+    /// When the layout has a side of 0 or `capacity` is 0.
+    pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
+        Batch::new(layout, self, capacity)
+    }
+}
+
 impl Batch {
-    pub(crate) fn new(
-        layout: FrameLayout,
-        size: NetworkSize,
-        contract: &Contract,
-        capacity: usize,
-    ) -> Result<Self, Error> {
+    fn new(layout: FrameLayout, maker: &BatchMaker, capacity: usize) -> Result<Self, Error> {
+        let size = maker.network_size(layout.width, layout.height);
         if capacity == 0 {
             return Err(Error::Option {
                 option: "capacity",
@@ -33,7 +64,7 @@ impl Batch {
         Ok(Self {
             layout,
             size,
-            converter: Converter::new(layout, size, contract.image_mean, contract.image_std)?,
+            converter: Converter::new(layout, size, maker.image_mean, maker.image_std)?,
             images: vec![0.0; capacity * size.tensor_len()],
             len: 0,
             capacity,

@@ -21,7 +21,7 @@ use crate::model::{DenseOutput, Model, Sessions, Tensor};
 use crate::proposals::{LevelOutput, ProposalMaker};
 use crate::roi_align::{LevelFeatures, roi_align};
 use crate::runtime;
-pub use batch::Batch;
+pub use batch::{Batch, BatchMaker};
 use faces::{ScoredProposal, is_wanted, process_prediction};
 pub use options::{DetectorOptions, ExecutionProvider, Selection};
 
@@ -124,11 +124,14 @@ impl Detector {
         self.sessions.canceller().clone()
     }
 
+    /// Makes batches for this detector, also while it runs on another thread.
+    pub fn batch_maker(&self) -> BatchMaker {
+        BatchMaker::new(&self.contract, self.options.min_size, self.options.max_size)
+    }
+
     /// The sizes that a frame of `width` x `height` pixels is brought to.
     pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
-        let min_size = self.options.min_size.unwrap_or(self.contract.min_size);
-        let max_size = self.options.max_size.unwrap_or(self.contract.max_size);
-        NetworkSize::new(width, height, min_size, max_size, self.contract.size_divisor)
+        self.batch_maker().network_size(width, height)
     }
 
     /// An empty batch for `capacity` frames of one layout.
@@ -136,12 +139,7 @@ impl Detector {
     /// # Errors
     /// When the layout has a side of 0 or `capacity` is 0.
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
-        Batch::new(
-            layout,
-            self.network_size(layout.width, layout.height),
-            &self.contract,
-            capacity,
-        )
+        self.batch_maker().new_batch(layout, capacity)
     }
 
     /// Finds the faces of every frame. The result has one entry a frame, in the order of `frames`.
