@@ -2,6 +2,7 @@
 //!
 //! An application that links this crate reads the faces of a buffer with [`meta`].
 
+pub mod detect;
 mod json;
 pub mod meta;
 
@@ -17,6 +18,7 @@ pub fn plugin_register_static() -> Result<(), glib::BoolError> {
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
+    detect::register(plugin)?;
     json::register(plugin)
 }
 
@@ -33,7 +35,8 @@ mod plugin {
         "MIT/X11",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_NAME"),
-        env!("CARGO_PKG_REPOSITORY"),
+        // The origin: GStreamer refuses a plugin without one.
+        env!("CARGO_PKG_NAME"),
         env!("BUILD_REL_DATE")
     );
 }

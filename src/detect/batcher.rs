@@ -1,0 +1,219 @@
+//! Which frames share a batch, when it closes, and which batch runs next.
+//!
+//! Bookkeeping only: no pixels, no threads, no clock. A batch holds frames of one layout; it may hold frames of
+//! several clients (elements that share a model). It closes when it is full or when a client that has a frame in
+//! it asks for that; a closed batch takes no more frames. Batches run in the order in which they were opened, so
+//! no client can starve another.
+
+use std::collections::VecDeque;
+
+/// Names a batch; later batches compare greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(u64);
+
+/// Names an element that feeds the batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId(pub u64);
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The batch that the frame belongs to from now on.
+    pub batch: BatchId,
+    /// Whether the batch was opened for this frame.
+    pub opened: bool,
+    /// Whether it is the client's first frame in the batch, which starts the client's timeout.
+    pub first_of_client: bool,
+    /// Whether the frame took the last place.
+    pub full: bool,
+}
+
+/// What is known of a batch that has not run yet.
+#[derive(Clone, Debug)]
+struct Entry<L> {
+    id: BatchId,
+    layout: L,
+    /// Frames that are in the tensor.
+    filled: usize,
+    /// Frames that have a place and are being converted.
+    filling: usize,
+    closed: bool,
+    /// Whose frames are wanted, and how many of each client.
+    claims: Vec<(ClientId, usize)>,
+}
+
+impl<L> Entry<L> {
+    /// Nobody wants the results, and no conversion is under way.
+    fn is_abandoned(&self) -> bool {
+        self.claims.is_empty() && self.filling == 0
+    }
+
+    fn claim_of(&mut self, client: ClientId) -> Option<&mut (ClientId, usize)> {
+        self.claims.iter_mut().find(|(claimant, _)| *claimant == client)
+    }
+}
+
+/// A batch that is to run now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which one.
+    pub batch: BatchId,
+    /// Number of frames in it, at least 1.
+    pub frames: usize,
+    /// The clients that wait for it, and the number of their frames.
+    pub claims: Vec<(ClientId, usize)>,
+}
+
+/// The batches that have not run yet.
+#[derive(Debug)]
+pub struct Batcher<L> {
+    size: usize,
+    next: u64,
+    waiting: VecDeque<Entry<L>>,
+    /// Clients that would rather have a small batch now than a full one later.
+    eager: Vec<ClientId>,
+}
+
+impl<L: Copy + Eq> Batcher<L> {
+    /// Batches of `size` frames, at least 1.
+    pub fn new(size: usize) -> Self {
+        Self {
+            size: size.max(1),
+            next: 0,
+            waiting: VecDeque::new(),
+            eager: Vec::new(),
+        }
+    }
+
+    /// Gives a frame of `layout` its place: in the open batch of that layout, or in a new one. The batch does not
+    /// run before [`filled`](Self::filled) was called for the frame.
+    pub fn place(&mut self, client: ClientId, layout: L) -> Placement {
+        let size = self.size;
+        // A batch without claims is on its way out, see `filled`.
+        let open = self
+            .waiting
+            .iter()
+            .position(|entry| !entry.closed && entry.layout == layout && !entry.claims.is_empty());
+        let index = open.unwrap_or_else(|| {
+            self.waiting.push_back(Entry {
+                id: BatchId(self.next),
+                layout,
+                filled: 0,
+                filling: 0,
+                closed: false,
+                claims: Vec::new(),
+            });
+            self.next += 1;
+            self.waiting.len() - 1
+        });
+        let entry = &mut self.waiting[index];
+        entry.filling += 1;
+        let full = entry.filled + entry.filling == size;
+        entry.closed |= full;
+        let first_of_client = match entry.claim_of(client) {
+            Some((_, frames)) => {
+                *frames += 1;
+                false
+            }
+            None => {
+                entry.claims.push((client, 1));
+                true
+            }
+        };
+        Placement {
+            batch: entry.id,
+            opened: open.is_none(),
+            first_of_client,
+            full,
+        }
+    }
+
+    /// Reports the end of the conversion of a frame that was placed in `batch`; `ok`: it is in the tensor now.
+    ///
+    /// Returns whether the batch is gone, because nobody wants its results any more.
+    pub fn filled(&mut self, batch: BatchId, client: ClientId, ok: bool) -> bool {
+        let Some(index) = self.position(batch) else {
+            return false;
+        };
+        let entry = &mut self.waiting[index];
+        entry.filling -= 1;
+        if ok {
+            entry.filled += 1;
+        } else if let Some((_, frames)) = entry.claim_of(client) {
+            *frames -= 1;
+            entry.claims.retain(|(_, frames)| *frames > 0);
+        }
+        let gone = entry.is_abandoned();
+        if gone {
+            self.waiting.remove(index);
+        }
+        gone
+    }
+
+    /// Closes `batch`, if it has not run yet.
+    pub fn close(&mut self, batch: BatchId) {
+        if let Some(index) = self.position(batch) {
+            self.waiting[index].closed = true;
+        }
+    }
+
+    /// Closes every batch that has a frame of `client`.
+    pub fn close_client(&mut self, client: ClientId) {
+        for entry in &mut self.waiting {
+            entry.closed |= entry.claim_of(client).is_some();
+        }
+    }
+
+    /// Says whether batches with a frame of `client` may run before they are closed.
+    pub fn set_eager(&mut self, client: ClientId, eager: bool) {
+        self.eager.retain(|other| *other != client);
+        if eager {
+            self.eager.push(client);
+        }
+    }
+
+    /// Gives up the results of all frames of `client`. Returns the batches that are gone because nobody else has a
+    /// frame in them.
+    pub fn abandon(&mut self, client: ClientId) -> Vec<BatchId> {
+        let mut gone = Vec::new();
+        self.waiting.retain_mut(|entry| {
+            entry.claims.retain(|(claimant, _)| *claimant != client);
+            let keep = !entry.is_abandoned();
+            if !keep {
+                gone.push(entry.id);
+            }
+            keep
+        });
+        gone
+    }
+
+    /// Takes the batch that is to run next: the oldest that is closed, or has an eager client, and in which no
+    /// conversion is under way. Its frames count as run.
+    pub fn take(&mut self) -> Option<Due> {
+        let eager = &self.eager;
+        let index = self.waiting.iter().position(|entry| {
+            entry.filled > 0
+                && entry.filling == 0
+                && (entry.closed || entry.claims.iter().any(|(client, _)| eager.contains(client)))
+        })?;
+        let entry = self.waiting.remove(index)?;
+        Some(Due {
+            batch: entry.id,
+            frames: entry.filled,
+            claims: entry.claims,
+        })
+    }
+
+    /// Number of batches that have not run yet.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn position(&self, batch: BatchId) -> Option<usize> {
+        self.waiting.iter().position(|entry| entry.id == batch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

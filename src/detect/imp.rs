@@ -1,0 +1,394 @@
+//! The element: pads, properties and state changes. What the pads do is in `sink` and `src`.
+
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use img2pose::Detector;
+
+use super::CAT;
+use super::input::FORMATS;
+use super::latency::Patience;
+use super::locate;
+use super::model::{self, LoadErrorKind, LoadedModel};
+use super::settings::{Effect, Settings};
+use super::stream::{State, Stream, Timer};
+use super::worker::Client;
+
+/// The element's own data.
+pub struct Img2PoseDetect {
+    pub(super) sinkpad: gst::Pad,
+    pub(super) srcpad: gst::Pad,
+    pub(super) stream: Arc<Stream>,
+    settings: Mutex<Settings>,
+    model: Mutex<Option<LoadedModel>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Img2PoseDetect {
+    const NAME: &'static str = "GstImg2PoseDetect";
+    type Type = super::Img2PoseDetect;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name| class.pad_template(name).expect("the class has both templates");
+        let flags = gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_SCHEDULING;
+        let sinkpad = gst::Pad::builder_from_template(&template("sink"))
+            .activatemode_function(|pad, parent, mode, active| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::loggable_error!(CAT, "activating the sink pad panicked")),
+                    |imp| imp.sink_activate_mode(pad, mode, active),
+                )
+            })
+            .chain_function(|pad, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |imp| imp.sink_chain(pad, buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_query(pad, query))
+            })
+            .flags(flags)
+            .build();
+        let srcpad = gst::Pad::builder_from_template(&template("src"))
+            .activatemode_function(|pad, parent, mode, active| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::loggable_error!(CAT, "activating the source pad panicked")),
+                    |imp| imp.src_activate_mode(pad, mode, active),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_query(pad, query))
+            })
+            .flags(flags)
+            .build();
+        Self {
+            sinkpad,
+            srcpad,
+            stream: Arc::default(),
+            settings: Mutex::default(),
+            model: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Img2PoseDetect {
+    fn properties() -> &'static [glib::ParamSpec] {
+        Settings::param_specs()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let name = pspec.name();
+        let effect = Settings::effect(name);
+        if effect == Effect::Start && self.obj().current_state() > gst::State::Ready {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ["property '{name}' can only be changed in the states NULL and READY; it stays as it is"]
+            );
+            return;
+        }
+        let settings = {
+            let mut settings = self.settings();
+            settings.set(name, value);
+            settings.clone()
+        };
+        gst::debug!(CAT, imp = self, "{name} is now {value:?}");
+        match effect {
+            Effect::Start => {}
+            Effect::Selection => {
+                if let Some(client) = self.client() {
+                    client.worker().select(settings.selection());
+                }
+            }
+            Effect::Timing => {
+                // The running timer has the old length.
+                self.stream.lock().timer = None;
+                self.apply_patience();
+                self.post_latency();
+            }
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "active-provider" => {
+                let model = self.model();
+                model
+                    .as_ref()
+                    .map(|model| model.active_provider.clone())
+                    .to_value()
+            }
+            "stats" => {
+                let state = self.stream.lock();
+                let queued = state.queue.frames() + usize::from(state.pushing);
+                state.stats.to_structure(queued).to_value()
+            }
+            name => self.settings().get(name),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        for pad in [&self.sinkpad, &self.srcpad] {
+            element.add_pad(pad).expect("a new element has no pads");
+        }
+    }
+}
+
+impl GstObjectImpl for Img2PoseDetect {}
+
+impl ElementImpl for Img2PoseDetect {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "img2pose face and head pose detector",
+                "Filter/Analyzer/Video",
+                "Finds every face in batches of frames, and how each head is turned and where it is in space",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = gst_video::VideoCapsBuilder::new().format_list(FORMATS).build();
+            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                .into_iter()
+                .map(|(name, direction)| {
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+                        .expect("the caps are valid")
+                })
+                .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        gst::debug!(CAT, imp = self, "{transition:?}");
+        match transition {
+            gst::StateChange::NullToReady => self.load_model()?,
+            gst::StateChange::ReadyToPaused => {
+                self.load_model()?;
+                let mut state = self.stream.lock();
+                state.stats = Default::default();
+                state.promise = Default::default();
+                state.counted = None;
+            }
+            gst::StateChange::PlayingToPaused => self.set_playing(false),
+            gst::StateChange::PausedToReady => self.set_flushing(),
+            _ => {}
+        }
+        let success = self.parent_change_state(transition)?;
+        match transition {
+            gst::StateChange::PausedToPlaying => self.set_playing(true),
+            gst::StateChange::ReadyToNull => {
+                // Waits for the worker's thread, without the lock.
+                let model = self.model().take();
+                drop(model);
+            }
+            _ => {}
+        }
+        Ok(success)
+    }
+}
+
+impl Img2PoseDetect {
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn model(&self) -> MutexGuard<'_, Option<LoadedModel>> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This element's place at the worker; `None` in NULL.
+    pub(super) fn client(&self) -> Option<Arc<Client<Detector>>> {
+        self.model().as_ref().map(|model| model.client.clone())
+    }
+
+    /// Loads the model, unless it is loaded as the settings say.
+    fn load_model(&self) -> Result<(), gst::StateChangeError> {
+        let settings = self.settings().clone();
+        let old = {
+            let mut model = self.model();
+            if model
+                .as_ref()
+                .is_some_and(|model| model.settings == settings.load)
+            {
+                return Ok(());
+            }
+            model.take()
+        };
+        drop(old);
+        let plugin_file = locate::plugin_file(self.obj().upcast_ref());
+        let stream = self.stream.clone();
+        let waker = Arc::new(move || stream.notify_of_outside_change());
+        match model::load(&settings, plugin_file.as_deref(), waker) {
+            Ok(model) => {
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "model loaded, provider {}",
+                    model.active_provider
+                );
+                *self.model() = Some(model);
+                self.apply_patience();
+                self.obj().notify("active-provider");
+                Ok(())
+            }
+            Err(error) => {
+                gst::error!(CAT, imp = self, "{}", error.message);
+                let message = &error.message;
+                match error.kind {
+                    LoadErrorKind::NotFound => {
+                        gst::element_imp_error!(self, gst::ResourceError::NotFound, ("{message}"));
+                    }
+                    LoadErrorKind::WrongFormat => {
+                        gst::element_imp_error!(self, gst::StreamError::Format, ("{message}"));
+                    }
+                    LoadErrorKind::Library => {
+                        gst::element_imp_error!(self, gst::LibraryError::Init, ("{message}"));
+                    }
+                    LoadErrorKind::Settings => {
+                        gst::element_imp_error!(self, gst::LibraryError::Settings, ("{message}"));
+                    }
+                }
+                Err(gst::StateChangeError)
+            }
+        }
+    }
+
+    fn set_playing(&self, playing: bool) {
+        {
+            let mut state = self.stream.lock();
+            state.playing = playing;
+            state.timer = None;
+        }
+        self.apply_patience();
+    }
+
+    /// Makes every thread of the stream stop what it does, and forgets what is queued.
+    pub(super) fn set_flushing(&self) {
+        gst::debug!(CAT, imp = self, "flushing");
+        let (items, timer) = {
+            let mut state = self.stream.lock();
+            state.flow = Err(gst::FlowError::Flushing);
+            state.open = None;
+            (state.queue.clear(), state.timer.take())
+        };
+        self.stream.notify();
+        // Stops a run that nobody else waits for.
+        if let Some(client) = self.client() {
+            client.abandon();
+        }
+        drop((items, timer));
+    }
+
+    /// Works out how long open batches wait now, tells the worker, and starts a timer if the open batch needs one.
+    pub(super) fn apply_patience(&self) {
+        let settings = self.settings().clone();
+        let (patience, changed, untimed) = {
+            let mut state = self.stream.lock();
+            let patience = state.timing(&settings).patience(state.playing, state.awaited);
+            let changed = std::mem::replace(&mut state.patience, patience) != patience;
+            let untimed = state.open.filter(|_| state.timer.is_none());
+            (patience, changed, untimed)
+        };
+        if changed {
+            gst::debug!(CAT, imp = self, "open batches wait: {patience:?}");
+        }
+        // Told every time: a worker that was loaded anew knows nothing.
+        if let Some(client) = self.client() {
+            client.set_eager(patience == Patience::None);
+        }
+        if let (Patience::For(time), Some(batch)) = (patience, untimed) {
+            self.start_timer(batch, time);
+        }
+    }
+
+    /// Closes `batch` when `time` has passed on the pipeline's clock.
+    pub(super) fn start_timer(&self, batch: super::batcher::BatchId, time: gst::ClockTime) {
+        let (Some(clock), Some(client)) = (self.obj().clock(), self.client()) else {
+            return;
+        };
+        let id = clock.new_single_shot_id(clock.time().saturating_add(time));
+        let old = {
+            let mut state = self.stream.lock();
+            if state.open != Some(batch) || !state.playing {
+                return;
+            }
+            state.timer.replace(Timer(id.clone()))
+        };
+        drop(old);
+        gst::trace!(CAT, imp = self, "{batch:?} closes at {}", id.time());
+        let close = client.closer(batch);
+        let element = self.obj().downgrade();
+        let waits = id.wait_async(move |_, _, _| {
+            if let Some(element) = element.upgrade() {
+                let imp = element.imp();
+                gst::debug!(CAT, imp = imp, "timeout of {batch:?}");
+                let mut state = imp.stream.lock();
+                state.close_if_open(batch);
+            }
+            close();
+        });
+        if let Err(error) = waits {
+            gst::debug!(CAT, imp = self, "no timer for {batch:?}: {error:?}");
+        }
+    }
+
+    /// Closes the batch that takes this element's frames.
+    pub(super) fn close_batch(&self, why: &str) {
+        let timer = {
+            let mut state = self.stream.lock();
+            let Some(batch) = state.open.take() else {
+                return;
+            };
+            gst::debug!(CAT, imp = self, "{why} closes {batch:?}");
+            state.timer.take()
+        };
+        drop(timer);
+        if let Some(client) = self.client() {
+            client.close();
+        }
+    }
+
+    /// Tells the pipeline that the latency has changed.
+    pub(super) fn post_latency(&self) {
+        if !self.stream.lock().live.unwrap_or(false) {
+            return;
+        }
+        gst::debug!(CAT, imp = self, "latency has changed");
+        let message = gst::message::Latency::builder().src(&*self.obj()).build();
+        // Without a bus nobody listens.
+        let _ = self.obj().post_message(message);
+    }
+
+    /// Posts an error, unless one was posted for this stream.
+    pub(super) fn post_error(&self, message: &gst::ErrorMessage) {
+        let first = {
+            let mut state: MutexGuard<'_, State> = self.stream.lock();
+            !std::mem::replace(&mut state.error_posted, true)
+        };
+        if first {
+            self.post_error_message(message.clone());
+        }
+    }
+}

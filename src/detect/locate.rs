@@ -1,0 +1,89 @@
+//! Where the plugin's files are.
+
+use std::path::{Path, PathBuf};
+
+/// File name of the model that comes with the plugin.
+pub const DEFAULT_MODEL: &str = "img2pose-slim.onnx";
+
+/// The file that the plugin was loaded from; the program itself when the plugin is linked into it.
+pub fn plugin_file(element: &gst::Element) -> Option<PathBuf> {
+    use gst::prelude::*;
+    element
+        .factory()
+        .and_then(|factory| factory.plugin())
+        .and_then(|plugin| plugin.filename())
+        .or_else(|| std::env::current_exe().ok())
+}
+
+/// Finds the model that comes with the plugin: beside it, in the `share` folder of its prefix, or in the source
+/// tree that it was built in.
+///
+/// # Errors
+/// The places that were looked at.
+pub fn default_model(plugin_file: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>> {
+    let mut tried = Vec::new();
+    let folder = plugin_file.and_then(Path::parent);
+    let beside = folder
+        .into_iter()
+        .flat_map(|folder| [folder.join("img2pose"), folder.to_owned()]);
+    let above = folder
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .skip(1)
+        .flat_map(|above| [above.join("share/gst-plugin-img2pose"), above.join("models")]);
+    for place in beside.chain(above) {
+        let model = place.join(DEFAULT_MODEL);
+        if model.is_file() {
+            return Ok(model);
+        }
+        tried.push(model);
+    }
+    Err(tried)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("img2pose-locate-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn put(folder: &Path) -> PathBuf {
+        std::fs::create_dir_all(folder).unwrap();
+        let model = folder.join(DEFAULT_MODEL);
+        std::fs::write(&model, b"").unwrap();
+        model
+    }
+
+    #[test]
+    fn installed_beside_the_plugin_wins_over_the_source_tree() {
+        let root = scratch("beside");
+        let plugin = root.join("target/debug/libgstimg2pose.so");
+        let source = put(&root.join("models"));
+        assert_eq!(default_model(Some(&plugin)), Ok(source));
+        let beside = put(&root.join("target/debug/img2pose"));
+        assert_eq!(default_model(Some(&plugin)), Ok(beside));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn installed_under_the_prefix() {
+        let root = scratch("prefix");
+        let plugin = root.join("lib/x86_64-linux-gnu/gstreamer-1.0/libgstimg2pose.so");
+        let shared = put(&root.join("share/gst-plugin-img2pose"));
+        assert_eq!(default_model(Some(&plugin)), Ok(shared));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn says_where_it_looked() {
+        let root = scratch("nowhere");
+        let tried = default_model(Some(&root.join("libgstimg2pose.so"))).unwrap_err();
+        assert!(tried.contains(&root.join("img2pose").join(DEFAULT_MODEL)));
+        assert_eq!(default_model(None), Err(Vec::new()));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! The element `img2posedetect`: finds the faces of every frame and attaches them to it.
+//!
+//! Frames leave as the buffers that came in, in order, pixels and timestamps untouched; each carries what
+//! [`crate::meta`] reads. Frames are collected into batches and each batch goes through the network in one run.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! videoconvert ! img2posedetect batch-size=8 ! \
+//!     img2posejson ! filesink location=faces.jsonl
+//! ```
+//!
+//! # Threads
+//! The thread that delivers a frame converts it into the open batch and queues the buffer. A worker thread runs the
+//! batches. A task on the source pad waits for the results and pushes. When `max-queued-batches` batches wait,
+//! the delivering thread is blocked, as in `queue`; so the element needs no `queue` around it.
+//!
+//! # When a batch closes
+//! When it holds `batch-size` frames; before CAPS, SEGMENT, EOS, GAP, STREAM_START, SEGMENT_DONE, STREAM_GROUP_DONE
+//! and before a serialized query; or when `batch-timeout` has passed since its first frame. Tags and custom events
+//! keep their place between the frames and close nothing. The automatic timeout is one fill at the framerate in a live
+//! pipeline and none in others; before PLAYING, and for the first frame after a flush, batches do not wait to fill, so
+//! that a preroll never hangs.
+//!
+//! # Latency
+//! In a live pipeline the element adds the time to fill a batch and the measured time of a run to the latency, and
+//! posts a LATENCY message when the measured time outgrows what it has promised. The application has to react to it
+//! with `gst_bin_recalculate_latency`, as `gst-launch-1.0` does.
+
+mod batcher;
+mod imp;
+mod input;
+mod latency;
+mod locate;
+mod model;
+mod network;
+mod queue;
+mod settings;
+mod sink;
+mod src;
+mod stats;
+mod stream;
+mod worker;
+
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::prelude::*;
+
+pub use settings::ExecutionProvider;
+
+/// Debug category of the element: every decision is traced in it.
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "img2posedetect",
+        gst::DebugColorFlags::empty(),
+        Some("img2pose face detector"),
+    )
+});
+
+glib::wrapper! {
+    /// The element `img2posedetect`, see the [module](self).
+    pub struct Img2PoseDetect(ObjectSubclass<imp::Img2PoseDetect>)
+        @extends gst::Element, gst::Object;
+}
+
+/// Makes the element known to GStreamer under the name `img2posedetect`.
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "img2posedetect",
+        gst::Rank::NONE,
+        Img2PoseDetect::static_type(),
+    )
+}

@@ -1,0 +1,106 @@
+//! Loading the model, with error messages for whoever wrote the pipeline.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use img2pose::{Detector, Error, runtime};
+
+use super::locate;
+use super::settings::{LoadSettings, Settings};
+use super::worker::{Client, Waker, Worker};
+
+/// A model that is ready for frames.
+pub struct LoadedModel {
+    /// This element's place at the worker.
+    pub client: Arc<Client<Detector>>,
+    /// The execution provider in use.
+    pub active_provider: String,
+    /// What it was loaded with.
+    pub settings: LoadSettings,
+}
+
+/// Why a model could not be loaded: the kind of error for the bus, and the message.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The kind.
+    pub kind: LoadErrorKind,
+    /// What, which file, what was found, what to do.
+    pub message: String,
+}
+
+/// Kinds of [`LoadError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadErrorKind {
+    /// There is no such file, or it cannot be read.
+    NotFound,
+    /// The file is no usable model.
+    WrongFormat,
+    /// A library, a provider or the system refuses.
+    Library,
+    /// A property has an impossible value.
+    Settings,
+}
+
+/// Loads the model that the settings name and starts a worker for it.
+pub fn load(settings: &Settings, plugin_file: Option<&Path>, waker: Waker) -> Result<LoadedModel, LoadError> {
+    let model = model_path(&settings.load, plugin_file)?;
+    let beside = plugin_file.and_then(Path::parent);
+    runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
+        .map_err(|error| load_error(Error::from(error)))?;
+    let detector = Detector::open(&model, settings.detector_options()).map_err(load_error)?;
+    let active_provider = detector.active_provider().to_owned();
+    let worker = Worker::start(detector, settings.load.batch_size as usize).map_err(|error| LoadError {
+        kind: LoadErrorKind::Library,
+        message: format!("cannot start a thread for the model: {error}"),
+    })?;
+    Ok(LoadedModel {
+        client: Arc::new(worker.client(waker)),
+        active_provider,
+        settings: settings.load.clone(),
+    })
+}
+
+fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<PathBuf, LoadError> {
+    let not_found = |message| LoadError {
+        kind: LoadErrorKind::NotFound,
+        message,
+    };
+    match &settings.model {
+        Some(model) if model.is_file() => Ok(model.clone()),
+        Some(model) => {
+            let found = if model.is_dir() {
+                "a folder"
+            } else {
+                "no such file"
+            };
+            Err(not_found(format!(
+                "model {}: {found}, expected an ONNX file made by img2pose-export",
+                model.display()
+            )))
+        }
+        None => locate::default_model(plugin_file).map_err(|tried| {
+            let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
+            not_found(format!(
+                "the plugin's own model {} was not found; set the property 'model' to an ONNX file made by \
+                 img2pose-export. Looked for: {}",
+                locate::DEFAULT_MODEL,
+                tried.join(", ")
+            ))
+        }),
+    }
+}
+
+fn load_error(error: Error) -> LoadError {
+    let kind = match &error {
+        Error::ReadModel { .. } => LoadErrorKind::NotFound,
+        Error::NotOnnx { .. } | Error::Contract { .. } | Error::OutputShape { .. } => {
+            LoadErrorKind::WrongFormat
+        }
+        Error::Option { .. } => LoadErrorKind::Settings,
+        _ => LoadErrorKind::Library,
+    };
+    LoadError {
+        kind,
+        message: error.to_string(),
+    }
+}

@@ -1,0 +1,108 @@
+//! What the worker needs of a face detector.
+//!
+//! A trait, so that the threads around the detector can be tested with networks that stall, fail and count.
+
+use img2pose::frame::{Frame, FrameLayout};
+use img2pose::{Batch, BatchMaker, Canceller, Detector, Error, Face, Selection};
+
+/// Why a run gave no faces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It was stopped on purpose; nobody waits for its results.
+    Cancelled,
+    /// It failed, with the cause in words.
+    Failed(String),
+}
+
+/// A loaded model.
+pub trait Network: Send + 'static {
+    /// Frames of one layout, ready for the network.
+    type Batch: Send + 'static;
+    /// What other threads can do while the network runs.
+    type Handle: NetworkHandle<Batch = Self::Batch>;
+
+    /// A handle on this network.
+    fn handle(&self) -> Self::Handle;
+
+    /// Finds the faces of each frame of the batch.
+    fn run(&mut self, batch: &Self::Batch) -> Result<Vec<Vec<Face>>, Failure>;
+
+    /// Changes which faces are reported from the next run on.
+    fn select(&mut self, selection: Selection) -> Result<(), String>;
+}
+
+/// The part of a network that can be used from any thread, also while it runs.
+pub trait NetworkHandle: Send + Sync + 'static {
+    /// Frames of one layout, ready for the network.
+    type Batch: Send + 'static;
+
+    /// An empty batch for up to `capacity` frames of `layout`.
+    fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Self::Batch, String>;
+
+    /// Converts a frame into the next slot of the batch and returns its index.
+    fn push(batch: &mut Self::Batch, frame: &Frame<'_>) -> Result<usize, String>;
+
+    /// Forgets the frames of the batch and keeps its memory.
+    fn clear(batch: &mut Self::Batch);
+
+    /// Makes the run that is going on, and every later one, end soon with [`Failure::Cancelled`].
+    fn cancel(&self);
+
+    /// Takes [`cancel`](Self::cancel) back.
+    fn reset(&self);
+}
+
+/// The handle on a [`Detector`].
+pub struct DetectorHandle {
+    maker: BatchMaker,
+    canceller: Canceller,
+}
+
+impl Network for Detector {
+    type Batch = Batch;
+    type Handle = DetectorHandle;
+
+    fn handle(&self) -> DetectorHandle {
+        DetectorHandle {
+            maker: self.batch_maker(),
+            canceller: self.canceller(),
+        }
+    }
+
+    fn run(&mut self, batch: &Batch) -> Result<Vec<Vec<Face>>, Failure> {
+        self.detect_batch(batch).map_err(|error| match error {
+            Error::Cancelled => Failure::Cancelled,
+            error => Failure::Failed(error.to_string()),
+        })
+    }
+
+    fn select(&mut self, selection: Selection) -> Result<(), String> {
+        self.set_selection(selection).map_err(|error| error.to_string())
+    }
+}
+
+impl NetworkHandle for DetectorHandle {
+    type Batch = Batch;
+
+    fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, String> {
+        self.maker
+            .new_batch(layout, capacity)
+            .map_err(|error| error.to_string())
+    }
+
+    fn push(batch: &mut Batch, frame: &Frame<'_>) -> Result<usize, String> {
+        batch.push(frame).map_err(|error| error.to_string())
+    }
+
+    fn clear(batch: &mut Batch) {
+        batch.clear();
+    }
+
+    fn cancel(&self) {
+        self.canceller.cancel();
+    }
+
+    fn reset(&self) {
+        self.canceller.reset();
+    }
+}

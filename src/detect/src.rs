@@ -1,0 +1,284 @@
+//! The source pad: the task that takes what is ready out of the queue and pushes it.
+
+use std::time::Instant;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use img2pose::Face;
+
+use super::CAT;
+use super::imp::Img2PoseDetect;
+use super::network::Failure;
+use super::queue::Item;
+use super::stream::{Pending, Stream};
+use super::worker::Run;
+use crate::meta::{self, FrameFaces};
+
+impl Img2PoseDetect {
+    pub(super) fn src_activate_mode(
+        &self,
+        pad: &gst::Pad,
+        mode: gst::PadMode,
+        active: bool,
+    ) -> Result<(), gst::LoggableError> {
+        if mode != gst::PadMode::Push {
+            return Err(gst::loggable_error!(
+                CAT,
+                "only push mode is supported, not {mode:?}"
+            ));
+        }
+        if active {
+            self.stream.lock().reset();
+            self.apply_patience();
+            if !self.start_task() {
+                return Err(gst::loggable_error!(CAT, "cannot start the task"));
+            }
+        } else {
+            self.set_flushing();
+            pad.stop_task()?;
+        }
+        Ok(())
+    }
+
+    /// Lets frames flow and starts the task.
+    pub(super) fn start_task(&self) -> bool {
+        self.stream.lock().flow = Ok(gst::FlowSuccess::Ok);
+        let imp = self.ref_counted();
+        let started = self.srcpad.start_task(move || {
+            gst::panic_to_error!(&*imp, (), { imp.src_loop() });
+        });
+        if let Err(error) = &started {
+            gst::error!(CAT, imp = self, "cannot start the task: {error}");
+            self.stream.lock().flow = Err(gst::FlowError::Error);
+        }
+        started.is_ok()
+    }
+
+    /// One round of the task: waits for the item whose turn it is and pushes it.
+    fn src_loop(&self) {
+        let Some(item) = self.next_item() else {
+            gst::debug!(CAT, imp = self, "the task pauses");
+            let _ = self.srcpad.pause_task();
+            return;
+        };
+        let flow = match item {
+            Item::Event(event) => {
+                gst::log!(CAT, imp = self, "pushing {event:?}");
+                self.srcpad.push_event(event);
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Item::Frame(frame) => self.push_frame(frame),
+        };
+        self.item_left(flow);
+    }
+
+    /// Waits until the front of the queue is ready to leave. `None`: the task has nothing to do any more.
+    fn next_item(&self) -> Option<Item<Pending>> {
+        let mut state = self.stream.lock();
+        loop {
+            if state.flow.is_err_and(|error| error != gst::FlowError::Eos) {
+                break None;
+            }
+            let is_ready = match state.queue.front() {
+                Some(Item::Event(_)) => true,
+                Some(Item::Frame(frame)) => state.failed || frame.ticket.is_finished(),
+                None if state.failed => {
+                    state.flow = Err(gst::FlowError::Error);
+                    drop(state);
+                    self.stream.notify();
+                    break None;
+                }
+                None => false,
+            };
+            if is_ready {
+                state.pushing = true;
+                break state.queue.pop();
+            }
+            state = Stream::wait(&self.stream.ready, state);
+        }
+    }
+
+    /// Attaches the faces to a frame and pushes it.
+    fn push_frame(&self, frame: Pending) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Pending {
+            mut buffer,
+            format,
+            ticket,
+        } = frame;
+        self.first_frame_leaves();
+        match ticket.take() {
+            Some(Ok((faces, run))) => {
+                self.count_run(ticket.batch(), run);
+                let began = Instant::now();
+                self.attach(&mut buffer, &format.info, faces);
+                self.stream.lock().stats.post.add(began.elapsed());
+            }
+            Some(Err(Failure::Failed(cause))) => self.fail_on_batch(&cause),
+            // Another batch has failed, and this one will not be waited for.
+            None => {}
+            Some(Err(Failure::Cancelled)) => {
+                gst::debug!(CAT, imp = self, "result of an old generation thrown away");
+                return Err(gst::FlowError::Flushing);
+            }
+        }
+        gst::trace!(CAT, imp = self, "pushing {buffer:?}");
+        let began = Instant::now();
+        let flow = self.srcpad.push(buffer);
+        let mut state = self.stream.lock();
+        state.stats.push.add(began.elapsed());
+        if flow.is_ok() {
+            state.stats.frames_out += 1;
+        }
+        flow
+    }
+
+    /// The sink has what it needs for its preroll from now on.
+    fn first_frame_leaves(&self) {
+        let first = std::mem::replace(&mut self.stream.lock().awaited, false);
+        if first {
+            self.apply_patience();
+        }
+    }
+
+    fn attach(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo, faces: Vec<Face>) {
+        let count = faces.len() as u64;
+        // A buffer that others hold too is replaced by one with the same memory; pixels are not copied.
+        match meta::attach(buffer.make_mut(), &FrameFaces::new(info, faces)) {
+            Ok(()) => {
+                let mut state = self.stream.lock();
+                state.stats.inferred += 1;
+                state.stats.faces += count;
+            }
+            Err(error) => self.fail_on_batch(&error.to_string()),
+        }
+    }
+
+    /// Takes note of a run, once for its first frame here.
+    fn count_run(&self, batch: super::batcher::BatchId, run: Run) {
+        let promise_changed = {
+            let mut state = self.stream.lock();
+            if state.counted.replace(batch) == Some(batch) {
+                return;
+            }
+            state.stats.batches += 1;
+            state.stats.batched_frames += run.frames as u64;
+            state.stats.infer.add(run.duration);
+            let nanos = u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX - 1);
+            state.promise.observe(gst::ClockTime::from_nseconds(nanos))
+        };
+        gst::debug!(
+            CAT,
+            imp = self,
+            "{batch:?} took {:?} for {} frames",
+            run.duration,
+            run.frames
+        );
+        if promise_changed {
+            self.post_latency();
+        }
+    }
+
+    /// Posts the error; the frames that are queued leave without faces, and then the stream ends.
+    fn fail_on_batch(&self, cause: &str) {
+        self.stream.lock().failed = true;
+        self.post_error(&gst::error_msg!(
+            gst::LibraryError::Failed,
+            ("inference failed: {cause}")
+        ));
+    }
+
+    /// Reports what became of an item to everyone who waits for it.
+    fn item_left(&self, flow: Result<gst::FlowSuccess, gst::FlowError>) {
+        let (unwanted, is_eos) = {
+            let mut state = self.stream.lock();
+            state.pushing = false;
+            let mut unwanted = Vec::new();
+            match flow {
+                Ok(_) => {}
+                Err(gst::FlowError::Eos) => {
+                    let (frames, restarts) = state.queue.take_unwanted();
+                    unwanted = frames;
+                    gst::debug!(
+                        CAT,
+                        imp = self,
+                        "downstream is at EOS, {} frames dropped",
+                        unwanted.len()
+                    );
+                    if !restarts && state.flow.is_ok() {
+                        state.flow = Err(gst::FlowError::Eos);
+                    }
+                }
+                Err(error) => {
+                    gst::debug!(CAT, imp = self, "downstream returned {error:?}");
+                    if state.flow.is_ok() {
+                        state.flow = Err(error);
+                    }
+                }
+            }
+            (unwanted, state.eos)
+        };
+        self.stream.notify();
+        drop(unwanted);
+        if let Err(error) = flow
+            && is_eos
+            && !matches!(error, gst::FlowError::Eos | gst::FlowError::Flushing)
+        {
+            // Upstream has sent its EOS and will not hear of the error.
+            self.post_flow_error(error);
+        }
+    }
+
+    /// Posts the error that a source posts when its task ends.
+    pub(super) fn post_flow_error(&self, error: gst::FlowError) {
+        self.post_error(&gst::error_msg!(
+            gst::StreamError::Failed,
+            ("Internal data stream error."),
+            ["streaming stopped, reason {error} ({error:?})"]
+        ));
+    }
+
+    pub(super) fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::log!(CAT, obj = pad, "received {event:?}");
+        if event.type_() == gst::EventType::Reconfigure
+            && self.stream.lock().flow == Err(gst::FlowError::NotLinked)
+        {
+            gst::debug!(CAT, obj = pad, "linked again");
+            self.start_task();
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        gst::log!(CAT, obj = pad, "received {query:?}");
+        let gst::QueryViewMut::Latency(latency) = query.view_mut() else {
+            return gst::Pad::query_default(pad, Some(&*self.obj()), query);
+        };
+        if !self.sinkpad.peer_query(latency) {
+            return false;
+        }
+        let (live, min, max) = latency.result();
+        let settings = self.settings().clone();
+        let (newly_known, added) = {
+            let mut state = self.stream.lock();
+            let newly_known = state.live.replace(live) != Some(live);
+            let added = state
+                .timing(&settings)
+                .added(state.promise.time(), settings.capacity());
+            (newly_known, added)
+        };
+        if newly_known {
+            self.apply_patience();
+        }
+        if live {
+            let max = max.map(|max| max.saturating_add(added.1));
+            latency.set(live, min.saturating_add(added.0), max);
+        }
+        gst::debug!(
+            CAT,
+            obj = pad,
+            "latency: live {live}, upstream {min}, answer {:?}",
+            latency.result()
+        );
+        true
+    }
+}

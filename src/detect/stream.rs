@@ -1,0 +1,177 @@
+//! What the threads of an element share: the queue, the flow, and what is known of the stream.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use img2pose::Batch;
+
+use super::batcher::BatchId;
+use super::input::InputFormat;
+use super::latency::{InferencePromise, Patience, Timing};
+use super::queue::{Item, ItemQueue};
+use super::settings::Settings;
+use super::stats::Stats;
+use super::worker::Ticket;
+
+/// A frame on its way through the element.
+pub struct Pending {
+    /// The buffer as it came.
+    pub buffer: gst::Buffer,
+    /// Format of the frame.
+    pub format: Arc<InputFormat>,
+    /// Stands for its faces.
+    pub ticket: Ticket<Batch>,
+}
+
+/// What an open batch waits for at the clock. Dropping it calls the wait off.
+pub struct Timer(pub gst::SingleShotClockId);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.unschedule();
+    }
+}
+
+/// Everything that changes while frames flow.
+pub struct State {
+    /// What the next chain returns. `Err(Flushing)` while the element is inactive or flushing.
+    pub flow: Result<gst::FlowSuccess, gst::FlowError>,
+    /// What waits to leave.
+    pub queue: ItemQueue<Pending>,
+    /// Whether the source pad's task has taken an item that has not left yet.
+    pub pushing: bool,
+    /// Whether EOS has arrived.
+    pub eos: bool,
+    /// Whether inference has failed: what is queued leaves without faces, then the stream ends with an error.
+    pub failed: bool,
+    /// Whether an error was posted for this stream.
+    pub error_posted: bool,
+    /// Format of the frames that arrive.
+    pub format: Option<Arc<InputFormat>>,
+    /// Whether upstream is live; `None`: not asked yet.
+    pub live: Option<bool>,
+    /// Whether no frame has left yet since the start or the last flush.
+    pub awaited: bool,
+    /// Whether the element is in PLAYING, where the clock runs.
+    pub playing: bool,
+    /// The batch that takes this element's frames, if one is open.
+    pub open: Option<BatchId>,
+    /// Closes the open batch in time.
+    pub timer: Option<Timer>,
+    /// How long open batches wait, and what the worker was told of it.
+    pub patience: Patience,
+    /// What the pipeline was told about the time of a run.
+    pub promise: InferencePromise,
+    /// The last batch whose run was counted.
+    pub counted: Option<BatchId>,
+    /// Counters and timings.
+    pub stats: Stats,
+}
+
+/// The state and the ways to wait for its changes.
+pub struct Stream {
+    state: Mutex<State>,
+    /// Signalled when the source pad's task may have something to do.
+    pub ready: Condvar,
+    /// Signalled when something has left the queue.
+    pub left: Condvar,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                flow: Err(gst::FlowError::Flushing),
+                queue: ItemQueue::default(),
+                pushing: false,
+                eos: false,
+                failed: false,
+                error_posted: false,
+                format: None,
+                live: None,
+                awaited: true,
+                playing: false,
+                open: None,
+                timer: None,
+                patience: Patience::Endless,
+                promise: InferencePromise::default(),
+                counted: None,
+                stats: Stats::default(),
+            }),
+            ready: Condvar::new(),
+            left: Condvar::new(),
+        }
+    }
+}
+
+impl Stream {
+    /// The state. Never held while calling out of the element.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes everyone who waits for a change.
+    pub fn notify(&self) {
+        self.ready.notify_all();
+        self.left.notify_all();
+    }
+
+    /// Wakes everyone after a change outside of the state that they look at while they hold its lock.
+    pub fn notify_of_outside_change(&self) {
+        // Whoever has looked before the change waits by the time we get the lock; others will see the change.
+        drop(self.lock());
+        self.notify();
+    }
+
+    /// Waits on one of the conditions.
+    pub fn wait<'s>(condition: &Condvar, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        condition.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What the waiting for batches depends on.
+    pub fn timing(&self, settings: &Settings) -> Timing {
+        Timing {
+            batch_size: settings.load.batch_size,
+            interval: 1,
+            timeout: settings.batch_timeout,
+            live: self.live.unwrap_or(false),
+            frame_duration: self.format.as_ref().and_then(|format| format.frame_duration),
+        }
+    }
+
+    /// Whether another frame can be taken.
+    pub fn has_room(&self, settings: &Settings) -> bool {
+        self.queue.frames() < settings.capacity()
+            && (self.open.is_some() || self.unfinished_batches() <= settings.max_queued_batches as usize)
+    }
+
+    /// Batches of queued frames that have not run yet.
+    fn unfinished_batches(&self) -> usize {
+        let mut last = None;
+        let unfinished = self.queue.iter().filter_map(|item| match item {
+            Item::Frame(frame) if !frame.ticket.is_finished() => Some(frame.ticket.batch()),
+            _ => None,
+        });
+        unfinished
+            .filter(|batch| last.replace(*batch) != Some(*batch))
+            .count()
+    }
+
+    /// Takes note that no more frames can join `batch`.
+    pub fn close_if_open(&mut self, batch: BatchId) {
+        if self.open == Some(batch) {
+            self.open = None;
+        }
+    }
+
+    /// Forgets the stream but not the format; for flushes.
+    pub fn reset(&mut self) {
+        self.eos = false;
+        self.failed = false;
+        self.error_posted = false;
+        self.awaited = true;
+        self.open = None;
+        self.timer = None;
+    }
+}

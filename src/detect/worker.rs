@@ -1,0 +1,386 @@
+//! The thread that owns a loaded model and runs one batch after another.
+//!
+//! Elements are its clients. A client's streaming thread converts each frame straight into the open batch
+//! ([`Client::submit`]) and gets a [`Ticket`]; the worker runs the batches in order and wakes the clients that have
+//! a frame in it. Converting, running and pushing downstream thus happen on three threads: a sink that waits for
+//! the clock does not hold up the next batch. No lock is held while the network runs or a frame is converted,
+//! but for that of the one batch that the frame goes into.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use img2pose::frame::{Frame, FrameLayout};
+use img2pose::{Face, Selection};
+
+use super::batcher::{BatchId, Batcher, ClientId};
+use super::network::{Failure, Network, NetworkHandle};
+
+/// Batches that are kept for use again, for each client: one is filled, one waits, one is run.
+const FREE_BATCHES_PER_CLIENT: usize = 3;
+
+/// Called, with no lock held, when a batch that has frames of the client has run.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// A batch from its first frame to its last result.
+struct Job<B> {
+    layout: FrameLayout,
+    batch: Mutex<Option<B>>,
+    results: Mutex<Vec<Option<Vec<Face>>>>,
+    /// Set after `results`.
+    end: OnceLock<Result<Run, Failure>>,
+}
+
+/// What is known of a run that succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Number of frames in the batch.
+    pub frames: usize,
+    /// How long the network took.
+    pub duration: Duration,
+}
+
+/// Stands for the result of one frame.
+pub struct Ticket<B> {
+    job: Arc<Job<B>>,
+    id: BatchId,
+    slot: usize,
+}
+
+impl<B> Ticket<B> {
+    /// The batch that the frame is in.
+    pub fn batch(&self) -> BatchId {
+        self.id
+    }
+
+    /// Whether the batch has run, or will never run.
+    pub fn is_finished(&self) -> bool {
+        self.job.end.get().is_some()
+    }
+
+    /// The faces of the frame, once; `None` before the batch has run.
+    pub fn take(&self) -> Option<Result<(Vec<Face>, Run), Failure>> {
+        let end = self.job.end.get()?.clone();
+        Some(end.and_then(|run| {
+            let faces = lock(&self.job.results).get_mut(self.slot).and_then(Option::take);
+            let missing = || Failure::Failed("the network gave no result for a frame".to_owned());
+            Ok((faces.ok_or_else(missing)?, run))
+        }))
+    }
+}
+
+/// A frame that was accepted.
+pub struct Submitted<B> {
+    /// Stands for its result.
+    pub ticket: Ticket<B>,
+    /// Whether it is the client's first frame in the batch.
+    pub first_of_client: bool,
+    /// Whether it was the last frame that the batch can take.
+    pub full: bool,
+}
+
+struct State<N: Network> {
+    batcher: Batcher<FrameLayout>,
+    jobs: HashMap<BatchId, Arc<Job<N::Batch>>>,
+    free: Vec<(FrameLayout, N::Batch)>,
+    /// Whom the batch is for that runs now.
+    running: Option<Vec<ClientId>>,
+    clients: HashMap<ClientId, Waker>,
+    next_client: u64,
+    selection: Option<Selection>,
+    stop: bool,
+}
+
+struct Shared<N: Network> {
+    handle: N::Handle,
+    size: usize,
+    state: Mutex<State<N>>,
+    work: Condvar,
+}
+
+/// A running worker. Dropping it stops the thread and waits for it.
+pub struct Worker<N: Network> {
+    shared: Arc<Shared<N>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The place of one element at a worker. Dropping it gives up everything that the element had there.
+pub struct Client<N: Network> {
+    worker: Arc<Worker<N>>,
+    id: ClientId,
+}
+
+// A panic cannot leave these locks' data half changed in a way that matters: each section is a few assignments.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<N: Network> Worker<N> {
+    /// Starts a thread for `network` that runs batches of up to `size` frames.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(network: N, size: usize) -> std::io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            handle: network.handle(),
+            size,
+            state: Mutex::new(State {
+                batcher: Batcher::new(size),
+                jobs: HashMap::new(),
+                free: Vec::new(),
+                running: None,
+                clients: HashMap::new(),
+                next_client: 0,
+                selection: None,
+                stop: false,
+            }),
+            work: Condvar::new(),
+        });
+        let thread = std::thread::Builder::new()
+            .name("img2pose-worker".to_owned())
+            .spawn({
+                let shared = shared.clone();
+                move || shared.work(network)
+            })?;
+        Ok(Arc::new(Self {
+            shared,
+            thread: Some(thread),
+        }))
+    }
+
+    /// Adds a client, which `waker` wakes.
+    pub fn client(self: &Arc<Self>, waker: Waker) -> Client<N> {
+        let mut state = lock(&self.shared.state);
+        let id = ClientId(state.next_client);
+        state.next_client += 1;
+        state.clients.insert(id, waker);
+        Client {
+            worker: self.clone(),
+            id,
+        }
+    }
+
+    /// Changes which faces are reported, from the next batch on.
+    pub fn select(&self, selection: Selection) {
+        lock(&self.shared.state).selection = Some(selection);
+    }
+}
+
+impl<N: Network> Drop for Worker<N> {
+    fn drop(&mut self) {
+        {
+            let mut state = lock(&self.shared.state);
+            state.stop = true;
+            self.shared.handle.cancel();
+        }
+        self.shared.work.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the network is caught below; one of the worker itself was reported on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<N: Network> Client<N> {
+    /// Converts `frame` into its slot of the batch that is open for its layout.
+    ///
+    /// # Errors
+    /// When the frame cannot be converted; the other frames of the batch are not affected.
+    pub fn submit(&self, frame: &Frame<'_>) -> Result<Submitted<N::Batch>, String> {
+        let shared = &self.worker.shared;
+        let layout = frame.layout;
+        let (placement, job) = {
+            let mut state = lock(&shared.state);
+            let placement = state.batcher.place(self.id, layout);
+            if placement.opened {
+                let free = state.free.iter().position(|(free, _)| *free == layout);
+                let batch = free.map(|index| state.free.swap_remove(index).1);
+                let job = Arc::new(Job {
+                    layout,
+                    batch: Mutex::new(batch),
+                    results: Mutex::default(),
+                    end: OnceLock::new(),
+                });
+                state.jobs.insert(placement.batch, job);
+            }
+            (placement, state.jobs[&placement.batch].clone())
+        };
+
+        let slot = {
+            let mut batch = lock(&job.batch);
+            // Allocated here because the memory of a batch is large and the state's lock must be short.
+            let made = match &mut *batch {
+                Some(_) => Ok(()),
+                empty => shared
+                    .handle
+                    .new_batch(layout, shared.size)
+                    .map(|new| *empty = Some(new)),
+            };
+            made.and_then(|()| N::Handle::push(batch.as_mut().expect("made above"), frame))
+        };
+
+        let mut state = lock(&shared.state);
+        if state.batcher.filled(placement.batch, self.id, slot.is_ok()) {
+            state.discard(placement.batch);
+        }
+        drop(state);
+        shared.work.notify_all();
+        Ok(Submitted {
+            ticket: Ticket {
+                job,
+                id: placement.batch,
+                slot: slot?,
+            },
+            first_of_client: placement.first_of_client,
+            full: placement.full,
+        })
+    }
+
+    /// Closes every batch with a frame of this client, so that none waits for more frames.
+    pub fn close(&self) {
+        lock(&self.worker.shared.state).batcher.close_client(self.id);
+        self.worker.shared.work.notify_all();
+    }
+
+    /// A function that closes `batch`; for timers, so it does not keep the worker alive.
+    pub fn closer(&self, batch: BatchId) -> impl Fn() + Send + 'static {
+        let shared: Weak<Shared<N>> = Arc::downgrade(&self.worker.shared);
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                lock(&shared.state).batcher.close(batch);
+                shared.work.notify_all();
+            }
+        }
+    }
+
+    /// Says whether the worker may run a batch with a frame of this client before it is full.
+    pub fn set_eager(&self, eager: bool) {
+        lock(&self.worker.shared.state).batcher.set_eager(self.id, eager);
+        self.worker.shared.work.notify_all();
+    }
+
+    /// Gives up all results that the client waits for. A batch that runs for it alone is stopped.
+    pub fn abandon(&self) {
+        let mut state = lock(&self.worker.shared.state);
+        for batch in state.batcher.abandon(self.id) {
+            state.discard(batch);
+        }
+        if let Some(claims) = &mut state.running {
+            let before = claims.len();
+            claims.retain(|client| *client != self.id);
+            if claims.is_empty() && before > 0 {
+                // Under the lock: the worker takes this back before it begins another batch.
+                self.worker.shared.handle.cancel();
+            }
+        }
+    }
+
+    /// The worker of this client.
+    pub fn worker(&self) -> &Arc<Worker<N>> {
+        &self.worker
+    }
+}
+
+impl<N: Network> Drop for Client<N> {
+    fn drop(&mut self) {
+        self.abandon();
+        let mut state = lock(&self.worker.shared.state);
+        state.batcher.set_eager(self.id, false);
+        state.clients.remove(&self.id);
+    }
+}
+
+impl<N: Network> State<N> {
+    /// Forgets a batch that nobody waits for.
+    fn discard(&mut self, batch: BatchId) {
+        if let Some(job) = self.jobs.remove(&batch) {
+            self.recycle(&job);
+        }
+    }
+
+    /// Keeps the memory of a batch for the next one of that layout.
+    fn recycle(&mut self, job: &Job<N::Batch>) {
+        let Some(mut batch) = lock(&job.batch).take() else {
+            return;
+        };
+        N::Handle::clear(&mut batch);
+        if self.free.len() >= FREE_BATCHES_PER_CLIENT * self.clients.len().max(1) {
+            self.free.remove(0);
+        }
+        self.free.push((job.layout, batch));
+    }
+}
+
+impl<N: Network> Shared<N> {
+    /// Runs batches until the worker is dropped.
+    fn work(&self, mut network: N) {
+        while let Some((id, job, selection)) = self.next() {
+            let batch = lock(&job.batch).take();
+            let began = Instant::now();
+            // A panic in here must not leave elements waiting for ever.
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                if let Some(selection) = selection {
+                    network.select(selection).map_err(Failure::Failed)?;
+                }
+                let batch = batch.as_ref().expect("a batch that runs was filled");
+                network.run(batch)
+            }))
+            .unwrap_or_else(|_| Err(Failure::Failed("the detector panicked, see stderr".to_owned())));
+            let duration = began.elapsed();
+            *lock(&job.batch) = batch;
+            self.finish(id, &job, outcome, duration);
+        }
+    }
+
+    /// Waits for a batch that can run.
+    #[allow(clippy::type_complexity)]
+    fn next(&self) -> Option<(BatchId, Arc<Job<N::Batch>>, Option<Selection>)> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.stop {
+                return None;
+            }
+            if let Some(due) = state.batcher.take() {
+                state.running = Some(due.claims.iter().map(|(client, _)| *client).collect());
+                self.handle.reset();
+                return Some((due.batch, state.jobs[&due.batch].clone(), state.selection.take()));
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Hands out the results of a batch and wakes whom they are for.
+    fn finish(
+        &self,
+        id: BatchId,
+        job: &Job<N::Batch>,
+        outcome: Result<Vec<Vec<Face>>, Failure>,
+        duration: Duration,
+    ) {
+        let end = outcome.map(|faces| {
+            let frames = faces.len();
+            *lock(&job.results) = faces.into_iter().map(Some).collect();
+            Run { frames, duration }
+        });
+        // A batch runs once, so nobody has set it before.
+        let _ = job.end.set(end);
+        let wakers: Vec<Waker> = {
+            let mut state = lock(&self.state);
+            state.jobs.remove(&id);
+            state.recycle(job);
+            let claims = state.running.take().unwrap_or_default();
+            claims
+                .iter()
+                .filter_map(|id| state.clients.get(id).cloned())
+                .collect()
+        };
+        for waker in wakers {
+            waker();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

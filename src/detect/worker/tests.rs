@@ -1,0 +1,408 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use img2pose::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
+
+use super::*;
+
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a run does when it is let go.
+enum Order {
+    Succeed,
+    Fail,
+    Panic,
+}
+
+/// A network that waits for orders and finds one face in each frame, of the confidence in its first byte.
+struct Puppet {
+    handle: Arc<PuppetHandle>,
+    orders: Receiver<Order>,
+    begun: Sender<Vec<u8>>,
+    selected: Arc<Mutex<Vec<f32>>>,
+}
+
+#[derive(Default)]
+struct PuppetHandle {
+    cancelled: Mutex<bool>,
+    made: AtomicUsize,
+}
+
+impl Network for Puppet {
+    type Batch = Vec<u8>;
+    type Handle = Arc<PuppetHandle>;
+
+    fn handle(&self) -> Self::Handle {
+        self.handle.clone()
+    }
+
+    fn run(&mut self, batch: &Vec<u8>) -> Result<Vec<Vec<Face>>, Failure> {
+        self.begun.send(batch.clone()).unwrap();
+        loop {
+            match self.orders.recv_timeout(Duration::from_millis(2)) {
+                Ok(Order::Succeed) => break,
+                Ok(Order::Fail) => return Err(Failure::Failed("as ordered".to_owned())),
+                Ok(Order::Panic) => panic!("as ordered"),
+                Err(_) if *self.handle.cancelled.lock().unwrap() => return Err(Failure::Cancelled),
+                Err(_) => {}
+            }
+        }
+        Ok(batch.iter().map(|&byte| vec![face(byte)]).collect())
+    }
+
+    fn select(&mut self, selection: Selection) -> Result<(), String> {
+        self.selected.lock().unwrap().push(selection.score_threshold);
+        Ok(())
+    }
+}
+
+impl NetworkHandle for Arc<PuppetHandle> {
+    type Batch = Vec<u8>;
+
+    fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Vec<u8>, String> {
+        if layout.width == 666 {
+            return Err("no such batch".to_owned());
+        }
+        self.made.fetch_add(1, Ordering::SeqCst);
+        Ok(Vec::with_capacity(capacity))
+    }
+
+    fn push(batch: &mut Vec<u8>, frame: &Frame<'_>) -> Result<usize, String> {
+        let byte = *frame.planes[0].data.first().ok_or("no pixels")?;
+        batch.push(byte);
+        Ok(batch.len() - 1)
+    }
+
+    fn clear(batch: &mut Vec<u8>) {
+        batch.clear();
+    }
+
+    fn cancel(&self) {
+        *self.cancelled.lock().unwrap() = true;
+    }
+
+    fn reset(&self) {
+        *self.cancelled.lock().unwrap() = false;
+    }
+}
+
+fn face(byte: u8) -> Face {
+    Face {
+        bbox: [0.0; 4],
+        confidence: f32::from(byte),
+        pose: [0.0; 6],
+        keypoints: [[0.0; 2]; 5],
+    }
+}
+
+struct Stage {
+    worker: Arc<Worker<Puppet>>,
+    orders: Sender<Order>,
+    begun: Receiver<Vec<u8>>,
+    handle: Arc<PuppetHandle>,
+    selected: Arc<Mutex<Vec<f32>>>,
+    wakes: Sender<()>,
+    woken: Receiver<()>,
+}
+
+impl Stage {
+    fn new(size: usize) -> Self {
+        let (orders, orders_rx) = channel();
+        let (begun_tx, begun) = channel();
+        let (wakes, woken) = channel();
+        let handle = Arc::new(PuppetHandle::default());
+        let selected = Arc::new(Mutex::default());
+        let puppet = Puppet {
+            handle: handle.clone(),
+            orders: orders_rx,
+            begun: begun_tx,
+            selected: selected.clone(),
+        };
+        Self {
+            worker: Worker::start(puppet, size).unwrap(),
+            orders,
+            begun,
+            handle,
+            selected,
+            wakes,
+            woken,
+        }
+    }
+
+    fn client(&self) -> Client<Puppet> {
+        let wakes = Mutex::new(self.wakes.clone());
+        self.worker.client(Arc::new(move || {
+            let _ = wakes.lock().unwrap().send(());
+        }))
+    }
+
+    fn begun(&self) -> Vec<u8> {
+        self.begun.recv_timeout(TIME_LIMIT).expect("a batch runs")
+    }
+
+    fn nothing_begins(&self) {
+        assert!(self.begun.recv_timeout(Duration::from_millis(30)).is_err());
+    }
+
+    fn succeed(&self) {
+        self.orders.send(Order::Succeed).unwrap();
+        self.woken.recv_timeout(TIME_LIMIT).expect("the client is woken");
+    }
+}
+
+fn submit(client: &Client<Puppet>, width: u32, byte: u8) -> Submitted<Vec<u8>> {
+    let layout = FrameLayout {
+        format: PixelFormat::Gray8,
+        width,
+        height: 1,
+        matrix: ColorMatrix::Bt601,
+        range: ColorRange::Full,
+    };
+    let data = [byte];
+    let plane = Plane {
+        data: if byte == 0 { &[] } else { &data },
+        stride: 1,
+    };
+    let frame = Frame {
+        layout,
+        planes: [plane; 3],
+    };
+    client.submit(&frame).unwrap()
+}
+
+fn confidence(submitted: &Submitted<Vec<u8>>) -> f32 {
+    let (faces, _) = submitted.ticket.take().expect("finished").expect("successful");
+    faces[0].confidence
+}
+
+#[test]
+fn a_full_batch_runs_and_each_frame_gets_its_own_faces() {
+    let stage = Stage::new(3);
+    let client = stage.client();
+    let frames: Vec<_> = [7, 8, 9].map(|byte| submit(&client, 1, byte)).into();
+    assert_eq!(
+        frames
+            .iter()
+            .map(|frame| (frame.first_of_client, frame.full))
+            .collect::<Vec<_>>(),
+        [(true, false), (false, false), (false, true)]
+    );
+    assert_eq!(stage.begun(), [7, 8, 9]);
+    assert!(!frames[0].ticket.is_finished());
+    assert!(frames[0].ticket.take().is_none());
+    stage.succeed();
+    assert_eq!(frames.iter().map(confidence).collect::<Vec<_>>(), [7.0, 8.0, 9.0]);
+}
+
+#[test]
+fn a_batch_fills_while_another_runs() {
+    let stage = Stage::new(2);
+    let client = stage.client();
+    let _first = [1, 2].map(|byte| submit(&client, 1, byte));
+    assert_eq!(stage.begun(), [1, 2]);
+    let second = [3, 4].map(|byte| submit(&client, 1, byte));
+    stage.nothing_begins();
+    stage.succeed();
+    assert_eq!(stage.begun(), [3, 4]);
+    stage.succeed();
+    assert_eq!(confidence(&second[1]), 4.0);
+}
+
+#[test]
+fn a_partial_batch_runs_when_it_is_closed() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    let frame = submit(&client, 1, 5);
+    stage.nothing_begins();
+    client.close();
+    assert_eq!(stage.begun(), [5]);
+    stage.succeed();
+    assert_eq!(confidence(&frame), 5.0);
+}
+
+#[test]
+fn a_timer_closes_only_its_batch_and_does_not_keep_the_worker() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    let close_old = client.closer(submit(&client, 1, 5).ticket.batch());
+    client.close();
+    stage.begun();
+    stage.succeed();
+    let close_new = client.closer(submit(&client, 1, 6).ticket.batch());
+    close_old();
+    stage.nothing_begins();
+    close_new();
+    assert_eq!(stage.begun(), [6]);
+    stage.succeed();
+    let shared = Arc::downgrade(&stage.worker.shared);
+    drop((client, stage));
+    close_new();
+    assert!(shared.upgrade().is_none());
+}
+
+#[test]
+fn an_eager_client_gets_what_is_there() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    client.set_eager(true);
+    submit(&client, 1, 1);
+    assert_eq!(stage.begun(), [1]);
+    let frames = [2, 3].map(|byte| submit(&client, 1, byte));
+    stage.succeed();
+    assert_eq!(stage.begun(), [2, 3]);
+    stage.succeed();
+    assert_eq!(confidence(&frames[1]), 3.0);
+}
+
+#[test]
+fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
+    let stage = Stage::new(2);
+    let client = stage.client();
+    let good = submit(&client, 1, 1);
+    let layout = FrameLayout {
+        format: PixelFormat::Gray8,
+        width: 1,
+        height: 1,
+        matrix: ColorMatrix::Bt601,
+        range: ColorRange::Full,
+    };
+    let plane = Plane { data: &[], stride: 1 };
+    let bad = client.submit(&Frame {
+        layout,
+        planes: [plane; 3],
+    });
+    assert_eq!(bad.err().as_deref(), Some("no pixels"));
+    assert_eq!(stage.begun(), [1]);
+    stage.succeed();
+    assert_eq!(confidence(&good), 1.0);
+}
+
+#[test]
+fn a_batch_that_cannot_be_made_is_an_error_of_the_frame() {
+    let stage = Stage::new(1);
+    let client = stage.client();
+    let layout = FrameLayout {
+        format: PixelFormat::Gray8,
+        width: 666,
+        height: 1,
+        matrix: ColorMatrix::Bt601,
+        range: ColorRange::Full,
+    };
+    let plane = Plane {
+        data: &[1],
+        stride: 1,
+    };
+    let frame = Frame {
+        layout,
+        planes: [plane; 3],
+    };
+    assert_eq!(client.submit(&frame).err().as_deref(), Some("no such batch"));
+    submit(&client, 1, 1);
+    assert_eq!(stage.begun(), [1]);
+    stage.succeed();
+}
+
+#[test]
+fn giving_up_stops_the_run_and_the_next_one_is_whole() {
+    let stage = Stage::new(1);
+    let client = stage.client();
+    let old = submit(&client, 1, 1);
+    stage.begun();
+    let waiting = submit(&client, 1, 2);
+    client.abandon();
+    let new = submit(&client, 1, 3);
+    // Neither the rest of the stopped run nor the batch that waited behind it comes first.
+    assert_eq!(stage.begun(), [3]);
+    stage.succeed();
+    assert_eq!(confidence(&new), 3.0);
+    assert_eq!(old.ticket.take(), Some(Err(Failure::Cancelled)));
+    assert_eq!(waiting.ticket.take(), None);
+}
+
+#[test]
+fn giving_up_does_not_disturb_others_in_the_batch() {
+    let stage = Stage::new(2);
+    let (first, second) = (stage.client(), stage.client());
+    submit(&first, 1, 1);
+    let kept = submit(&second, 1, 2);
+    assert_eq!(stage.begun(), [1, 2]);
+    first.abandon();
+    assert!(!*stage.handle.cancelled.lock().unwrap());
+    drop(first);
+    stage.succeed();
+    assert_eq!(confidence(&kept), 2.0);
+    // The client that gave up is not woken.
+    assert!(stage.woken.try_recv().is_err());
+}
+
+#[test]
+fn a_failure_reaches_every_frame_and_the_worker_goes_on() {
+    let stage = Stage::new(2);
+    let client = stage.client();
+    for order in [Order::Fail, Order::Panic] {
+        let frames = [1, 2].map(|byte| submit(&client, 1, byte));
+        stage.begun();
+        stage.orders.send(order).unwrap();
+        stage.woken.recv_timeout(TIME_LIMIT).unwrap();
+        for frame in frames {
+            assert!(matches!(frame.ticket.take(), Some(Err(Failure::Failed(_)))));
+        }
+    }
+    let frames = [1, 2].map(|byte| submit(&client, 1, byte));
+    stage.begun();
+    stage.succeed();
+    assert_eq!(confidence(&frames[0]), 1.0);
+}
+
+#[test]
+fn a_new_selection_counts_from_the_next_batch_on() {
+    let stage = Stage::new(1);
+    let client = stage.client();
+    submit(&client, 1, 1);
+    stage.begun();
+    let selection = Selection {
+        score_threshold: 0.25,
+        ..Default::default()
+    };
+    client.worker().select(selection);
+    submit(&client, 1, 2);
+    assert!(stage.selected.lock().unwrap().is_empty());
+    stage.succeed();
+    stage.begun();
+    assert_eq!(*stage.selected.lock().unwrap(), [0.25]);
+    stage.succeed();
+}
+
+#[test]
+fn memory_of_batches_is_used_again() {
+    let stage = Stage::new(1);
+    let client = stage.client();
+    for byte in 1..20 {
+        submit(&client, 1, byte);
+        assert_eq!(stage.begun(), [byte]);
+        stage.succeed();
+    }
+    assert_eq!(stage.handle.made.load(Ordering::SeqCst), 1);
+    // Of layouts that are gone only a few are kept.
+    for width in 2..20 {
+        submit(&client, width, 1);
+        stage.begun();
+        stage.succeed();
+    }
+    assert_eq!(
+        lock(&stage.worker.shared.state).free.len(),
+        FREE_BATCHES_PER_CLIENT
+    );
+}
+
+#[test]
+fn dropping_the_worker_stops_a_run() {
+    let stage = Stage::new(1);
+    let client = stage.client();
+    submit(&client, 1, 1);
+    stage.begun();
+    let Stage { worker, .. } = stage;
+    drop(worker);
+    // Joins the thread, which would wait for orders for ever.
+    drop(client);
+}
