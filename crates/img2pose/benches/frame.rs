@@ -5,7 +5,7 @@ use img2pose::frame::{
 };
 
 /// Frame sizes, all to the network size for `min_size` 480.
-const SIZES: [(u32, u32); 3] = [(1280, 720), (640, 360), (1920, 1080)];
+const SIZES: [(u32, u32); 4] = [(1280, 720), (640, 360), (1920, 1080), (3840, 2160)];
 
 fn main() {
     divan::main();

@@ -218,7 +218,7 @@ mod tests {
     use super::super::{ColorMatrix, ColorRange, PixelFormat, Plane};
     use super::*;
 
-    /// Each format, at ratios that take one window of bytes, two, and none, and in rows shorter than a window.
+    /// Each format, at ratios that take one window of bytes, two, four, and none, and in rows shorter than a window.
     #[test]
     fn vector_instructions_do_not_change_a_bit() {
         let bytes: Vec<u8> = (0..300_000_u32)
@@ -240,6 +240,7 @@ mod tests {
             (299, 149),
             (300, 75),
             (300, 40),
+            (300, 25),
             (31, 32),
             (15, 16),
             (1, 9),

@@ -19,6 +19,7 @@ pub(super) struct BytePicker {
 enum Blocks {
     One(Vec<Block<1>>),
     Two(Vec<Block<2>>),
+    Four(Vec<Block<4>>),
     /// The pixels lie too far apart, or the row is shorter than the windows.
     None,
 }
@@ -64,6 +65,8 @@ impl BytePicker {
             Blocks::One(blocks)
         } else if let Some(blocks) = Block::plan(&first, &second, row_len) {
             Blocks::Two(blocks)
+        } else if let Some(blocks) = Block::plan(&first, &second, row_len) {
+            Blocks::Four(blocks)
         } else {
             Blocks::None
         };
@@ -79,6 +82,7 @@ impl BytePicker {
         let shuffled = match &self.blocks {
             Blocks::One(blocks) => simd.shuffle(blocks, row, first, second),
             Blocks::Two(blocks) => simd.shuffle(blocks, row, first, second),
+            Blocks::Four(blocks) => simd.shuffle(blocks, row, first, second),
             Blocks::None => false,
         };
         if !shuffled {
