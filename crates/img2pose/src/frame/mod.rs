@@ -1,9 +1,10 @@
 //! Video frames in memory, and their way into the network's input tensor.
 //!
 //! [`Converter`] says what the tensor holds. Colours are exact; GStreamer's `videoconvert` is not: in 1.22 its 8-bit
-//! matrix turns white of limited range into 253, and is 2.3 gray levels of 255 darker in the mean on 720p video. A chroma
-//! sample serves its 2x2 pixels as it is, as in `videoconvert`'s way from I420 to RGB; from NV12 it interpolates chroma,
-//! which shows at the edges between saturated colours only. `scripts/compare-videoconvert.sh` measures both.
+//! matrix turns white of limited range into 253, and is 2.1 to 2.3 gray levels of 255 darker in the mean on 720p video.
+//! A chroma sample serves its 2x2 pixels as it is, as in `videoconvert`'s way from I420 to RGB; from NV12 it
+//! interpolates chroma, which shows at the edges between saturated colours only.
+//! `scripts/compare-videoconvert.sh` measures both.
 
 mod convert;
 mod error;
