@@ -80,10 +80,9 @@ impl CurrentFaces {
 /// The faces on the buffer, and where they are in the frame as it is now, whose format is `info`; `None` if nobody
 /// has looked at this frame.
 ///
-/// The answer rests on what the elements in between did to the size and to the regions. Those of GStreamer 1.22
-/// that crop or pad take regions away, those of 1.28 move them: both are told. `videoflip` of GStreamer 1.22
-/// leaves size and regions as they were when it mirrors or turns by 180 degrees; nothing on the buffer tells,
-/// and the faces are reported where they were before.
+/// The answer rests on what the elements in between did to the size and to the regions. `videocrop`, `videobox` and
+/// `videoflip` take regions away or move them, as the version of GStreamer has it: both are told. An element that
+/// moves the picture but neither the regions nor the size cannot be told from one that does nothing.
 ///
 /// # Errors
 /// As [`read`].

@@ -1,0 +1,245 @@
+//! What the elements between a detector and a reader do to the faces, and what the reader makes of it.
+//!
+//! Regions fare differently from one version of GStreamer to the next. What holds for all is asserted always: the
+//! record arrives, and faces are never reported where they are not. The rest is asserted for the version that it
+//! was measured with.
+
+mod faces;
+
+use faces::{frame_with, info, run, two_faces};
+use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
+use gstimg2pose::meta::{self, CurrentFaces, FrameChange, FrameFaces};
+
+/// What arrives behind `elements` of a 320x240 frame with two faces.
+struct Through {
+    sent: FrameFaces,
+    current: CurrentFaces,
+    /// Names of the parameters of each region.
+    params: Vec<Vec<String>>,
+}
+
+fn through(elements: &str, format: VideoFormat) -> Through {
+    faces::init();
+    let info = info(format, 320, 240);
+    let sent = two_faces(&info);
+    let arrived = run(elements, &info, vec![frame_with(&info, 0, &sent)]);
+    let (buffer, now) = arrived.frame();
+    // The record survives everything in this file.
+    assert_eq!(meta::read(buffer), Ok(Some(sent.clone())), "{elements}");
+    let current = meta::read_current(buffer, &now).unwrap().unwrap();
+    let params = buffer
+        .iter_meta::<VideoRegionOfInterestMeta>()
+        .map(|region| region.params().map(|p| p.name().to_string()).collect())
+        .collect();
+    Through {
+        sent,
+        current,
+        params,
+    }
+}
+
+const REGIONS: [Option<[u32; 4]>; 2] = [Some([33, 21, 41, 57]), Some([150, 90, 41, 56])];
+
+/// Measured with 1.22.0 of Debian 12; other releases of the series are not expected to differ.
+fn is_1_22() -> bool {
+    let (major, minor, ..) = gst::version();
+    (major, minor) == (1, 22)
+}
+
+fn assert_untouched(elements: &str, format: VideoFormat) {
+    let Through {
+        sent,
+        current,
+        params,
+    } = through(elements, format);
+    assert_eq!(current.regions, REGIONS, "{elements}");
+    assert!(
+        params.iter().all(|names| names == &["detection", "face-pose"]),
+        "{elements}: {params:?}"
+    );
+    assert_eq!(current.change, FrameChange::None, "{elements}");
+    assert_eq!(current.located(), Some(sent), "{elements}");
+}
+
+#[test]
+fn elements_that_leave_the_picture_in_place_keep_all() {
+    for elements in [
+        "identity",
+        "queue",
+        "tee name=t t. ! queue ! fakesink t. ! queue",
+        "videorate",
+        "videorate ! video/x-raw,framerate=50/1",
+        "videobalance brightness=0.1",
+        "videoconvert ! video/x-raw,format=I420",
+    ] {
+        assert_untouched(elements, VideoFormat::I420);
+    }
+    assert_untouched("cairooverlay", VideoFormat::Bgrx);
+}
+
+#[test]
+fn videorate_repeats_faces_with_the_frame() {
+    let info = info(VideoFormat::I420, 320, 240);
+    let sent: Vec<_> = (0..3)
+        .map(|i| FrameFaces {
+            faces: two_faces(&info).faces[..i].to_vec(),
+            ..two_faces(&info)
+        })
+        .collect();
+    let frames = (0..3).map(|i| frame_with(&info, i, &sent[i as usize])).collect();
+    let arrived = run("videorate ! video/x-raw,framerate=50/1", &info, frames);
+    assert_eq!(arrived.error, None);
+    let counts: Vec<_> = arrived
+        .samples
+        .iter()
+        .map(|s| meta::read(s.buffer().unwrap()).unwrap().unwrap().faces.len())
+        .collect();
+    assert_eq!(counts, [0, 0, 1, 1, 2, 2][..counts.len()]);
+    assert!(counts.len() >= 5, "{counts:?}");
+}
+
+#[test]
+fn conversion_to_another_format() {
+    let Through {
+        sent,
+        current,
+        params,
+    } = through("videoconvert ! video/x-raw,format=RGB", VideoFormat::I420);
+    assert_eq!(current.regions, REGIONS);
+    assert_eq!(
+        (current.change, current.located()),
+        (FrameChange::None, Some(sent))
+    );
+    if is_1_22() {
+        assert_eq!(params, [[""; 0]; 2], "parameters are lost");
+    }
+}
+
+#[test]
+fn scaling() {
+    for (caps, width, height) in [
+        ("width=160,height=120", 160, 120),
+        ("width=213,height=160", 213, 160),
+        ("width=1280,height=960", 1280, 960),
+        // The pixel aspect ratio becomes 1/2: the picture keeps its shape.
+        ("width=640,height=240", 640, 240),
+    ] {
+        let Through {
+            sent,
+            current,
+            params,
+        } = through(&format!("videoscale ! video/x-raw,{caps}"), VideoFormat::I420);
+        assert_eq!(current.change, FrameChange::Scaled, "{caps}");
+        let located = current.located().unwrap();
+        assert_eq!((located.frame_width, located.frame_height), (width, height));
+        for (sent, found) in sent.faces.iter().zip(&located.faces) {
+            let (x, y) = (width as f32 / 320.0, height as f32 / 240.0);
+            for (side, scale) in [x, y, x, y].into_iter().enumerate() {
+                assert!(
+                    (found.bbox[side] - sent.bbox[side] * scale).abs() < 1e-3,
+                    "{caps}"
+                );
+            }
+            assert!(
+                (found.keypoints[2][1] - sent.keypoints[2][1] * y).abs() < 1e-3,
+                "{caps}"
+            );
+            assert_eq!(found.pose, sent.pose);
+        }
+        if is_1_22() {
+            assert_eq!(params, [[""; 0]; 2], "parameters are lost");
+        }
+    }
+}
+
+#[test]
+fn scaling_and_conversion_in_a_chain() {
+    for elements in [
+        "videoconvert ! video/x-raw,format=NV12 ! videoscale ! video/x-raw,width=160,height=120",
+        "videoscale ! video/x-raw,width=160,height=120 ! queue ! videoconvert ! video/x-raw,format=BGRx",
+    ] {
+        assert_eq!(
+            through(elements, VideoFormat::I420).current.change,
+            FrameChange::Scaled,
+            "{elements}"
+        );
+    }
+    // Back at the old size, a pixel short here and there.
+    let Through { sent, current, .. } = through(
+        "videoscale ! video/x-raw,width=160,height=120 ! videoscale ! video/x-raw,width=320,height=240",
+        VideoFormat::I420,
+    );
+    assert_eq!(
+        (current.change, current.located()),
+        (FrameChange::Scaled, Some(sent))
+    );
+}
+
+#[test]
+fn borders_are_not_taken_for_scaling() {
+    let elements = "videoscale ! video/x-raw,width=640,height=240,pixel-aspect-ratio=1/1";
+    let Through { current, .. } = through(elements, VideoFormat::I420);
+    assert_eq!(current.located(), None);
+    if is_1_22() {
+        // The region is stretched although the picture is not.
+        assert_eq!(current.regions[0], Some([66, 21, 82, 57]));
+        assert_eq!(current.change, FrameChange::Unknown);
+    }
+}
+
+#[test]
+fn cropping_padding_and_turning_are_told() {
+    // videoflip: the older property `method` does nothing in 1.22.0.
+    for (elements, size) in [
+        ("videocrop left=20", (300, 240)),
+        ("videocrop right=20", (300, 240)),
+        (
+            "videocrop left=40 bottom=30 ! videoscale ! video/x-raw,width=320,height=240",
+            (320, 240),
+        ),
+        ("videobox left=20", (300, 240)),
+        ("videobox left=-20", (340, 240)),
+        ("videobox left=-20 right=20", (320, 240)),
+        ("videoflip video-direction=horiz", (320, 240)),
+        ("videoflip video-direction=180", (320, 240)),
+        ("videoflip video-direction=90r", (240, 320)),
+    ] {
+        let Through { sent, current, .. } = through(elements, VideoFormat::I420);
+        assert_eq!((current.width, current.height), size, "{elements}");
+        assert_eq!(
+            (current.recorded.frame_width, current.recorded.frame_height),
+            (320, 240)
+        );
+        assert_eq!(current.recorded, sent, "{elements}");
+        assert_eq!(current.located(), None, "{elements}");
+        if is_1_22() {
+            assert_eq!(current.regions, [None, None], "{elements}");
+            assert_eq!(current.change, FrameChange::Unknown, "{elements}");
+        }
+    }
+}
+
+#[test]
+fn a_crop_of_nothing_changes_nothing() {
+    assert_untouched("videocrop left=0", VideoFormat::I420);
+    assert_untouched("videobox left=0", VideoFormat::I420);
+}
+
+#[test]
+fn a_second_look_replaces_regions_without_parameters() {
+    let info = info(VideoFormat::I420, 320, 240);
+    let arrived = run(
+        "videoscale ! video/x-raw,width=160,height=120",
+        &info,
+        vec![frame_with(&info, 0, &two_faces(&info))],
+    );
+    let (buffer, now) = arrived.frame();
+    let mut buffer = buffer.copy();
+    let second = FrameFaces::new(&now, vec![faces::face(10.0, 10.0, 0.8)]);
+    meta::attach(buffer.make_mut(), &second).unwrap();
+    assert_eq!(buffer.iter_meta::<VideoRegionOfInterestMeta>().count(), 1);
+    assert_eq!(
+        meta::read_current(&buffer, &now).unwrap().unwrap().located(),
+        Some(second)
+    );
+}
