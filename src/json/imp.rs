@@ -1,0 +1,325 @@
+//! The element behind the wrapper.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_video::VideoInfo;
+
+use super::line;
+use crate::meta::{self, CurrentFaces, FrameChange};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "img2posejson",
+        gst::DebugColorFlags::empty(),
+        Some("Faces as JSON lines"),
+    )
+});
+
+const DEFAULT_INCLUDE_EMPTY: bool = true;
+
+pub struct Img2PoseJson {
+    sink_pad: gst::Pad,
+    src_pad: gst::Pad,
+    include_empty: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What is known of the stream; everything is forgotten when it restarts.
+#[derive(Default)]
+struct State {
+    info: Option<VideoInfo>,
+    count: Count,
+    /// The warning about changed frames has been posted.
+    warned: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    /// Frames that arrived: the number of the next one.
+    frames: u64,
+    /// Those of them that a detector had looked at.
+    looked_at: u64,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Img2PoseJson {
+    const NAME: &'static str = "GstImg2PoseJson";
+    type Type = super::Img2PoseJson;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        // A panic becomes an element error; it must not cross into C.
+        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
+            .chain_function(|pad, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(pad, buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
+            })
+            .build();
+        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap()).build();
+        Self {
+            sink_pad,
+            src_pad,
+            include_empty: AtomicBool::new(DEFAULT_INCLUDE_EMPTY),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Img2PoseJson {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecBoolean::builder("include-empty")
+                    .nick("Include empty frames")
+                    .blurb(
+                        "Write a line with an empty list for frames that were looked at and show no face; \
+                         frames that no detector looked at never give a line",
+                    )
+                    .default_value(DEFAULT_INCLUDE_EMPTY)
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        match pspec.name() {
+            "include-empty" => self
+                .include_empty
+                .store(value.get().expect("type checked upstream"), Ordering::Relaxed),
+            name => unreachable!("no property {name}"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "include-empty" => self.include_empty.load(Ordering::Relaxed).to_value(),
+            name => unreachable!("no property {name}"),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element
+            .add_pad(&self.sink_pad)
+            .expect("a new element has no pads");
+        element.add_pad(&self.src_pad).expect("a new element has one pad");
+    }
+}
+
+impl GstObjectImpl for Img2PoseJson {}
+
+impl ElementImpl for Img2PoseJson {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Faces as JSON lines",
+                "Converter/Video/Metadata",
+                "Turns video annotated by img2posedetect into JSON lines: one object with all faces for each frame \
+                 that was looked at (box, confidence, 6DoF pose, angles, keypoints)",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            use gst::{PadDirection, PadPresence, PadTemplate};
+            // Pixels are never looked at: any format in any memory.
+            let video = gst::Caps::builder("video/x-raw").any_features().build();
+            let sink = PadTemplate::new("sink", PadDirection::Sink, PadPresence::Always, &video);
+            let src = PadTemplate::new("src", PadDirection::Src, PadPresence::Always, &lines_caps());
+            vec![sink.expect("valid template"), src.expect("valid template")]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            *self.state() = State::default();
+        }
+        Ok(success)
+    }
+}
+
+/// JSON lines have no registered media type; this name is the one in use.
+fn lines_caps() -> gst::Caps {
+    gst::Caps::new_empty_simple("application/x-ndjson")
+}
+
+impl Img2PoseJson {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics half-way through a change of the state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Some((info, frame)) = self.count_frame() else {
+            gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
+            return Err(gst::FlowError::NotNegotiated);
+        };
+        let current = meta::read_current(&buffer, &info).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("Frame {frame}: {error}"));
+            gst::FlowError::Error
+        })?;
+        let Some(current) = current else {
+            gst::trace!(CAT, obj = pad, "frame {frame} was not looked at");
+            return Ok(self.push_gap(&buffer));
+        };
+        self.state().count.looked_at += 1;
+        if current.recorded.faces.is_empty() && !self.include_empty.load(Ordering::Relaxed) {
+            gst::trace!(CAT, obj = pad, "frame {frame} has no faces");
+            return Ok(self.push_gap(&buffer));
+        }
+        self.push_line(&buffer, frame, &current)
+    }
+
+    /// The format of the frame that arrives, and its number; `None` before caps.
+    fn count_frame(&self) -> Option<(VideoInfo, u64)> {
+        let mut state = self.state();
+        let info = state.info.clone()?;
+        let frame = state.count.frames;
+        state.count.frames += 1;
+        Some((info, frame))
+    }
+
+    fn push_line(
+        &self,
+        buffer: &gst::BufferRef,
+        frame: u64,
+        current: &CurrentFaces,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (line, frame_changed) = line::write(buffer.pts(), frame, current).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Encode, ("Frame {frame}: {error}"));
+            gst::FlowError::Error
+        })?;
+        if frame_changed {
+            self.warn_of_change(frame, current);
+        }
+        gst::log!(
+            CAT,
+            imp = self,
+            "frame {frame}: {} faces",
+            current.recorded.faces.len()
+        );
+        let mut out = gst::Buffer::from_mut_slice(line);
+        {
+            let out = out.get_mut().expect("a new buffer has one owner");
+            out.set_pts(buffer.pts());
+            out.set_dts(buffer.dts());
+            out.set_duration(buffer.duration());
+            out.set_flags(buffer.flags() & gst::BufferFlags::DISCONT);
+        }
+        self.src_pad.push(out)
+    }
+
+    /// Tells downstream that time passes without a line: a sink that prerolls waits for a buffer or a gap.
+    fn push_gap(&self, buffer: &gst::BufferRef) -> gst::FlowSuccess {
+        if let Some(pts) = buffer.pts() {
+            // A gap has no flow return; an error downstream shows at the next line.
+            self.src_pad
+                .push_event(gst::event::Gap::builder(pts).duration(buffer.duration()).build());
+        }
+        gst::FlowSuccess::Ok
+    }
+
+    fn warn_of_change(&self, frame: u64, current: &CurrentFaces) {
+        if std::mem::replace(&mut self.state().warned, true) {
+            return;
+        }
+        let what = match current.change {
+            FrameChange::Reframed => "was cropped, padded or flipped",
+            _ => "may have been cropped, padded or flipped",
+        };
+        gst::element_imp_warning!(
+            self,
+            gst::StreamError::Format,
+            (
+                "Frame {frame} {what} after its faces were found: coordinates are written in pixels of the {}x{} frame \
+                 that the detector saw, not of this {}x{} frame. Put img2posejson before the element that changes the \
+                 picture.",
+                current.recorded.frame_width,
+                current.recorded.frame_height,
+                current.width,
+                current.height
+            )
+        );
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::trace!(CAT, obj = pad, "{event:?}");
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.set_caps(pad, caps),
+            gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.count = Count::default();
+                state.warned = false;
+            }
+            gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn set_caps(&self, pad: &gst::Pad, event: &gst::event::Caps) -> bool {
+        match VideoInfo::from_caps(event.caps()) {
+            Ok(info) => self.state().info = Some(info),
+            Err(error) => {
+                gst::error!(CAT, obj = pad, "caps {} refused: {error}", event.caps());
+                return false;
+            }
+        }
+        if self.src_pad.has_current_caps() {
+            return true; // Lines are lines, whatever the size of the video.
+        }
+        self.src_pad.push_event(
+            gst::event::Caps::builder(&lines_caps())
+                .seqnum(event.seqnum())
+                .build(),
+        )
+    }
+
+    fn warn_if_nobody_looked(&self) {
+        let Count { frames, looked_at } = self.state().count;
+        if frames > 0 && looked_at == 0 {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Failed,
+                ("None of the {frames} frames was looked at by a detector, there are no lines. Put img2posedetect \
+                     before img2posejson; between them, no element that makes new frames, such as a compositor or a \
+                     deinterlacer.")
+            );
+        }
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Allocation(allocation) => {
+                // Pixels are never mapped, so any strides will do; the pool is upstream's own affair.
+                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+}

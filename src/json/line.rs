@@ -1,0 +1,202 @@
+//! One frame's faces as a line of JSON.
+
+use img2pose::Face;
+use img2pose::pose::yaw_pitch_roll;
+use serde::{Serialize, Serializer};
+
+use crate::meta::{CurrentFaces, FrameFaces};
+
+/// The members of a line, in the order in which they are written.
+#[derive(Serialize)]
+struct Line<'a> {
+    pts: Option<u64>,
+    frame: u64,
+    width: u32,
+    height: u32,
+    #[serde(skip_serializing_if = "is_false")]
+    frame_changed: bool,
+    #[serde(serialize_with = "faces")]
+    faces: &'a [Face],
+}
+
+#[derive(Serialize)]
+struct LineFace<'a> {
+    r#box: &'a [f32; 4],
+    confidence: f32,
+    pose: &'a [f32; 6],
+    yaw_pitch_roll_deg: [f32; 3],
+    keypoints: Keypoints,
+}
+
+#[derive(Serialize)]
+struct Keypoints {
+    left_eye: [f32; 2],
+    right_eye: [f32; 2],
+    nose: [f32; 2],
+    mouth_left: [f32; 2],
+    mouth_right: [f32; 2],
+}
+
+impl<'a> From<&'a Face> for LineFace<'a> {
+    fn from(face: &'a Face) -> Self {
+        let [left_eye, right_eye, nose, mouth_left, mouth_right] = face.keypoints;
+        Self {
+            r#box: &face.bbox,
+            confidence: face.confidence,
+            pose: &face.pose,
+            yaw_pitch_roll_deg: yaw_pitch_roll(&face.pose),
+            keypoints: Keypoints {
+                left_eye,
+                right_eye,
+                nose,
+                mouth_left,
+                mouth_right,
+            },
+        }
+    }
+}
+
+fn faces<S: Serializer>(faces: &[Face], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(faces.iter().map(LineFace::from))
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The line for a frame, newline included, and whether its coordinates are those of another frame than the current.
+pub(super) fn write(
+    pts: Option<gst::ClockTime>,
+    frame: u64,
+    current: &CurrentFaces,
+) -> serde_json::Result<(Vec<u8>, bool)> {
+    let located = current.located();
+    let frame_changed = located.is_none();
+    let FrameFaces {
+        frame_width,
+        frame_height,
+        faces,
+        ..
+    } = located.as_ref().unwrap_or(&current.recorded);
+    // About what a face takes: the vector grows rarely.
+    let mut line = Vec::with_capacity(96 + 448 * faces.len());
+    serde_json::to_writer(
+        &mut line,
+        &Line {
+            pts: pts.map(gst::ClockTime::nseconds),
+            frame,
+            width: *frame_width,
+            height: *frame_height,
+            frame_changed,
+            faces,
+        },
+    )?;
+    line.push(b'\n');
+    Ok((line, frame_changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::FrameChange;
+
+    fn current(faces: Vec<Face>, change: FrameChange) -> CurrentFaces {
+        let square = gst::Fraction::new(1, 1);
+        let regions = vec![None; faces.len()];
+        let recorded = FrameFaces {
+            frame_width: 640,
+            frame_height: 480,
+            pixel_aspect_ratio: square,
+            faces,
+        };
+        CurrentFaces {
+            recorded,
+            change,
+            regions,
+            width: 320,
+            height: 240,
+            pixel_aspect_ratio: square,
+        }
+    }
+
+    fn face() -> Face {
+        Face {
+            bbox: [301.5, 92.0, 388.25, 0.1 + 0.2],
+            confidence: 0.987_654_3,
+            pose: [0.0, -0.0, 1e-7, -1.5, f32::MIN_POSITIVE, 16_777_216.0],
+            keypoints: [
+                [320.1, 140.2],
+                [356.8, -3.0],
+                [331.0, 160.4],
+                [1.0, 2.0],
+                [3.0, 4.0],
+            ],
+        }
+    }
+
+    #[test]
+    fn the_whole_line() {
+        let (line, changed) = write(
+            Some(gst::ClockTime::from_mseconds(40)),
+            7,
+            &current(vec![face()], FrameChange::None),
+        )
+        .unwrap();
+        let line = String::from_utf8(line).unwrap();
+        let [yaw, pitch, roll] = yaw_pitch_roll(&face().pose);
+        assert!(!changed);
+        assert_eq!(
+            line,
+            format!(
+                "{{\"pts\":40000000,\"frame\":7,\"width\":640,\"height\":480,\"faces\":[{{\
+                 \"box\":[301.5,92.0,388.25,0.3],\"confidence\":0.9876543,\
+                 \"pose\":[0.0,-0.0,1e-7,-1.5,1.1754944e-38,16777216.0],\
+                 \"yaw_pitch_roll_deg\":[{yaw:?},{pitch:?},{roll}],\
+                 \"keypoints\":{{\"left_eye\":[320.1,140.2],\"right_eye\":[356.8,-3.0],\"nose\":[331.0,160.4],\
+                 \"mouth_left\":[1.0,2.0],\"mouth_right\":[3.0,4.0]}}}}]}}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn without_faces_and_without_a_timestamp() {
+        let (line, _) = write(None, 0, &current(vec![], FrameChange::Scaled)).unwrap();
+        assert_eq!(
+            line,
+            b"{\"pts\":null,\"frame\":0,\"width\":320,\"height\":240,\"faces\":[]}\n"
+        );
+    }
+
+    #[test]
+    fn scaled_frames_scale_and_changed_frames_say_so() {
+        let text = |change| {
+            let (line, changed) = write(None, 0, &current(vec![face()], change)).unwrap();
+            (String::from_utf8(line).unwrap(), changed)
+        };
+        let (line, changed) = text(FrameChange::Scaled);
+        assert!(
+            !changed
+                && line
+                    .contains("\"width\":320,\"height\":240,\"faces\":[{\"box\":[150.75,46.0,194.125,0.15")
+        );
+        for change in [FrameChange::Reframed, FrameChange::Unknown] {
+            let (line, changed) = text(change);
+            assert!(changed);
+            assert!(
+                line.contains(
+                    "\"width\":640,\"height\":480,\"frame_changed\":true,\"faces\":[{\"box\":[301.5,"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_read_back_as_they_were() {
+        let (line, _) = write(None, 0, &current(vec![face()], FrameChange::None)).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let pose = value["faces"][0]["pose"].as_array().unwrap();
+        for (written, original) in pose.iter().zip(face().pose) {
+            assert_eq!((written.as_f64().unwrap() as f32).to_bits(), original.to_bits());
+        }
+    }
+}
