@@ -1,0 +1,136 @@
+//! `docs/faces.schema.json` describes what `img2posejson` writes, and refuses what it would never write.
+
+mod faces;
+
+use std::sync::LazyLock;
+
+use faces::{face, frame_with, info, run, two_faces};
+use gst_video::VideoFormat;
+use gstimg2pose::meta::FrameFaces;
+use img2pose::Face;
+use serde_json::{Value, json};
+
+static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let schema: Value = serde_json::from_str(include_str!("../docs/faces.schema.json")).unwrap();
+    assert!(jsonschema::draft202012::meta::is_valid(&schema));
+    jsonschema::draft202012::new(&schema).unwrap()
+});
+
+fn written(elements: &str, faces: Vec<Face>) -> Value {
+    faces::init();
+    let info = info(VideoFormat::I420, 320, 240);
+    let arrived = run(
+        elements,
+        &info,
+        vec![frame_with(&info, 3, &FrameFaces::new(&info, faces))],
+    );
+    serde_json::from_str(&arrived.text()).unwrap()
+}
+
+fn assert_valid(line: &Value) {
+    let errors: Vec<_> = SCHEMA
+        .iter_errors(line)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert_eq!(errors, [""; 0], "{line}");
+}
+
+fn full_line() -> Value {
+    faces::init();
+    written(
+        "img2posejson",
+        two_faces(&info(VideoFormat::I420, 320, 240)).faces,
+    )
+}
+
+#[test]
+fn lines_are_valid() {
+    assert_valid(&full_line());
+    assert_valid(&written("img2posejson", vec![]));
+    assert_valid(&written(
+        "videoscale ! video/x-raw,width=160,height=120 ! img2posejson",
+        vec![face(1.5, 2.5, 0.7)],
+    ));
+    let changed = written("videocrop left=20 ! img2posejson", vec![face(30.0, 20.0, 0.7)]);
+    assert_eq!(changed["frame_changed"], json!(true));
+    assert_valid(&changed);
+    // Rotations of all kinds, and keypoints outside the frame.
+    for axis in 0..3 {
+        for angle in [-3.1, -1.6, -std::f32::consts::FRAC_PI_2, 1e-8, 2.0] {
+            let mut turned = face(0.0, 180.0, 1.0);
+            turned.pose[axis] = angle;
+            turned.keypoints[0] = [-12.5, 260.0];
+            assert_valid(&written("img2posejson", vec![turned]));
+        }
+    }
+    let mut untimed = full_line();
+    untimed["pts"] = Value::Null;
+    assert_valid(&untimed);
+}
+
+#[test]
+fn wrong_lines_are_refused() {
+    let good = full_line();
+    let refuses = |what: &str, change: &dyn Fn(&mut Value)| {
+        let mut line = good.clone();
+        change(&mut line);
+        assert_ne!(line, good, "{what} changes nothing");
+        assert!(!SCHEMA.is_valid(&line), "{what} is accepted: {line}");
+    };
+    let without = |pointer: &'static str, member: &'static str| {
+        refuses(member, &|line| {
+            line.pointer_mut(pointer)
+                .unwrap()
+                .as_object_mut()
+                .unwrap()
+                .remove(member);
+        });
+    };
+    for member in ["pts", "frame", "width", "height", "faces"] {
+        without("", member);
+    }
+    for member in ["box", "confidence", "pose", "yaw_pitch_roll_deg", "keypoints"] {
+        without("/faces/1", member);
+    }
+    for member in ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"] {
+        without("/faces/0/keypoints", member);
+    }
+    for (pointer, value) in [
+        ("/pts", json!(-1)),
+        ("/pts", json!("0:00:01")),
+        ("/pts", json!(0.5)),
+        ("/frame", Value::Null),
+        ("/width", json!(0)),
+        ("/height", json!("240")),
+        ("/faces", json!({})),
+        ("/faces", Value::Null),
+        ("/faces/0/box", json!([1.0, 2.0, 3.0])),
+        ("/faces/0/box", json!([1.0, 2.0, 3.0, 4.0, 5.0])),
+        ("/faces/0/box/0", json!(-1.0)),
+        ("/faces/0/box/2", Value::Null),
+        ("/faces/0/confidence", json!(1.5)),
+        ("/faces/0/confidence", json!(-0.1)),
+        ("/faces/0/pose", json!([0.0, 0.0, 0.0])),
+        ("/faces/0/pose/3", Value::Null),
+        ("/faces/0/yaw_pitch_roll_deg", json!([0.0, 0.0])),
+        ("/faces/0/yaw_pitch_roll_deg", json!([0.0, 0.0, 0.0, 0.0])),
+        ("/faces/0/yaw_pitch_roll_deg/0", json!(91.0)),
+        ("/faces/0/yaw_pitch_roll_deg/2", json!(181.0)),
+        ("/faces/0/keypoints/nose", json!([1.0])),
+        ("/faces/0/keypoints/nose", json!({"x": 1.0, "y": 2.0})),
+    ] {
+        refuses(pointer, &|line| {
+            *line.pointer_mut(pointer).unwrap() = value.clone()
+        });
+    }
+    for (pointer, member) in [
+        ("", "frame_changed"),
+        ("", "note"),
+        ("/faces/0", "id"),
+        ("/faces/0/keypoints", "chin"),
+    ] {
+        refuses(member, &|line| {
+            line.pointer_mut(pointer).unwrap()[member] = json!(false)
+        });
+    }
+}
