@@ -1,6 +1,7 @@
 //! What the figures were measured on.
 
 use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -27,10 +28,19 @@ impl Machine {
                 .and_then(|text| text.split(' ').next().map(str::to_owned))
                 .unwrap_or_default(),
             gstreamer: gst::version_string().to_string(),
-            onnxruntime: runtime.build_info().to_owned(),
+            onnxruntime: library_name(runtime.path()),
             version: env!("CARGO_PKG_VERSION"),
         })
     }
+}
+
+/// The library's file name, which carries the version; ONNX Runtime's own words do not.
+fn library_name(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Most memory that this process ever held, in MiB.
