@@ -39,7 +39,9 @@ mod proposals;
 mod roi_align;
 pub mod runtime;
 
-pub use detect::{Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Selection};
+pub use detect::{
+    Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, StageTimes,
+};
 pub use error::Error;
 pub use face::Face;
 pub use model::Model;

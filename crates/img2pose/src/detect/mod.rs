@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use ort::session::RunOptions;
 
@@ -17,13 +18,13 @@ use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
-use crate::model::{DenseOutput, Model, Sessions, Tensor};
+use crate::model::{DenseOutput, Model, Placement, Sessions, Tensor};
 use crate::proposals::{LevelOutput, ProposalMaker};
 use crate::roi_align::{LevelFeatures, roi_align};
 use crate::runtime;
 pub use batch::{Batch, BatchMaker};
 use faces::{ScoredProposal, is_wanted, process_prediction};
-pub use options::{DetectorOptions, ExecutionProvider, Selection};
+pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 
 /// The pose head always runs on a multiple of this many regions: a product with few rows may take another kernel
 /// than the same row among many, and its last bits would depend on how many faces a frame has.
@@ -45,6 +46,24 @@ pub struct Detector {
     proposal_maker: ProposalMaker,
     pool: rayon::ThreadPool,
     work: Work,
+    times: StageTimes,
+}
+
+/// Where the time of the last [`Detector::detect_batch`] went, summed over the frames of the batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StageTimes {
+    /// The convolutions: one run for the whole batch.
+    pub dense: Duration,
+    /// Decoding and suppressing region proposals.
+    pub proposals: Duration,
+    /// Pooling their features.
+    pub roi_align: Duration,
+    /// Scoring the proposals.
+    pub class_head: Duration,
+    /// Regressing the poses of those that passed.
+    pub pose_head: Duration,
+    /// Turning poses into faces.
+    pub faces: Duration,
 }
 
 /// Memory that is used again for every frame.
@@ -75,7 +94,13 @@ impl Detector {
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
         let threads = options.threads();
-        let sessions = Sessions::load(model, parts, runtime, options.execution_provider, threads)?;
+        let wanted = Placement {
+            provider: options.execution_provider,
+            precision: options.precision,
+            device_id: options.device_id,
+            threads,
+        };
+        let sessions = Sessions::load(model, &parts, runtime, &wanted.candidates(runtime)?)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("img2pose-{index}"))
@@ -90,6 +115,7 @@ impl Detector {
             sessions,
             pool,
             work: Work::default(),
+            times: StageTimes::default(),
         })
     }
 
@@ -100,8 +126,7 @@ impl Detector {
 
     /// The execution provider in use, as a user writes it.
     pub fn active_provider(&self) -> &'static str {
-        // `auto` and `cpu` are what can be loaded so far.
-        ExecutionProvider::Cpu.name()
+        self.sessions.provider().name()
     }
 
     /// Which faces are reported and how their boxes are drawn.
@@ -140,6 +165,11 @@ impl Detector {
     /// When the layout has a side of 0 or `capacity` is 0.
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
         self.batch_maker().new_batch(layout, capacity)
+    }
+
+    /// Where the time of the last [`detect_batch`](Self::detect_batch) went.
+    pub fn stage_times(&self) -> StageTimes {
+        self.times
     }
 
     /// Finds the faces of every frame. The result has one entry a frame, in the order of `frames`.
@@ -184,8 +214,12 @@ impl Detector {
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let canceller = self.sessions.canceller().clone();
         let (dense, heads) = self.sessions.split();
+        let mut times = StageTimes::default();
+        let mut clock = Clock(Instant::now());
         let outputs = dense.run(batch.images(), batch.len(), height, width)?;
         let levels = DenseLevels::read(&outputs, batch.len(), self.channels)?;
+
+        clock.lap(&mut times.dense);
 
         let (side, channels) = (self.contract.roi.output_size, self.channels);
         let region = side * side * channels;
@@ -207,16 +241,19 @@ impl Detector {
             proposals.clear();
             self.proposal_maker
                 .propose(&levels.proposal_levels(frame), &size, proposals);
+            clock.lap(&mut times.proposals);
 
             let pyramid = levels.feature_levels(frame, channels);
             regions.resize(proposals.len() * region, 0.0);
             self.pool
                 .install(|| roi_align(&pyramid, channels, &self.contract.roi, proposals, regions));
+            clock.lap(&mut times.roi_align);
 
             scores.clear();
             if !proposals.is_empty() {
                 heads.class_scores(regions, [proposals.len(), side, side, channels], scores)?;
             }
+            clock.lap(&mut times.class_head);
             wanted.clear();
             // Rows of wanted regions move to the front; each comes from its own place or further back.
             for (index, (&proposal, &score)) in proposals.iter().zip(&*scores).enumerate() {
@@ -239,9 +276,23 @@ impl Detector {
                     candidate.pose.copy_from_slice(pose);
                 }
             }
+            clock.lap(&mut times.pose_head);
             faces.push(process_prediction(wanted, &size, selection, &self.contract));
+            clock.lap(&mut times.faces);
         }
+        self.times = times;
         Ok(faces)
+    }
+}
+
+/// Shares time out among the stages.
+struct Clock(Instant);
+
+impl Clock {
+    fn lap(&mut self, stage: &mut Duration) {
+        let now = Instant::now();
+        *stage += now - self.0;
+        self.0 = now;
     }
 }
 

@@ -29,15 +29,36 @@ impl ExecutionProvider {
             Self::OpenVino => "openvino",
         }
     }
+}
 
-    pub(crate) fn check(self) -> Result<(), Error> {
+/// The number format in which the network computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// The reference's: `fp32`.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    Fp32,
+    /// 16-bit floats with 10 bits of mantissa.
+    Fp16,
+    /// 16-bit floats with the range of `fp32` and 7 bits of mantissa.
+    Bf16,
+}
+
+impl Precision {
+    /// Name as a user writes it.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Auto | Self::Cpu => Ok(()),
-            Self::Cuda | Self::TensorRt | Self::OpenVino => Err(Error::Provider {
-                provider: self.name(),
-                reason: "this version of img2pose runs on 'cpu' only; choose 'cpu' or 'auto'".to_owned(),
-            }),
+            Self::Auto => "auto",
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
         }
+    }
+
+    /// What `auto` stands for.
+    pub(crate) fn resolved(self) -> Self {
+        if self == Self::Auto { Self::Fp32 } else { self }
     }
 }
 
@@ -54,6 +75,10 @@ pub struct DetectorOptions {
     pub num_threads: usize,
     /// Where the network runs.
     pub execution_provider: ExecutionProvider,
+    /// The number format in which it computes.
+    pub precision: Precision,
+    /// Which GPU, counted from 0; ignored on the CPU.
+    pub device_id: u32,
 }
 
 /// Which faces are reported and how their boxes are drawn.
@@ -91,6 +116,8 @@ impl Default for DetectorOptions {
             max_size: None,
             num_threads: 0,
             execution_provider: ExecutionProvider::Auto,
+            precision: Precision::Auto,
+            device_id: 0,
         }
     }
 }

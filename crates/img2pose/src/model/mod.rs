@@ -1,6 +1,7 @@
 //! A model file: read, checked against the contract, and cut into the parts that the detector runs.
 
 mod cut;
+mod provider;
 mod session;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
 use crate::onnx::{ModelProto, TensorShapeProto};
 use cut::Dimension;
+pub(crate) use provider::Placement;
 pub(crate) use session::{DenseOutput, Sessions, Tensor};
 
 /// A model file whose contract holds, not yet loaded into ONNX Runtime.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel};
 use ort::value::TensorRef;
 
+use super::provider::Placement;
 use super::{Model, Parts};
 use crate::detect::ExecutionProvider;
 use crate::runtime::Runtime;
@@ -16,6 +17,7 @@ pub(crate) struct Sessions {
     dense: Dense,
     heads: Heads,
     canceller: Canceller,
+    provider: ExecutionProvider,
 }
 
 /// The convolutions: network images to pyramid features and RPN outputs.
@@ -56,30 +58,38 @@ pub(crate) struct Tensor<'t> {
 }
 
 impl Sessions {
-    /// Loads the parts of `model` with `threads` threads for each run.
+    /// Loads the parts of `model` at the first of `candidates` that works.
+    ///
+    /// # Errors
+    /// What the last candidate failed with.
     pub fn load(
         model: &Model,
-        parts: Parts,
+        parts: &Parts,
         runtime: &Runtime,
-        provider: ExecutionProvider,
-        threads: usize,
+        candidates: &[Placement],
     ) -> Result<Self, Error> {
-        provider.check()?;
-        let Parts {
-            dense,
-            features,
-            objectness,
-            deltas,
-            class_head,
-            pose_head,
-        } = parts;
-        let load = |name: &'static str, bytes: Vec<u8>| {
-            let session = builder(runtime, threads)
-                .and_then(|mut builder| builder.commit_from_memory(&bytes))
-                .map_err(Error::inference(format!(
-                    "load the {name} of {}",
-                    model.path().display()
-                )))?;
+        let mut outcome = Err(Error::Option {
+            option: "execution_provider",
+            found: "none".to_owned(),
+            expected: "at least one candidate",
+        });
+        for placement in candidates {
+            outcome = Self::load_at(model, parts, runtime, *placement);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn load_at(model: &Model, parts: &Parts, runtime: &Runtime, placement: Placement) -> Result<Self, Error> {
+        let load = |name: &'static str, bytes: &[u8]| {
+            let failed = || Error::inference(format!("load the {name} of {}", model.path().display()));
+            let builder = builder(runtime, placement.threads).map_err(failed())?;
+            let session = placement
+                .register(builder)?
+                .commit_from_memory(bytes)
+                .map_err(failed())?;
             let output = session
                 .outputs()
                 .first()
@@ -94,19 +104,25 @@ impl Sessions {
         let canceller = Canceller::new()?;
         Ok(Self {
             dense: Dense {
-                part: load("dense part", dense)?,
-                features,
-                objectness,
-                deltas,
+                part: load("dense part", &parts.dense)?,
+                features: parts.features.clone(),
+                objectness: parts.objectness.clone(),
+                deltas: parts.deltas.clone(),
                 canceller: canceller.clone(),
             },
             heads: Heads {
-                class: load("class head", class_head)?,
-                pose: load("pose head", pose_head)?,
+                class: load("class head", &parts.class_head)?,
+                pose: load("pose head", &parts.pose_head)?,
                 canceller: canceller.clone(),
             },
             canceller,
+            provider: placement.provider,
         })
+    }
+
+    /// Where the parts run.
+    pub fn provider(&self) -> ExecutionProvider {
+        self.provider
     }
 
     /// The handle that stops a run from another thread.

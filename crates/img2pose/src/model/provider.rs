@@ -1,0 +1,160 @@
+//! Choosing where the network runs, and asking ONNX Runtime for it.
+
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
+use ort::session::builder::SessionBuilder;
+
+use crate::Error;
+use crate::detect::{ExecutionProvider, Precision};
+use crate::runtime::Runtime;
+
+/// Where and how the sessions of one detector run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placement {
+    pub provider: ExecutionProvider,
+    pub precision: Precision,
+    pub device_id: u32,
+    pub threads: usize,
+}
+
+/// What `auto` tries, best first. TensorRT is left out: it builds an engine for minutes at the first start, which
+/// nobody should get without having asked.
+const AUTOMATIC: [ExecutionProvider; 3] = [
+    ExecutionProvider::Cuda,
+    ExecutionProvider::OpenVino,
+    ExecutionProvider::Cpu,
+];
+
+impl Placement {
+    /// The placements to try in order: the one that was asked for, or what `auto` stands for here.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] when a provider was asked for by name and the loaded library lacks it, or when it does
+    /// not compute in the wanted precision.
+    pub fn candidates(self, runtime: &Runtime) -> Result<Vec<Self>, Error> {
+        if self.provider != ExecutionProvider::Auto {
+            self.check(runtime)?;
+            return Ok(vec![self]);
+        }
+        let all = AUTOMATIC.map(|provider| Self { provider, ..self });
+        let usable: Vec<Self> = all
+            .into_iter()
+            .filter(|placement| placement.check(runtime).is_ok())
+            .collect();
+        if usable.is_empty() {
+            return Err(refusal(
+                self.provider,
+                format!(
+                    "nothing here computes in precision '{}'; choose 'fp32' or 'auto'",
+                    self.precision.name()
+                ),
+            ));
+        }
+        Ok(usable)
+    }
+
+    fn check(&self, runtime: &Runtime) -> Result<(), Error> {
+        use ExecutionProvider::{Auto, Cpu, Cuda, OpenVino, TensorRt};
+        use Precision::{Bf16, Fp16, Fp32};
+        let (precisions, built_in, package): (&[Precision], _, _) = match self.provider {
+            Auto | Cpu => (&[Fp32], Ok(true), "onnxruntime"),
+            Cuda => (
+                &[Fp32],
+                <ep::CUDA as ep::ExecutionProvider>::is_available(),
+                "onnxruntime-gpu",
+            ),
+            TensorRt => (
+                &[Fp32, Fp16, Bf16],
+                <ep::TensorRT as ep::ExecutionProvider>::is_available(),
+                "onnxruntime-gpu",
+            ),
+            OpenVino => (
+                &[Fp32, Bf16],
+                <ep::OpenVINO as ep::ExecutionProvider>::is_available(),
+                "onnxruntime-openvino",
+            ),
+        };
+        if !built_in.map_err(Error::inference("list its execution providers"))? {
+            return Err(refusal(
+                self.provider,
+                format!(
+                    "the loaded ONNX Runtime {} was built without it; point onnxruntime-library at the \
+                     libonnxruntime.so of the package {package}",
+                    runtime.path().display()
+                ),
+            ));
+        }
+        let precision = self.precision.resolved();
+        if !precisions.contains(&precision) {
+            let names: Vec<&str> = precisions.iter().map(|precision| precision.name()).collect();
+            return Err(refusal(
+                self.provider,
+                format!(
+                    "it computes in {}, not in {}",
+                    names.join(" or "),
+                    precision.name()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds the provider to a session that is being built.
+    pub fn register(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
+        let Some(dispatch) = self.dispatch() else {
+            return Ok(builder);
+        };
+        builder
+            .with_execution_providers([dispatch.error_on_failure()])
+            .map_err(|error| refusal(self.provider, error.message().trim().replace('\n', " ")))
+    }
+
+    fn dispatch(&self) -> Option<ExecutionProviderDispatch> {
+        let device = i32::try_from(self.device_id).unwrap_or(i32::MAX);
+        match self.provider {
+            ExecutionProvider::Auto | ExecutionProvider::Cpu => None,
+            // TF32 would keep 10 bits of the mantissa; the exhaustive search would stall at every new shape.
+            ExecutionProvider::Cuda => Some(
+                ep::CUDA::default()
+                    .with_device_id(device)
+                    .with_tf32(false)
+                    .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+                    .build(),
+            ),
+            ExecutionProvider::TensorRt => Some(
+                ep::TensorRT::default()
+                    .with_device_id(device)
+                    .with_fp16(self.precision == Precision::Fp16)
+                    .with_bf16(self.precision == Precision::Bf16)
+                    .build(),
+            ),
+            ExecutionProvider::OpenVino => Some(
+                ep::OpenVINO::default()
+                    .with_device_type("CPU")
+                    .with_arbitrary_config("load_config", self.openvino_config())
+                    .build(),
+            ),
+        }
+    }
+
+    fn openvino_config(&self) -> String {
+        let hint = if self.precision.resolved() == Precision::Bf16 {
+            "bf16"
+        } else {
+            "f32"
+        };
+        serde_json::json!({
+            "CPU": {
+                "INFERENCE_PRECISION_HINT": hint,
+                "INFERENCE_NUM_THREADS": self.threads.to_string(),
+            }
+        })
+        .to_string()
+    }
+}
+
+fn refusal(provider: ExecutionProvider, reason: String) -> Error {
+    Error::Provider {
+        provider: provider.name(),
+        reason,
+    }
+}
