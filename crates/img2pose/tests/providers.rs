@@ -1,0 +1,167 @@
+//! Execution providers: what is chosen, and how what cannot be had is refused.
+
+use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Precision};
+use test_support::golden_model;
+
+fn open(execution_provider: ExecutionProvider, precision: Precision) -> Result<Detector, Error> {
+    Detector::open(
+        &golden_model(),
+        DetectorOptions {
+            execution_provider,
+            precision,
+            ..Default::default()
+        },
+    )
+}
+
+fn refusal(provider: ExecutionProvider, precision: Precision) -> String {
+    let error = open(provider, precision).err().expect("refused");
+    assert!(matches!(error, Error::Provider { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(provider.name()) && !text.contains('\n'), "{text}");
+    text
+}
+
+#[test]
+fn the_cpu_computes_in_fp32() {
+    assert_eq!(
+        open(ExecutionProvider::Cpu, Precision::Auto)
+            .unwrap()
+            .active_provider(),
+        "cpu"
+    );
+    assert_eq!(
+        open(ExecutionProvider::Cpu, Precision::Fp32)
+            .unwrap()
+            .active_provider(),
+        "cpu"
+    );
+    assert!(refusal(ExecutionProvider::Cpu, Precision::Bf16).contains("computes in fp32, not in bf16"));
+}
+
+#[test]
+fn auto_takes_what_works_and_says_which() {
+    let provider = open(ExecutionProvider::Auto, Precision::Auto)
+        .unwrap()
+        .active_provider();
+    assert!(["cuda", "openvino", "cpu"].contains(&provider), "{provider}");
+}
+
+/// The library of the tests is the CPU build unless somebody points them elsewhere.
+#[test]
+fn a_provider_that_the_library_lacks_is_an_error_and_no_fallback() {
+    for (provider, package) in [
+        (ExecutionProvider::Cuda, "onnxruntime-gpu"),
+        (ExecutionProvider::TensorRt, "onnxruntime-gpu"),
+        (ExecutionProvider::OpenVino, "onnxruntime-openvino"),
+    ] {
+        match open(provider, Precision::Auto) {
+            Ok(detector) => assert_eq!(detector.active_provider(), provider.name()),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains(provider.name()), "{text}");
+                if text.contains("built without it") {
+                    assert!(text.contains(package), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn options_out_of_range_are_named() {
+    for (options, name) in [
+        (
+            DetectorOptions {
+                min_size: Some(0),
+                ..Default::default()
+            },
+            "min_size",
+        ),
+        (
+            DetectorOptions {
+                max_size: Some(20_000),
+                ..Default::default()
+            },
+            "max_size",
+        ),
+    ] {
+        let text = Detector::open(&golden_model(), options)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(text.contains(name), "{text}");
+    }
+    let mut detector = open(ExecutionProvider::Cpu, Precision::Auto).unwrap();
+    let before = *detector.selection();
+    for (selection, name) in [
+        (
+            img2pose::Selection {
+                score_threshold: 1.5,
+                ..before
+            },
+            "score_threshold",
+        ),
+        (
+            img2pose::Selection {
+                bbox_x_factor: 0.0,
+                ..before
+            },
+            "bbox_x_factor",
+        ),
+        (
+            img2pose::Selection {
+                expand_forehead: f32::NAN,
+                ..before
+            },
+            "expand_forehead",
+        ),
+    ] {
+        let text = detector.set_selection(selection).unwrap_err().to_string();
+        assert!(text.contains(name), "{text}");
+        assert_eq!(*detector.selection(), before, "nothing changes");
+    }
+}
+
+#[test]
+fn a_cancelled_detector_fails_until_it_is_reset() {
+    use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+    let mut detector = open(ExecutionProvider::Cpu, Precision::Auto).unwrap();
+    let layout = FrameLayout {
+        format: PixelFormat::Gray8,
+        width: 64,
+        height: 48,
+        matrix: ColorMatrix::Bt601,
+        range: ColorRange::Full,
+    };
+    let pixels = [0; 64 * 48];
+    let frame = Frame {
+        layout,
+        planes: [Plane {
+            data: &pixels,
+            stride: 64,
+        }; 3],
+    };
+    assert!(detector.detect(&[]).unwrap().is_empty());
+    let canceller = detector.canceller();
+    canceller.cancel();
+    assert!(matches!(detector.detect(&[frame]), Err(Error::Cancelled)));
+    assert!(matches!(detector.detect(&[frame]), Err(Error::Cancelled)));
+    canceller.reset();
+    assert_eq!(detector.detect(&[frame]).unwrap(), [vec![]]);
+
+    // While it runs: the other thread cancels at once, and the run of many frames ends early.
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        canceller.cancel();
+    });
+    let frames = vec![frame; 40];
+    let started = std::time::Instant::now();
+    let result = detector.detect(&frames);
+    stopper.join().unwrap();
+    assert!(
+        matches!(result, Err(Error::Cancelled)),
+        "after {:?}",
+        started.elapsed()
+    );
+}
