@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A pattern with edges at every scale, so that proposals survive suppression as they do in a photo.
     let (w, h) = (width as usize, height as usize);
     let pixels: Vec<u8> = (0..w * h * 3 / 2)
-        .map(|i| ((i % w / 7 * 31) ^ (i / w / 11 * 57) ^ (i * 2_654_435_761 >> 25)) as u8)
+        .map(|i| ((i % w / 7 * 31) ^ (i / w / 11 * 57) ^ (i.wrapping_mul(2_654_435_761) >> 25)) as u8)
         .collect();
     let planes = [
         Plane {

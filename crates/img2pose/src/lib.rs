@@ -40,7 +40,8 @@ mod roi_align;
 pub mod runtime;
 
 pub use detect::{
-    Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, StageTimes,
+    Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection,
+    StageTimes,
 };
 pub use error::Error;
 pub use face::Face;
