@@ -43,6 +43,40 @@ impl From<ExecutionProvider> for img2pose::ExecutionProvider {
     }
 }
 
+/// The number format in which the network computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstImg2PosePrecision")]
+#[non_exhaustive]
+pub enum Precision {
+    /// The reference's, fp32.
+    #[default]
+    #[enum_value(name = "The reference's: fp32", nick = "auto")]
+    Auto,
+    /// 32-bit floats.
+    #[enum_value(name = "32-bit floats", nick = "fp32")]
+    Fp32,
+    /// 16-bit floats.
+    #[enum_value(name = "16-bit floats (tensorrt)", nick = "fp16")]
+    Fp16,
+    /// 16-bit floats with the range of 32-bit ones.
+    #[enum_value(
+        name = "16-bit floats with 8 bits of exponent (openvino, tensorrt)",
+        nick = "bf16"
+    )]
+    Bf16,
+}
+
+impl From<Precision> for img2pose::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Auto => Self::Auto,
+            Precision::Fp32 => Self::Fp32,
+            Precision::Fp16 => Self::Fp16,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 /// What the loaded model depends on; a change needs a new load.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoadSettings {
@@ -60,6 +94,10 @@ pub struct LoadSettings {
     pub num_threads: u32,
     /// What runs the network.
     pub execution_provider: ExecutionProvider,
+    /// The number format of the network.
+    pub precision: Precision,
+    /// Which GPU.
+    pub device_id: u32,
 }
 
 /// The values of all properties that can be written.
@@ -141,6 +179,8 @@ impl Settings {
             max_size: size(self.load.max_size),
             num_threads: self.load.num_threads as usize,
             execution_provider: self.load.execution_provider.into(),
+            precision: self.load.precision.into(),
+            device_id: self.load.device_id,
         }
     }
 
@@ -175,6 +215,8 @@ impl Settings {
             "max-size" => self.load.max_size = get(value),
             "num-threads" => self.load.num_threads = get(value),
             "execution-provider" => self.load.execution_provider = get(value),
+            "precision" => self.load.precision = get(value),
+            "device-id" => self.load.device_id = get(value),
             "batch-timeout" => self.batch_timeout = ClockTime::try_from(get::<u64>(value)).ok(),
             "max-queued-batches" => self.max_queued_batches = get(value),
             "score-threshold" => self.score_threshold = get(value),
@@ -196,6 +238,8 @@ impl Settings {
             "max-size" => self.load.max_size.to_value(),
             "num-threads" => self.load.num_threads.to_value(),
             "execution-provider" => self.load.execution_provider.to_value(),
+            "precision" => self.load.precision.to_value(),
+            "device-id" => self.load.device_id.to_value(),
             "batch-timeout" => self
                 .batch_timeout
                 .map_or(u64::MAX, ClockTime::nseconds)
@@ -348,6 +392,21 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             )
             .mutable_ready()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("precision", Precision::default())
+            .nick("Precision")
+            .blurb(
+                "The number format in which the network computes; less than fp32 is faster and moves boxes and \
+                 poses a little",
+            )
+            .mutable_ready()
+            .build(),
+        uint(
+            "device-id",
+            "Device",
+            "Which GPU runs the network, counted from 0 (cuda, tensorrt)",
+            (0, 255),
+            0,
+        ),
         glib::ParamSpecString::builder("active-provider")
             .nick("Active provider")
             .blurb("The execution provider in use; unset before the model is loaded")
@@ -405,6 +464,8 @@ mod tests {
             ("expand-forehead", 0.75f32.to_value()),
             ("num-threads", 6u32.to_value()),
             ("execution-provider", ExecutionProvider::Cpu.to_value()),
+            ("precision", Precision::Bf16.to_value()),
+            ("device-id", 1u32.to_value()),
         ] {
             settings.set(name, &value);
             let read = settings.get(name);
