@@ -1,5 +1,7 @@
 //! Which network a checkpoint holds, told from the names and shapes of its tensors.
 
+use std::collections::HashSet;
+
 use img2pose::contract::FEATURE_LEVELS;
 
 use crate::checkpoint::Checkpoint;
@@ -218,6 +220,23 @@ impl Architecture {
         list.linear("roi_heads.class_head.fc7", self.class_head[1], self.class_head[0]);
         list.linear("roi_heads.class_predictor.cls_score", 2, self.class_head[1]);
         list.0
+    }
+
+    /// Count of the numbers that the network uses, and names of the tensors of a checkpoint that it does not.
+    pub fn usage(&self, checkpoint: &Checkpoint) -> (usize, Vec<String>) {
+        let expected = self.tensors();
+        let used: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        let parameters = expected
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum();
+        // The count of training steps is in every checkpoint and means nothing here.
+        let known = |name: &str| used.contains(name) || name.ends_with(".num_batches_tracked");
+        let names = checkpoint.tensors().map(|(name, _)| name);
+        (
+            parameters,
+            names.filter(|name| !known(name)).map(str::to_owned).collect(),
+        )
     }
 
     /// Whether a block projects its shortcut: where the stride or the number of channels changes.

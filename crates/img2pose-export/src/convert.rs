@@ -68,7 +68,7 @@ pub fn convert(from: &Path, to: &Path, options: &Options) -> Result<Report> {
     };
     let graph = graph::build(&architecture, &contract, options.storage);
     let bytes = write::write(to, graph, &contract, &checkpoint)?;
-    let (parameters, unused) = usage(&checkpoint, &architecture);
+    let (parameters, unused) = architecture.usage(&checkpoint);
     Ok(Report {
         architecture,
         contract,
@@ -76,25 +76,6 @@ pub fn convert(from: &Path, to: &Path, options: &Options) -> Result<Report> {
         unused,
         bytes,
     })
-}
-
-/// Count of the numbers that a network uses, and names of the tensors that it does not.
-pub(crate) fn usage(checkpoint: &Checkpoint, architecture: &Architecture) -> (usize, Vec<String>) {
-    let expected = architecture.tensors();
-    let used: std::collections::HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-    let parameters = expected
-        .iter()
-        .map(|(_, shape)| shape.iter().product::<usize>())
-        .sum();
-    // The count of training steps is in every checkpoint and means nothing here.
-    let known = |name: &str| used.contains(name) || name.ends_with(".num_batches_tracked");
-    let unused = checkpoint
-        .tensors()
-        .map(|(name, _)| name)
-        .filter(|name| !known(name))
-        .map(str::to_owned)
-        .collect();
-    (parameters, unused)
 }
 
 fn refuse_same_file(from: &Path, to: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! From an img2pose checkpoint to one ONNX file that keeps the [`img2pose::contract`].
 //!
-//! [`convert`] is the whole of it; [`checkpoint`] and [`architecture`] tell what a checkpoint holds. PyTorch is not
-//! needed, and nothing in a checkpoint is executed.
+//! [`convert`] is the whole of it; [`checkpoint`] and [`architecture`] tell what a checkpoint holds, and [`trial`] runs
+//! a model as a whole. PyTorch is not needed, and nothing in a checkpoint is executed.
 
 pub mod architecture;
 pub mod checkpoint;
@@ -9,10 +9,12 @@ mod convert;
 mod error;
 mod graph;
 pub mod statistics;
+pub mod trial;
 mod weights;
 mod write;
 
 pub use convert::{Options, Report, convert};
 pub use error::{Error, Result};
 pub use graph::Storage;
+pub use img2pose::{Model, contract, onnx};
 pub use write::OPSET;

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod check;
 mod convert;
+mod inspect;
 
 use clap::{Parser, Subcommand};
 use img2pose_export::Result;
@@ -16,6 +18,8 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Convert),
+    Inspect(inspect::Inspect),
+    Check(check::Check),
 }
 
 impl Cli {
@@ -23,6 +27,8 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Convert(convert) => convert.run(),
+            Command::Inspect(inspect) => inspect.run(),
+            Command::Check(check) => check.run(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The whole network as an ONNX graph that keeps the contract.
 
 mod backbone;
+mod boxes;
 mod builder;
 mod heads;
 mod pose;
 mod proposals;
+mod rotation;
 
 use std::collections::HashMap;
 

@@ -1,11 +1,10 @@
-//! Reads the pickle of a torch checkpoint as data. Nothing is ever called or imported.
-//!
-//! A pickle is a program for a stack machine whose `GLOBAL` and `REDUCE` instructions name and call any Python
-//! function. This reader knows the instructions that build plain values and the few functions that rebuild
-//! tensors ([`ALLOWED`]); it makes its own values in their place and refuses everything else by name.
-//! Instructions: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
+//! The instructions of the stack machine.
+
+mod stack;
 
 use std::collections::HashMap;
+
+use super::{ElementType, Global, Id, Pickle, PickleError, Storage, Tensor, Value};
 
 /// The globals that a state dict needs; a tensor's storage type is the other kind.
 const ALLOWED: [(&str, Global); 3] = [
@@ -27,157 +26,8 @@ const STORAGES: [(&str, ElementType); 10] = [
     ("torch.BoolStorage", ElementType::Other(1)),
 ];
 
-/// Why a pickle was not read.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum PickleError {
-    /// It names a Python object that is not needed to hold tensors.
-    #[error(
-        "the pickle wants to use {0}, which is no part of a plain state dict; nothing was executed, and the file is refused"
-    )]
-    Global(String),
-    /// It calls something, or makes an object, in a way that is not needed to hold tensors.
-    #[error("the pickle wants to {0}; nothing was executed, and the file is refused")]
-    Call(&'static str),
-    /// It ends too early.
-    #[error("the pickle is truncated at byte {0}")]
-    Truncated(usize),
-    /// It is not a pickle, or a broken one.
-    #[error("the pickle is malformed at byte {at}: {what}")]
-    Malformed {
-        /// Offset of the instruction.
-        at: usize,
-        /// What is wrong.
-        what: &'static str,
-    },
-}
-
-/// Type of the numbers in a storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ElementType {
-    /// 32-bit float.
-    F32,
-    /// 16-bit float, IEEE 754.
-    F16,
-    /// 16-bit float, the upper half of an [`ElementType::F32`].
-    Bf16,
-    /// 64-bit float.
-    F64,
-    /// A type that weights never have, with its size in bytes.
-    Other(usize),
-}
-
-impl ElementType {
-    /// Bytes of one number.
-    pub fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::F64 => 8,
-            Self::Other(size) => size,
-        }
-    }
-}
-
-/// Place of a value in [`Pickle`].
-pub type Id = usize;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(ElementType),
-}
-
-/// A tensor's numbers: an entry of the archive.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Storage {
-    /// Name of the entry below `data/`.
-    pub key: String,
-    /// Type of the numbers.
-    pub element: ElementType,
-    /// How many there are.
-    pub len: usize,
-}
-
-/// A view of a storage.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    /// Where the numbers are.
-    pub storage: Storage,
-    /// Index of the first number.
-    pub offset: usize,
-    /// Size along each axis.
-    pub shape: Vec<usize>,
-    /// Numbers to skip for a step along each axis.
-    pub stride: Vec<usize>,
-}
-
-/// A Python value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Str(String),
-    Bytes,
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Global(Global),
-    Storage(Storage),
-    Tensor(Tensor),
-}
-
-/// The values of a pickle. They refer to one another by [`Id`]: shared values are stored once, and no nesting,
-/// however deep, is walked by recursion.
-#[derive(Debug)]
-pub struct Pickle {
-    values: Vec<Value>,
-    root: Id,
-}
-
-impl Pickle {
-    /// Reads a pickle of protocol 0 to 5.
-    pub fn parse(bytes: &[u8]) -> Result<Self, PickleError> {
-        Machine {
-            bytes,
-            at: 0,
-            op_at: 0,
-            values: Vec::new(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: HashMap::new(),
-        }
-        .run()
-    }
-
-    /// The value that the pickle stands for.
-    pub fn root(&self) -> Id {
-        self.root
-    }
-
-    /// The value at `id`.
-    pub fn value(&self, id: Id) -> &Value {
-        &self.values[id]
-    }
-
-    /// The entries of a dict whose keys are texts; empty for any other value.
-    pub fn entries(&self, id: Id) -> impl Iterator<Item = (&str, Id)> {
-        let pairs: &[(Id, Id)] = match self.value(id) {
-            Value::Dict(pairs) => pairs,
-            _ => &[],
-        };
-        pairs.iter().filter_map(|&(key, value)| match self.value(key) {
-            Value::Str(key) => Some((key.as_str(), value)),
-            _ => None,
-        })
-    }
-}
-
 /// The stack machine.
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     op_at: usize,
@@ -187,8 +37,23 @@ struct Machine<'a> {
     memo: HashMap<usize, Id>,
 }
 
+impl<'a> Machine<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            op_at: 0,
+            values: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+        }
+    }
+}
+
 impl Machine<'_> {
-    fn run(mut self) -> Result<Pickle, PickleError> {
+    /// Runs to the end of the pickle.
+    pub(super) fn run(mut self) -> Result<Pickle, PickleError> {
         loop {
             self.op_at = self.at;
             let op = self.byte()?;
@@ -511,141 +376,5 @@ impl Machine<'_> {
             return Err(self.malformed("a dict key without a value"));
         }
         Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
-    }
-
-    fn push(&mut self, value: Value) {
-        self.stack.push(self.values.len());
-        self.values.push(value);
-    }
-
-    /// Index on the stack of its `count`-th value from the top, never below the last mark.
-    fn floor(&self, count: usize) -> Result<usize, PickleError> {
-        let from = self
-            .stack
-            .len()
-            .checked_sub(count)
-            .ok_or(self.malformed("the stack is empty"))?;
-        if self.marks.last().is_some_and(|&mark| from < mark) {
-            return Err(self.malformed("the stack is empty"));
-        }
-        Ok(from)
-    }
-
-    fn top(&self) -> Result<Id, PickleError> {
-        Ok(self.stack[self.floor(1)?])
-    }
-
-    fn pop(&mut self) -> Result<Id, PickleError> {
-        let top = self.top()?;
-        self.stack.pop();
-        Ok(top)
-    }
-
-    fn pop_mark(&mut self) -> Result<Vec<Id>, PickleError> {
-        let mark = self.marks.pop().ok_or(self.malformed("no mark"))?;
-        Ok(self.stack.split_off(mark))
-    }
-
-    fn remember(&mut self, key: usize) -> Result<(), PickleError> {
-        let top = self.top()?;
-        self.memo.insert(key, top);
-        Ok(())
-    }
-
-    fn recall(&mut self, key: usize) -> Result<(), PickleError> {
-        let id = *self.memo.get(&key).ok_or(self.malformed("unknown memo entry"))?;
-        self.stack.push(id);
-        Ok(())
-    }
-
-    fn memo_key(&mut self) -> Result<usize, PickleError> {
-        self.line()?.parse().map_err(|_| self.malformed("not a memo key"))
-    }
-
-    /// `LONG1`, `LONG4`: two's complement, little-endian. Numbers beyond 64 bits are no sizes of tensors.
-    fn long(&mut self, len: usize) -> Result<(), PickleError> {
-        let bytes = self.take(len)?;
-        let fill = if bytes.last().is_some_and(|&high| high >= 0x80) {
-            0xff
-        } else {
-            0
-        };
-        let value = if len <= 8 {
-            let mut wide = [fill; 8];
-            wide[..len].copy_from_slice(bytes);
-            Value::Int(i64::from_le_bytes(wide))
-        } else {
-            Value::Bytes
-        };
-        self.push(value);
-        Ok(())
-    }
-
-    /// `INT`, `LONG` of protocol 0; `INT` also writes booleans, as `00` and `01`.
-    fn decimal(&mut self) -> Result<(), PickleError> {
-        let value = match self.line()? {
-            "00" => Value::Bool(false),
-            "01" => Value::Bool(true),
-            digits => {
-                let digits = digits.strip_suffix('L').unwrap_or(digits);
-                Value::Int(digits.parse().map_err(|_| self.malformed("not an integer"))?)
-            }
-        };
-        self.push(value);
-        Ok(())
-    }
-
-    fn text(&mut self, len: usize) -> Result<(), PickleError> {
-        let bytes = self.take(len)?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| self.malformed("a text that is not UTF-8"))?
-            .to_owned();
-        self.push(Value::Str(text));
-        Ok(())
-    }
-
-    fn byte(&mut self) -> Result<u8, PickleError> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    fn length4(&mut self) -> Result<usize, PickleError> {
-        let length = u32::from_le_bytes(self.array()?);
-        usize::try_from(length).map_err(|_| self.malformed("a length out of range"))
-    }
-
-    fn length8(&mut self) -> Result<usize, PickleError> {
-        let length = u64::from_le_bytes(self.array()?);
-        usize::try_from(length).map_err(|_| self.malformed("a length out of range"))
-    }
-}
-
-impl<'a> Machine<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], PickleError> {
-        let bytes = self.bytes.get(self.at..).and_then(|rest| rest.get(..len));
-        let bytes = bytes.ok_or(PickleError::Truncated(self.bytes.len()))?;
-        self.at += len;
-        Ok(bytes)
-    }
-
-    fn line(&mut self) -> Result<&'a str, PickleError> {
-        let rest = &self.bytes[self.at..];
-        let len = rest
-            .iter()
-            .position(|&b| b == b'\n')
-            .ok_or(PickleError::Truncated(self.bytes.len()))?;
-        let line =
-            std::str::from_utf8(&rest[..len]).map_err(|_| self.malformed("a text that is not UTF-8"))?;
-        self.at += len + 1;
-        Ok(line)
-    }
-
-    fn malformed(&self, what: &'static str) -> PickleError {
-        PickleError::Malformed { at: self.op_at, what }
     }
 }

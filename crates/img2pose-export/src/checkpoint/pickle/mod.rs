@@ -1,0 +1,150 @@
+//! Reads the pickle of a torch checkpoint as data. Nothing is ever called or imported.
+//!
+//! A pickle is a program for a stack machine whose `GLOBAL` and `REDUCE` instructions name and call any Python
+//! function. This reader knows the instructions that build plain values and the few functions that rebuild
+//! tensors (`ALLOWED` in `machine.rs`); it makes its own values in their place and refuses everything else by name.
+//! Instructions: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
+
+mod machine;
+
+use machine::Machine;
+
+/// Why a pickle was not read.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PickleError {
+    /// It names a Python object that is not needed to hold tensors.
+    #[error(
+        "the pickle wants to use {0}, which is no part of a plain state dict; nothing was executed, and the file is refused"
+    )]
+    Global(String),
+    /// It calls something, or makes an object, in a way that is not needed to hold tensors.
+    #[error("the pickle wants to {0}; nothing was executed, and the file is refused")]
+    Call(&'static str),
+    /// It ends too early.
+    #[error("the pickle is truncated at byte {0}")]
+    Truncated(usize),
+    /// It is not a pickle, or a broken one.
+    #[error("the pickle is malformed at byte {at}: {what}")]
+    Malformed {
+        /// Offset of the instruction.
+        at: usize,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// Type of the numbers in a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// 32-bit float.
+    F32,
+    /// 16-bit float, IEEE 754.
+    F16,
+    /// 16-bit float, the upper half of an [`ElementType::F32`].
+    Bf16,
+    /// 64-bit float.
+    F64,
+    /// A type that weights never have, with its size in bytes.
+    Other(usize),
+}
+
+impl ElementType {
+    /// Bytes of one number.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::F64 => 8,
+            Self::Other(size) => size,
+        }
+    }
+}
+
+/// Place of a value in [`Pickle`].
+pub type Id = usize;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Storage(ElementType),
+}
+
+/// A tensor's numbers: an entry of the archive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// Name of the entry below `data/`.
+    pub key: String,
+    /// Type of the numbers.
+    pub element: ElementType,
+    /// How many there are.
+    pub len: usize,
+}
+
+/// A view of a storage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Where the numbers are.
+    pub storage: Storage,
+    /// Index of the first number.
+    pub offset: usize,
+    /// Size along each axis.
+    pub shape: Vec<usize>,
+    /// Numbers to skip for a step along each axis.
+    pub stride: Vec<usize>,
+}
+
+/// A Python value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    Bytes,
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage(Storage),
+    Tensor(Tensor),
+}
+
+/// The values of a pickle. They refer to one another by [`Id`]: shared values are stored once, and no nesting,
+/// however deep, is walked by recursion.
+#[derive(Debug)]
+pub struct Pickle {
+    values: Vec<Value>,
+    root: Id,
+}
+
+impl Pickle {
+    /// Reads a pickle of protocol 0 to 5.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PickleError> {
+        Machine::new(bytes).run()
+    }
+
+    /// The value that the pickle stands for.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    /// The value at `id`.
+    pub fn value(&self, id: Id) -> &Value {
+        &self.values[id]
+    }
+
+    /// The entries of a dict whose keys are texts; empty for any other value.
+    pub fn entries(&self, id: Id) -> impl Iterator<Item = (&str, Id)> {
+        let pairs: &[(Id, Id)] = match self.value(id) {
+            Value::Dict(pairs) => pairs,
+            _ => &[],
+        };
+        pairs.iter().filter_map(|&(key, value)| match self.value(key) {
+            Value::Str(key) => Some((key.as_str(), value)),
+            _ => None,
+        })
+    }
+}

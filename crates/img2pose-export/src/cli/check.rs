@@ -1,0 +1,164 @@
+//! `img2pose-export check`.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use img2pose_export::contract::{CLASS_SCORES, PROPOSAL_FRAMES, PROPOSALS};
+use img2pose_export::trial::{Images, Seen, Trial};
+use img2pose_export::{Error, Result};
+
+/// Images of the batched run.
+const BATCH: usize = 3;
+/// A batch may differ from the frames alone by this much, in pixels and shares, where a provider sums in another
+/// order. The CPU gives the same bits.
+const TOLERANCE: f32 = 1e-3;
+
+/// Run a model in ONNX Runtime: blank, single and batched input
+#[derive(Args)]
+pub struct Check {
+    /// Model to run
+    model: PathBuf,
+}
+
+impl Check {
+    pub fn run(self) -> Result<()> {
+        let started = Instant::now();
+        let cut_points = [PROPOSALS, PROPOSAL_FRAMES, CLASS_SCORES].map(str::to_owned);
+        let mut trial = Trial::open(&self.model, &cut_points)?;
+        let contract = trial.contract();
+        println!(
+            "{}: {}, contract {}",
+            self.model.display(),
+            contract.architecture,
+            contract.contract_version
+        );
+        println!("ONNX Runtime {}", trial.runtime().path().display());
+        println!("loaded in {} ms", started.elapsed().as_millis());
+
+        let (height, width) = network_size(contract.min_size, contract.max_size, contract.size_divisor);
+        let single = |image: Vec<f32>| Images {
+            values: image,
+            batch: 1,
+            height,
+            width,
+            unpadded: [height, width],
+        };
+        let blank = vec![0.0; 3 * height * width];
+        let pattern = pattern(height, width);
+        let batch = Images {
+            values: [&pattern[..], &blank, &pattern].concat(),
+            batch: BATCH,
+            ..single(Vec::new())
+        };
+        let blank = report(&mut trial, "blank", &single(blank))?;
+        let alone = report(&mut trial, "single", &single(pattern))?;
+        let together = report(&mut trial, &format!("batch of {BATCH}"), &batch)?;
+
+        let worst = [&alone, &blank, &alone]
+            .iter()
+            .zip(0..)
+            .map(|(alone, frame)| difference(alone, &together, frame))
+            .try_fold(0f32, |worst, next| next.map(|next| worst.max(next)));
+        match worst {
+            Some(0.0) => println!("the batch equals its frames alone, bit for bit"),
+            Some(worst) if worst <= TOLERANCE => {
+                println!("the batch equals its frames alone within {worst:.1e}")
+            }
+            other => {
+                let what = other.map_or("in the number of proposals or faces".to_owned(), |d| {
+                    format!("by {d}")
+                });
+                let reason = format!("a batch gives other results than its frames alone; they differ {what}");
+                return Err(Error::Model {
+                    path: self.model,
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Height and width of a 4:3 picture at the model's own size, padded.
+fn network_size(min_size: u32, max_size: u32, divisor: u32) -> (usize, usize) {
+    let width = (min_size * 4 / 3).min(max_size);
+    let padded = |side: u32| side.next_multiple_of(divisor) as usize;
+    (padded(width * 3 / 4), padded(width))
+}
+
+/// Something with edges and shades at many scales: discs on a gradient, so that proposals are many and differ.
+fn pattern(height: usize, width: usize) -> Vec<f32> {
+    let (h, w) = (height as f32, width as f32);
+    let pixel = |channel: usize, y: usize, x: usize| {
+        let (x, y) = (x as f32, y as f32);
+        let shade = x / w - y / h + channel as f32 * 0.2;
+        let disc = (1..8).filter(|&i| {
+            let i = i as f32;
+            let (cx, cy, radius) = (w * (i * 0.37).fract(), h * (i * 0.61).fract(), h * 0.02 * i);
+            (x - cx).hypot(y - cy) < radius
+        });
+        shade + disc.count() as f32 * (1.0 - channel as f32 * 0.4)
+    };
+    let rows = (0..3).flat_map(|c| (0..height).map(move |y| (c, y)));
+    rows.flat_map(|(c, y)| (0..width).map(move |x| pixel(c, y, x)))
+        .collect()
+}
+
+fn report(trial: &mut Trial, what: &str, images: &Images) -> Result<Seen> {
+    // The first run of a shape sets up memory.
+    let first = timed(trial, images)?.1;
+    let (seen, time) = timed(trial, images)?;
+    let proposals = seen.tensors.get(PROPOSALS).map_or(0, |(shape, _)| shape[0]);
+    let highest = seen
+        .tensors
+        .get(CLASS_SCORES)
+        .map_or(0.0, |(_, s)| s.iter().copied().fold(0.0, f32::max));
+    println!(
+        "{what}: images [{}, 3, {}, {}] in {} ms (first {} ms): {proposals} proposals, highest class score {highest:.4}; \
+         boxes [{n}, 4], scores [{n}], poses [{n}, 6], frames [{n}]",
+        images.batch,
+        images.height,
+        images.width,
+        time.as_millis(),
+        first.as_millis(),
+        n = seen.frames.len(),
+    );
+    Ok(seen)
+}
+
+fn timed(trial: &mut Trial, images: &Images) -> Result<(Seen, Duration)> {
+    let started = Instant::now();
+    Ok((trial.run(images)?, started.elapsed()))
+}
+
+/// Largest difference between an image alone and the same image as `frame` of a batch; `None` when the counts differ.
+fn difference(alone: &Seen, together: &Seen, frame: i64) -> Option<f32> {
+    let mine: Vec<usize> = (0..together.proposal_frames.len())
+        .filter(|&i| together.proposal_frames[i] == frame)
+        .collect();
+    let mut worst = 0f32;
+    let mut compare = |a: &[f32], b: &[f32]| {
+        worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
+        (a.len() == b.len()).then_some(())
+    };
+    for (name, width) in [(PROPOSALS, 4), (CLASS_SCORES, 1)] {
+        let all = &together.tensors.get(name)?.1;
+        let picked: Vec<f32> = mine
+            .iter()
+            .flat_map(|i| &all[i * width..(i + 1) * width])
+            .copied()
+            .collect();
+        compare(&alone.tensors.get(name)?.1, &picked)?;
+    }
+    let (a, b) = (alone.frame(0), together.frame(frame));
+    if a.len() != b.len() {
+        return None;
+    }
+    for ((box_a, score_a, pose_a), (box_b, score_b, pose_b)) in a.iter().zip(&b) {
+        compare(box_a, box_b)?;
+        compare(&[*score_a], &[*score_b])?;
+        compare(pose_a, pose_b)?;
+    }
+    Some(worst)
+}

@@ -1,0 +1,208 @@
+//! `img2pose-export inspect`.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use img2pose_export::architecture::Architecture;
+use img2pose_export::checkpoint::Checkpoint;
+use img2pose_export::contract::Contract;
+use img2pose_export::onnx::{ModelProto, TensorProto, ValueInfoProto, data_type};
+use img2pose_export::statistics::PoseStatistics;
+use img2pose_export::{Error, Model, Result};
+use prost::Message;
+use prost::bytes::Bytes;
+
+/// Say what a checkpoint or a model is
+#[derive(Args)]
+pub struct Inspect {
+    /// Checkpoint (.pth, .safetensors) or model (.onnx)
+    file: PathBuf,
+}
+
+impl Inspect {
+    pub fn run(self) -> Result<()> {
+        if looks_like_a_checkpoint(&self.file)? {
+            checkpoint(&self.file)
+        } else {
+            model(&self.file)
+        }
+    }
+}
+
+fn line(name: &str, value: impl std::fmt::Display) {
+    println!("{name:<18} {value}");
+}
+
+/// By the first bytes: a zip, a pickle, or a length and `{` as in safetensors. An ONNX file starts with `0x08`, the
+/// key of its version, and has no `{` there.
+fn looks_like_a_checkpoint(path: &Path) -> Result<bool> {
+    let read = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut start = Vec::new();
+    File::open(path)
+        .map_err(read)?
+        .take(9)
+        .read_to_end(&mut start)
+        .map_err(read)?;
+    Ok(start.starts_with(b"PK") || start.first() == Some(&0x80) || start.get(8) == Some(&b'{'))
+}
+
+fn checkpoint(path: &Path) -> Result<()> {
+    let checkpoint = Checkpoint::open(path)?;
+    let architecture = Architecture::of(&checkpoint)?;
+    line(
+        "file",
+        format!("{}: img2pose checkpoint, {}", path.display(), checkpoint.format()),
+    );
+    line("architecture", architecture.name());
+    line("widths", widths(&architecture));
+    let (parameters, unused) = architecture.usage(&checkpoint);
+    line(
+        "parameters",
+        format!("{parameters} in {} tensors", architecture.tensors().len()),
+    );
+    if !unused.is_empty() {
+        line("not used", unused.join(", "));
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match PoseStatistics::find(folder) {
+        Ok(Some((found, mean, _))) => {
+            statistics(&found.mean, &found.stddev);
+            line("", format!("from {} and its counterpart", mean.display()));
+        }
+        Ok(None) => line("pose statistics", "none beside the file"),
+        Err(error) => line("pose statistics", error),
+    }
+    line("SHA-256", checkpoint.sha256()?);
+    Ok(())
+}
+
+fn widths(architecture: &Architecture) -> String {
+    let body = architecture
+        .stages
+        .map(|stage| stage.channels.to_string())
+        .join(", ");
+    format!(
+        "body {body}; pyramid {}; class head {:?}; pose head {:?}, hidden {}",
+        architecture.fpn, architecture.class_head, architecture.pose_head, architecture.pose_hidden
+    )
+}
+
+fn statistics(mean: &[f64; 6], stddev: &[f64; 6]) {
+    let text = |numbers: &[f64; 6]| numbers.map(|n| format!("{n:.4}")).join(" ");
+    line("pose mean", text(mean));
+    line("pose deviation", text(stddev));
+}
+
+fn model(path: &Path) -> Result<()> {
+    let bytes = Bytes::from(fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?);
+    let size = bytes.len();
+    let neither = || Error::Format {
+        path: path.to_owned(),
+        reason: "neither a checkpoint nor an ONNX model".to_owned(),
+    };
+    let proto = ModelProto::decode(bytes.clone()).map_err(|_| neither())?;
+    let graph = proto
+        .graph
+        .as_ref()
+        .filter(|graph| !graph.node.is_empty())
+        .ok_or_else(neither)?;
+    let made_by = [proto.producer_name(), proto.producer_version()].join(" ");
+    line(
+        "file",
+        format!(
+            "{}: ONNX model of {:.1} MB by {made_by}",
+            path.display(),
+            size as f64 / 1e6
+        ),
+    );
+    let opsets: Vec<_> = proto
+        .opset_import
+        .iter()
+        .map(|set| match set.domain() {
+            "" => set.version().to_string(),
+            domain => format!("{domain} {}", set.version()),
+        })
+        .collect();
+    line(
+        "opset",
+        format!("{} (IR version {})", opsets.join(", "), proto.ir_version()),
+    );
+    for (what, values) in [("input", &graph.input), ("output", &graph.output)] {
+        values.iter().for_each(|value| line(what, value_text(value)));
+    }
+    let weights: Vec<&TensorProto> = graph
+        .initializer
+        .iter()
+        .filter(|tensor| is_weight(tensor))
+        .collect();
+    let count = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>();
+    let halves = weights
+        .iter()
+        .filter(|tensor| tensor.data_type() == data_type::FLOAT16)
+        .count();
+    line(
+        "weights",
+        format!(
+            "{} in {} tensors, {halves} of them stored as f16; {} nodes",
+            weights.iter().map(count).sum::<i64>(),
+            weights.len(),
+            graph.node.len()
+        ),
+    );
+    match Model::parse(path, bytes) {
+        Ok(model) => contract(model.contract()),
+        Err(error) => line("contract", error),
+    }
+    Ok(())
+}
+
+/// Weights are named after their source; the graph's other constants are numbers of the algorithm.
+fn is_weight(tensor: &TensorProto) -> bool {
+    let float = [data_type::FLOAT, data_type::FLOAT16].contains(&tensor.data_type());
+    float && !tensor.name().starts_with("constant_")
+}
+
+fn value_text(value: &ValueInfoProto) -> String {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let element = match tensor.map(|t| t.elem_type()) {
+        Some(data_type::FLOAT) => "f32".to_owned(),
+        Some(data_type::INT64) => "i64".to_owned(),
+        Some(data_type::FLOAT16) => "f16".to_owned(),
+        other => format!("type {}", other.unwrap_or(0)),
+    };
+    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| {
+        let dim = |d: &img2pose_export::onnx::DimensionProto| match d.dim_value {
+            Some(size) => size.to_string(),
+            None => d.dim_param().to_owned(),
+        };
+        shape.dim.iter().map(dim).collect::<Vec<_>>().join(", ")
+    });
+    format!("{} {element} [{}]", value.name(), dims.unwrap_or_default())
+}
+
+fn contract(contract: &Contract) {
+    line("contract", format!("version {}", contract.contract_version));
+    line("architecture", &contract.architecture);
+    line(
+        "frame size",
+        format!(
+            "short side {}, long side at most {}",
+            contract.min_size, contract.max_size
+        ),
+    );
+    statistics(&contract.pose_mean, &contract.pose_stddev);
+    line("batch norm epsilon", contract.batch_norm_epsilon);
+    line("source SHA-256", &contract.source_sha256);
+    line("licence", &contract.licence);
+}
