@@ -171,9 +171,9 @@ fn rows<const N: usize>(name: &str, shape: &[i64], data: &[f32]) -> Result<Vec<[
 }
 
 fn load(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Session> {
-    Ok(Session::builder(runtime.environment())?
+    Session::builder(runtime.environment())?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .commit_from_memory(bytes)?)
+        .commit_from_memory(bytes)
 }
 
 /// The same model with further outputs.

@@ -203,3 +203,47 @@ fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>> 
     }
     Ok(tensors)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pickle::{ElementType, Storage};
+    use super::*;
+
+    fn view(offset: usize, shape: &[usize], stride: &[usize]) -> Option<Vec<u8>> {
+        let storage = Storage {
+            key: "0".to_owned(),
+            element: ElementType::Other(1),
+            len: 6,
+        };
+        let tensor = Tensor {
+            storage,
+            offset,
+            shape: shape.to_vec(),
+            stride: stride.to_vec(),
+        };
+        gather(&tensor, &[0, 1, 2, 3, 4, 5]).map(|bytes| bytes.into_owned())
+    }
+
+    #[test]
+    fn views_are_read_in_their_own_order() {
+        assert_eq!(view(0, &[2, 3], &[3, 1]), Some(vec![0, 1, 2, 3, 4, 5]));
+        assert_eq!(view(2, &[3], &[1]), Some(vec![2, 3, 4]));
+        // Transposed, and with a stride of no meaning along an axis of one.
+        assert_eq!(view(0, &[3, 2], &[1, 3]), Some(vec![0, 3, 1, 4, 2, 5]));
+        assert_eq!(view(1, &[1, 3], &[99, 1]), Some(vec![1, 2, 3]));
+        assert_eq!(view(0, &[], &[]), Some(vec![0]));
+        assert_eq!(view(0, &[3], &[2]), Some(vec![0, 2, 4]));
+        assert_eq!(view(4, &[0], &[1]), Some(vec![]));
+    }
+
+    #[test]
+    fn views_beyond_the_storage_are_refused() {
+        assert_eq!(view(1, &[2, 3], &[3, 1]), None);
+        assert_eq!(view(1, &[3], &[3]), None);
+        assert_eq!(view(usize::MAX, &[1], &[1]), None);
+        assert_eq!(view(0, &[usize::MAX, 2], &[1, 1]), None);
+        assert_eq!(view(0, &[3], &[usize::MAX]), None);
+        // An expanded view repeats numbers without end.
+        assert_eq!(view(0, &[1 << 40], &[0]), None);
+    }
+}

@@ -208,3 +208,23 @@ impl Network<'_> {
         output.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn level_thresholds_say_what_the_logarithm_says() {
+        let roi = img2pose::contract::Contract::reference("", [0.0; 6], [1.0; 6]).roi;
+        // A region of exactly 112, 224, 448 pixels is on the upper level, and so is one a few rounding errors below.
+        for (level, side) in [(3, 112.0f32), (4, 224.0), (5, 448.0)] {
+            let threshold = level_threshold(&roi, level);
+            assert!(threshold < side && threshold > side * (1.0 - 2e-6), "{threshold}");
+            for steps in -20i32..=20 {
+                let side = f32::from_bits(threshold.to_bits().wrapping_add_signed(steps));
+                let rule = (4.0 + (side / 224.0).log2() + 1e-6).floor() >= level as f32;
+                assert_eq!(rule, side >= threshold, "{side}");
+            }
+        }
+    }
+}

@@ -201,3 +201,18 @@ impl Network<'_> {
         g.op_to(PROPOSALS, "GatherND", &[boxes, &places], vec![]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_anchors_are_rounded_as_torchvision_does() {
+        let ratios = [0.5, 1.0, 2.0];
+        let expected = [
+            -11.0, -6.0, 11.0, 6.0, -8.0, -8.0, 8.0, 8.0, -6.0, -11.0, 6.0, 11.0,
+        ];
+        assert_eq!(base_anchors(16.0, &ratios), expected);
+        assert_eq!(base_anchors(256.0, &ratios)[..4], [-181.0, -91.0, 181.0, 91.0]);
+    }
+}

@@ -36,23 +36,21 @@ pub(super) fn shear_rotation(g: &mut Builder, [u, v]: &[Value; 2]) -> Quaternion
     Quaternion { w, x, y, z }
 }
 
-/// Exponential map, with sines only (`cos(a) = 1 - 2 sin(a / 2)^2`): ONNX Runtime 1.20 has no f64 cosine on the CPU.
+/// Exponential map.
 pub(super) fn from_rotation_vector(g: &mut Builder, vector: [&Value; 3]) -> Quaternion {
     let angle = length(g, vector);
-    let (half, quarter, one, two) = (g.f64(0.5), g.f64(0.25), g.f64(1.0), g.f64(2.0));
+    let half = g.f64(0.5);
     let half_angle = g.binary("Mul", &angle, &half);
-    let sine = g.op("Sin", &[&half_angle], vec![]);
+    let (sine, w) = sine_and_cosine(g, &half_angle);
     let scale = g.binary("Div", &sine, &angle);
-    let quarter_angle = g.binary("Mul", &angle, &quarter);
-    let sine = g.op("Sin", &[&quarter_angle], vec![]);
-    let square = g.binary("Mul", &sine, &sine);
-    let double = g.binary("Mul", &square, &two);
-    let w = g.binary("Sub", &one, &double);
     let [x, y, z] = vector.map(|v| g.binary("Mul", v, &scale));
     Quaternion { w, x, y, z }
 }
 
-/// Logarithmic map, angle in 0..pi. The arc tangent is f32, the only one that ONNX Runtime has.
+/// Logarithmic map, angle in 0..pi.
+///
+/// ONNX Runtime has an arc tangent for f32 only, whose last bit depends on where in the tensor a value stands. So it
+/// is the first guess `g` of the half angle `a`, and `a = g + sin(a - g)` makes it exact to f64 (the error is cubed).
 pub(super) fn to_rotation_vector(g: &mut Builder, q: &Quaternion) -> [Value; 3] {
     // q and -q are the same rotation; the one with w >= 0 has the shorter vector.
     let (zero, one, minus_one, two) = (g.f64(0.0), g.f64(1.0), g.f64(-1.0), g.f64(2.0));
@@ -62,12 +60,28 @@ pub(super) fn to_rotation_vector(g: &mut Builder, q: &Quaternion) -> [Value; 3] 
     let cosine = g.binary("Mul", &q.w, &sign);
     let tangent = g.binary("Div", &sine, &cosine);
     let tangent = g.cast(&tangent, FLOAT);
-    let half = g.op("Atan", &[&tangent], vec![]);
-    let half = g.cast(&half, DOUBLE);
-    let angle = g.binary("Mul", &half, &two);
+    let guess = g.op("Atan", &[&tangent], vec![]);
+    let guess = g.cast(&guess, DOUBLE);
+    let (guess_sine, guess_cosine) = sine_and_cosine(g, &guess);
+    let ahead = g.binary("Mul", &sine, &guess_cosine);
+    let behind = g.binary("Mul", &cosine, &guess_sine);
+    let missing = g.binary("Sub", &ahead, &behind);
+    let half_angle = g.binary("Add", &guess, &missing);
+    let angle = g.binary("Mul", &half_angle, &two);
     let scale = g.binary("Div", &angle, &sine);
     let scale = g.binary("Mul", &scale, &sign);
     [&q.x, &q.y, &q.z].map(|v| g.binary("Mul", v, &scale))
+}
+
+/// ONNX Runtime 1.20 has no f64 cosine on the CPU: `cos(a) = 1 - 2 sin(a / 2)^2`.
+fn sine_and_cosine(g: &mut Builder, angle: &str) -> (Value, Value) {
+    let (half, one, two) = (g.f64(0.5), g.f64(1.0), g.f64(2.0));
+    let sine = g.op("Sin", &[angle], vec![]);
+    let half_angle = g.binary("Mul", angle, &half);
+    let half_sine = g.op("Sin", &[&half_angle], vec![]);
+    let square = g.binary("Mul", &half_sine, &half_sine);
+    let double = g.binary("Mul", &square, &two);
+    (sine, g.binary("Sub", &one, &double))
 }
 
 /// Length of a vector, at least [`TINY`].

@@ -6,6 +6,8 @@
 //! Instructions: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
 
 mod machine;
+#[cfg(test)]
+mod tests;
 
 use machine::Machine;
 

@@ -1,0 +1,449 @@
+//! Every kind of checkpoint gives the model that it should.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use img2pose_export::architecture::Architecture;
+use img2pose_export::checkpoint::Checkpoint;
+use img2pose_export::contract::Contract;
+use img2pose_export::onnx::{ModelProto, TensorProto};
+use img2pose_export::statistics::PoseStatistics;
+use img2pose_export::{Model, OPSET, Options, Storage, convert};
+use prost::Message;
+
+use crate::synthetic::{self, Stored, Style, entries, write_pth, write_safetensors};
+use crate::tool::{Folder, command, run, text};
+
+pub fn options() -> Options {
+    Options {
+        statistics: PoseStatistics::WIDER,
+        batch_norm_epsilon: 1e-5,
+        min_size: 480,
+        max_size: 1400,
+        licence: "CC0".to_owned(),
+        storage: Storage::F32,
+    }
+}
+
+fn read(path: &Path) -> ModelProto {
+    ModelProto::decode(&std::fs::read(path).unwrap()[..]).unwrap()
+}
+
+fn weights(path: &Path) -> Vec<TensorProto> {
+    read(path).graph.unwrap().initializer
+}
+
+fn weight<'w>(weights: &'w [TensorProto], name: &str) -> &'w TensorProto {
+    weights
+        .iter()
+        .find(|tensor| tensor.name() == name)
+        .unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn floats(tensor: &TensorProto) -> Vec<f32> {
+    tensor
+        .raw_data()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&b| f32::from_le_bytes(b))
+        .collect()
+}
+
+#[test]
+fn every_spelling_and_format_gives_the_same_weights() {
+    let folder = Folder::new();
+    let network = synthetic::tiny();
+    let model = |name: &str, style: &Style, safetensors: bool| {
+        let (from, to) = (folder.path(name), folder.path(&format!("{name}.onnx")));
+        let entries = entries(&network, style);
+        if safetensors {
+            write_safetensors(&from, &entries, style)
+        } else {
+            write_pth(&from, &entries, style)
+        }
+        let report = convert(&from, &to, &options()).unwrap();
+        assert_eq!(report.architecture, network);
+        assert!(report.unused.is_empty(), "{:?}", report.unused);
+        weights(&to)
+    };
+    let usual = model("usual", &Style::default(), false);
+    assert!(usual.len() > 60);
+    let bare = Style {
+        prefix: "",
+        ..Style::default()
+    };
+    let old = Style {
+        old_fpn: true,
+        ..Style::default()
+    };
+    let top = Style {
+        wrapped: false,
+        prefix: "",
+        ..Style::default()
+    };
+    for (name, style) in [("bare", &bare), ("old", &old), ("top", &top)] {
+        assert!(model(name, style, false) == usual, "{name}.pth");
+        assert!(
+            model(&format!("{name}.safetensors"), style, true) == usual,
+            "{name}.safetensors"
+        );
+    }
+}
+
+#[test]
+fn half_precision_checkpoints_become_f32() {
+    let folder = Folder::new();
+    let network = synthetic::tiny();
+    let name = "roi_heads.class_head.fc7.weight";
+    let expected = synthetic::numbers(name, &[16, 16]);
+    for (stored, tolerance) in [(Stored::F16, 1.0 / 2048.0), (Stored::Bf16, 1.0 / 256.0)] {
+        let style = Style {
+            stored,
+            ..Style::default()
+        };
+        for safetensors in [false, true] {
+            let (from, to) = (folder.path("half"), folder.path("half.onnx"));
+            let entries = entries(&network, &style);
+            if safetensors {
+                write_safetensors(&from, &entries, &style)
+            } else {
+                write_pth(&from, &entries, &style)
+            }
+            convert(&from, &to, &options()).unwrap();
+            let found = floats(weight(&weights(&to), name));
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(
+                    (found - expected).abs() <= expected.abs() * tolerance,
+                    "{stored:?}: {found} {expected}"
+                );
+            }
+            assert_ne!(found, expected, "{stored:?} is not exact");
+        }
+    }
+}
+
+#[test]
+fn batch_norm_is_folded() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("a.pth"), folder.path("a.onnx"));
+    let network = synthetic::tiny();
+    write_pth(&from, &entries(&network, &Style::default()), &Style::default());
+    let epsilon = 0.25;
+    convert(
+        &from,
+        &to,
+        &Options {
+            batch_norm_epsilon: epsilon,
+            ..options()
+        },
+    )
+    .unwrap();
+    let weights = weights(&to);
+    let shapes: std::collections::HashMap<_, _> = network.tensors().into_iter().collect();
+    let source = |name: &str| synthetic::numbers(name, &shapes[name]);
+    // The body's epsilon is the one given, the pose head's is always 1e-5: it is an ordinary batch norm.
+    for (layer, norm, bias, epsilon) in [
+        (
+            "backbone.body.layer2.0.conv2",
+            "backbone.body.layer2.0.bn2",
+            None,
+            epsilon,
+        ),
+        (
+            "backbone.body.layer2.0.downsample.0",
+            "backbone.body.layer2.0.downsample.1",
+            None,
+            epsilon,
+        ),
+        (
+            "roi_heads.box_predictor.dof_pred.0",
+            "roi_heads.box_predictor.dof_pred.1",
+            Some("roi_heads.box_predictor.dof_pred.0.bias"),
+            1e-5,
+        ),
+    ] {
+        let [gamma, beta, mean, variance] =
+            ["weight", "bias", "running_mean", "running_var"].map(|what| source(&format!("{norm}.{what}")));
+        let original = source(&format!("{layer}.weight"));
+        let own_bias = bias.map_or(vec![0.0; gamma.len()], source);
+        let folded = floats(weight(&weights, &format!("{layer}.weight")));
+        let folded_bias = floats(weight(&weights, &format!("{layer}.bias")));
+        let row = original.len() / gamma.len();
+        for channel in 0..gamma.len() {
+            let scale = f64::from(gamma[channel]) / (f64::from(variance[channel]) + epsilon).sqrt();
+            for i in channel * row..(channel + 1) * row {
+                assert!(
+                    (f64::from(folded[i]) - f64::from(original[i]) * scale).abs() < 1e-6,
+                    "{layer}"
+                );
+            }
+            let shift = f64::from(own_bias[channel] - mean[channel]) * scale + f64::from(beta[channel]);
+            assert!((f64::from(folded_bias[channel]) - shift).abs() < 1e-6, "{layer}");
+        }
+    }
+}
+
+#[test]
+fn deeper_networks_are_told_from_their_tensors() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("r50.pth"), folder.path("r50.onnx"));
+    let network = synthetic::resnet50();
+    write_pth(&from, &entries(&network, &Style::default()), &Style::default());
+    assert_eq!(
+        Architecture::of(&Checkpoint::open(&from).unwrap()).unwrap(),
+        network
+    );
+    let report = convert(&from, &to, &options()).unwrap();
+    assert_eq!(report.contract.architecture, "resnet50-fpn");
+    let graph = read(&to).graph.unwrap();
+    // torchvision strides the 3x3 convolution of a bottleneck, not the 1x1 one.
+    let stride = |node: &str| {
+        let node = graph.node.iter().find(|n| n.name() == node).unwrap();
+        node.attribute
+            .iter()
+            .find(|a| a.name() == "strides")
+            .unwrap()
+            .ints
+            .clone()
+    };
+    assert_eq!(stride("backbone.body.layer2.0.conv1"), [1, 1]);
+    assert_eq!(stride("backbone.body.layer2.0.conv2"), [2, 2]);
+    assert_eq!(stride("backbone.body.layer2.0.downsample.0"), [2, 2]);
+}
+
+#[test]
+fn the_model_carries_its_facts() {
+    let folder = Folder::new();
+    let (from, to, licence) = (
+        folder.path("a.safetensors"),
+        folder.path("a.onnx"),
+        folder.path("LICENCE"),
+    );
+    write_safetensors(
+        &from,
+        &entries(&synthetic::tiny(), &Style::default()),
+        &Style::default(),
+    );
+    std::fs::write(&licence, "Only for tests.\n").unwrap();
+    let arguments = [
+        "convert",
+        text(&from),
+        "--pose-stats",
+        "wider",
+        "-o",
+        text(&to),
+        "--bn-eps",
+        "0",
+    ];
+    let sizes = [
+        "--min-size",
+        "320",
+        "--max-size",
+        "640",
+        "--licence",
+        text(&licence),
+    ];
+    run(&[&arguments[..], &sizes].concat()).succeeded();
+    let model = Model::open(&to).unwrap();
+    let PoseStatistics { mean, stddev } = PoseStatistics::WIDER;
+    let expected = Contract {
+        min_size: 320,
+        max_size: 640,
+        batch_norm_epsilon: 0.0,
+        source_sha256: Checkpoint::open(&from).unwrap().sha256().unwrap(),
+        licence: "Only for tests.".to_owned(),
+        ..Contract::reference("resnet18-fpn", mean, stddev)
+    };
+    assert_eq!(model.contract(), &expected);
+    assert_eq!(model.channels(), 8);
+    let proto = read(&to);
+    assert_eq!((proto.ir_version(), proto.opset_import[0].version()), (8, OPSET));
+}
+
+#[test]
+fn statistics_beside_the_checkpoint_are_taken_and_said() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("a.pth"), folder.path("a.onnx"));
+    write_pth(
+        &from,
+        &entries(&synthetic::tiny(), &Style::default()),
+        &Style::default(),
+    );
+    let (mean, stddev) = (
+        folder.path("WIDER_train_pose_mean_v1.npy"),
+        folder.path("WIDER_train_pose_stddev_v1.npy"),
+    );
+    ndarray_npy::write_npy(&mean, &ndarray::arr1(&[0.1f64, 0.2, 0.3, 0.4, 0.5, 3.0])).unwrap();
+    ndarray_npy::write_npy(&stddev, &ndarray::arr1(&[1f32, 2.0, 3.0, 4.0, 5.0, 0.5])).unwrap();
+    let ran = run(&["convert", text(&from), "-o", text(&to)]);
+    assert!(ran.succeeded().stderr.contains(text(&mean)), "{}", ran.stderr);
+    let model = Model::open(&to).unwrap();
+    assert_eq!(model.contract().pose_mean, [0.1, 0.2, 0.3, 0.4, 0.5, 3.0]);
+    assert_eq!(model.contract().pose_stddev, [1.0, 2.0, 3.0, 4.0, 5.0, 0.5]);
+    // The same two, named.
+    let named = folder.path("named.onnx");
+    run(&[
+        "convert",
+        text(&from),
+        "-o",
+        text(&named),
+        "--pose-stats",
+        text(&mean),
+        text(&stddev),
+    ])
+    .succeeded();
+    assert!(std::fs::read(&to).unwrap() == std::fs::read(&named).unwrap());
+    // The reference's silent defaults are loud here.
+    let ran = run(&["convert", text(&from), "-o", text(&to), "--pose-stats", "none"]);
+    assert!(
+        ran.succeeded().stderr.starts_with("warning: no pose statistics"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(Model::open(&to).unwrap().contract().pose_stddev, [1.0; 6]);
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let folder = Folder::new();
+    let from = folder.path("a.pth");
+    write_pth(
+        &from,
+        &entries(&synthetic::tiny(), &Style::default()),
+        &Style::default(),
+    );
+    let [first, second] = ["1.onnx", "2.onnx"].map(|name| {
+        let to = folder.path(name);
+        convert(&from, &to, &options()).unwrap();
+        std::fs::read(to).unwrap()
+    });
+    assert!(first == second);
+}
+
+#[test]
+fn f16_storage_halves_the_file() {
+    let folder = Folder::new();
+    let from = folder.path("a.pth");
+    write_pth(
+        &from,
+        &entries(&synthetic::tiny(), &Style::default()),
+        &Style::default(),
+    );
+    let sizes = ["f32", "f16"].map(|storage| {
+        let to = folder.path(storage);
+        let arguments = [
+            "convert",
+            text(&from),
+            "-o",
+            text(&to),
+            "--pose-stats",
+            "wider",
+            "--storage",
+            storage,
+        ];
+        run(&arguments).succeeded();
+        let raw = weights(&to)
+            .iter()
+            .filter(|t| !t.name().starts_with("constant_"))
+            .map(|t| t.raw_data().len())
+            .sum();
+        Model::open(&to).unwrap();
+        raw
+    });
+    let [full, half]: [usize; 2] = sizes;
+    assert!((half as f64) < full as f64 * 0.52, "{half} of {full}");
+    let seen = run(&["inspect", text(&folder.path("f16"))]);
+    assert!(
+        seen.succeeded().stdout.contains("stored as f16"),
+        "{}",
+        seen.stdout
+    );
+}
+
+#[test]
+fn inspect_says_what_a_file_is() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("a.pth"), folder.path("a.onnx"));
+    write_pth(
+        &from,
+        &entries(&synthetic::tiny(), &Style::default()),
+        &Style::default(),
+    );
+    convert(&from, &to, &options()).unwrap();
+    let parts: &[(&Path, &[&str])] = &[
+        (
+            &from,
+            &[
+                "img2pose checkpoint, torch zip",
+                "resnet18-fpn",
+                "body 8, 12, 16, 24; pyramid 8",
+                "in 140 tensors",
+                "none beside",
+            ],
+        ),
+        (
+            &to,
+            &[
+                "ONNX model",
+                "opset              17",
+                "resnet18-fpn",
+                "version 1",
+                "images f32 [batch, 3, height, width]",
+                "short side 480",
+                "CC0",
+                "3.4813",
+            ],
+        ),
+    ];
+    for (file, parts) in parts {
+        let ran = run(&["inspect", text(file)]);
+        for part in *parts {
+            assert!(
+                ran.succeeded().stdout.contains(part),
+                "no '{part}' in\n{}",
+                ran.stdout
+            );
+        }
+    }
+}
+
+/// The published network's size: 41 M numbers, 165 MB. Prints what it took, so that the figure can be read off
+/// `cargo test -p img2pose-export official -- --nocapture`.
+#[test]
+fn an_official_size_checkpoint_converts_in_little_memory() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("official.pth"), folder.path("official.onnx"));
+    let entries = entries(&synthetic::official(), &Style::default());
+    assert_eq!(entries.len(), 141);
+    write_pth(&from, &entries, &Style::default());
+    let started = Instant::now();
+    let arguments = ["convert", text(&from), "--pose-stats", "wider", "-o", text(&to)];
+    let mut child = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kib = 0u64;
+    let code = loop {
+        // The peak only rises, so the last reading is the peak but for the last few milliseconds.
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        peak_kib = peak_kib.max(kib.unwrap_or(0));
+        if let Some(code) = child.try_wait().unwrap() {
+            break code;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(code.success());
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "official size: {} MB written in {seconds:.1} s, peak memory {} MiB",
+        std::fs::metadata(&to).unwrap().len() / 1_000_000,
+        peak_kib / 1024
+    );
+    assert!(peak_kib > 10 * 1024, "the peak was not read");
+    assert!(peak_kib < 1024 * 1024, "{peak_kib} KiB");
+    assert!(seconds < 60.0, "{seconds} s");
+    Model::open(&to).unwrap();
+}

@@ -1,0 +1,9 @@
+//! The exporter as its users meet it: checkpoints in, models out, and what those models find.
+
+mod convert;
+mod end_to_end;
+mod errors;
+mod golden;
+mod reference;
+mod synthetic;
+mod tool;
