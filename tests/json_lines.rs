@@ -9,7 +9,6 @@ use gstimg2pose::meta::{FrameFaces, RECORD_NAME};
 use serde_json::{Value, json};
 
 fn video_info() -> VideoInfo {
-    faces::init();
     info(VideoFormat::I420, 320, 240)
 }
 

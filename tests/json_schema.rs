@@ -4,7 +4,7 @@ mod faces;
 
 use std::sync::LazyLock;
 
-use faces::{face, frame_with, info, run, two_faces};
+use faces::{blank_frame, face, frame_with, info, run, two_faces};
 use gst_video::VideoFormat;
 use gstimg2pose::meta::FrameFaces;
 use img2pose::Face;
@@ -17,7 +17,6 @@ static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 });
 
 fn written(elements: &str, faces: Vec<Face>) -> Value {
-    faces::init();
     let info = info(VideoFormat::I420, 320, 240);
     let arrived = run(
         elements,
@@ -133,4 +132,45 @@ fn wrong_lines_are_refused() {
             line.pointer_mut(pointer).unwrap()[member] = json!(false)
         });
     }
+}
+
+/// The numbers of a JSON array.
+fn floats<const N: usize>(array: &Value) -> [f32; N] {
+    let numbers: Vec<f32> = serde_json::from_value(array.clone()).unwrap();
+    numbers.try_into().unwrap()
+}
+
+/// The example in the documentation is what comes out for its boxes, poses and keypoints.
+#[test]
+fn the_documented_line_is_written() {
+    faces::init();
+    let page = include_str!("../docs/json-lines.md");
+    let example = page.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let example: Value = serde_json::from_str(example).unwrap();
+    let source = include_str!("../src/json/mod.rs");
+    let line = source
+        .lines()
+        .find_map(|line| line.strip_prefix("//! {"))
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&format!("{{{line}")).unwrap(),
+        example
+    );
+    assert_valid(&example);
+
+    let found = &example["faces"][0];
+    let points = ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"];
+    let documented = Face {
+        bbox: floats(&found["box"]),
+        confidence: floats::<1>(&json!([found["confidence"]]))[0],
+        pose: floats(&found["pose"]),
+        keypoints: points.map(|name| floats(&found["keypoints"][name])),
+    };
+    let info = info(VideoFormat::I420, 640, 480);
+    let frames = vec![
+        blank_frame(&info, 0),
+        frame_with(&info, 1, &FrameFaces::new(&info, vec![documented])),
+    ];
+    let written: Value = serde_json::from_str(&run("img2posejson", &info, frames).text()).unwrap();
+    assert_eq!(written, example);
 }

@@ -9,7 +9,6 @@ use gst_video::{VideoFormat, VideoInfo};
 use gstimg2pose::meta::FrameFaces;
 
 fn video_info() -> VideoInfo {
-    faces::init();
     info(VideoFormat::I420, 320, 240)
 }
 

@@ -9,7 +9,6 @@ use gstimg2pose::meta::{self, FrameFaces, MetaError, RECORD_NAME};
 use img2pose::Face;
 
 fn video_info() -> gst_video::VideoInfo {
-    faces::init();
     info(VideoFormat::I420, 641, 359)
 }
 

@@ -19,7 +19,6 @@ struct Through {
 }
 
 fn through(elements: &str, format: VideoFormat) -> Through {
-    faces::init();
     let info = info(format, 320, 240);
     let sent = two_faces(&info);
     let arrived = run(elements, &info, vec![frame_with(&info, 0, &sent)]);
@@ -215,6 +214,24 @@ fn cropping_padding_and_turning_are_told() {
         if is_1_22() {
             assert_eq!(current.regions, [None, None], "{elements}");
             assert_eq!(current.change, FrameChange::Unknown, "{elements}");
+        }
+    }
+}
+
+#[test]
+fn elements_that_make_new_frames_lose_all() {
+    let info = info(VideoFormat::I420, 320, 240);
+    for elements in ["compositor", "deinterlace mode=interlaced"] {
+        let arrived = run(elements, &info, vec![frame_with(&info, 0, &two_faces(&info))]);
+        assert_eq!(arrived.error, None, "{elements}");
+        assert!(!arrived.samples.is_empty(), "{elements}");
+        for sample in &arrived.samples {
+            let buffer = sample.buffer().unwrap();
+            // A later version that keeps the record must keep it whole.
+            match meta::read(buffer).unwrap() {
+                Some(found) if !is_1_22() => assert_eq!(found, two_faces(&info), "{elements}"),
+                found => assert_eq!(found, None, "{elements}"),
+            }
         }
     }
 }

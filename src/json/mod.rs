@@ -3,7 +3,7 @@
 //! For each frame that a detector has looked at, one JSON object on a line of its own (UTF-8, ended by a newline):
 //!
 //! ```json
-//! {"pts":40000000,"frame":1,"width":640,"height":480,"faces":[{"box":[301.5,92.0,388.25,210.75],"confidence":0.9987,"pose":[0.12,-0.4,0.03,-1.5,0.75,14.2],"yaw_pitch_roll_deg":[-22.7,-7.3,1.9],"keypoints":{"left_eye":[320.1,140.2],"right_eye":[356.8,139.5],"nose":[331.0,160.4],"mouth_left":[324.6,180.9],"mouth_right":[352.3,181.2]}}]}
+//! {"pts":40000000,"frame":1,"width":640,"height":480,"faces":[{"box":[301.5,92.0,388.25,210.75],"confidence":0.9987,"pose":[0.12,-0.4,0.03,-1.5,0.75,14.2],"yaw_pitch_roll_deg":[-22.745684,-7.6292486,3.2810392],"keypoints":{"left_eye":[320.1,140.2],"right_eye":[356.8,139.5],"nose":[331.0,160.4],"mouth_left":[324.6,180.9],"mouth_right":[352.3,181.2]}}]}
 //! ```
 //!
 //! `docs/faces.schema.json` is the schema. In short:

@@ -17,8 +17,9 @@ pub fn init() {
     });
 }
 
-/// Format of a frame with square pixels.
+/// Format of a frame with square pixels. Initialises: every test begins with a format.
 pub fn info(format: VideoFormat, width: u32, height: u32) -> VideoInfo {
+    init();
     VideoInfo::builder(format, width, height)
         .fps(gst::Fraction::new(25, 1))
         .build()

@@ -1,0 +1,145 @@
+//! The C and the Python example read the faces without this crate, from the stand-in detector `attachfaces`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Two frames of the stand-in: nothing found, then two faces.
+const FRAMES: &str =
+    "videotestsrc num-buffers=2 ! video/x-raw,format=I420,width=320,height=240 ! attachfaces";
+
+/// What an example prints of them, with the lines about the regions of the two faces filled in.
+fn expected(first_region: &str, second_region: &str) -> String {
+    format!(
+        "frame 0: 0 faces in 320x240
+frame 1: 2 faces in 320x240
+  face 0: confidence 0.938, box 40.0 60.0 120.0 180.0
+    rotation 0.150 -0.400 0.050, translation -3.000 0.500 20.000
+    yaw, pitch, roll -22.6 -9.7 4.8, nose 78.4 124.8
+    {first_region}
+  face 1: confidence 0.812, box 160.0 30.0 240.0 150.0
+    rotation 0.150 -0.400 0.050, translation -3.000 0.500 20.000
+    yaw, pitch, roll -22.6 -9.7 4.8, nose 198.4 94.8
+    {second_region}
+"
+    )
+}
+
+/// The plugin with `attachfaces`, which cargo builds beside the tests.
+fn stand_in() -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let plugin = test.parent()?.parent()?.join("examples/libattach_faces.so");
+    if plugin.exists() {
+        return Some(plugin);
+    }
+    eprintln!(
+        "skipped: {} is not built, run `cargo build --example attach_faces`",
+        plugin.display()
+    );
+    None
+}
+
+/// Runs an example on a pipeline; its output, or its error and exit code.
+fn run(command: &[&Path], pipeline: &str) -> Result<String, (String, Option<i32>)> {
+    let plugin = stand_in().expect("checked by the caller");
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .arg(format!("--gst-plugin-load={}", plugin.display()))
+        .arg(pipeline)
+        .env("LC_ALL", "C") // C writes numbers as the locale has them.
+        .output()
+        .unwrap();
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap())
+    } else {
+        Err((String::from_utf8(output.stderr).unwrap(), output.status.code()))
+    }
+}
+
+fn reads_faces(command: &[&Path]) {
+    let untouched = expected(
+        "region 40 60 80 120, yaw -22.6",
+        "region 160 30 80 120, yaw -22.6",
+    );
+    assert_eq!(run(command, FRAMES), Ok(untouched));
+
+    let scaled = format!("{FRAMES} ! videoscale ! video/x-raw,width=160,height=120");
+    let half = expected(
+        "region 20 30 40 60, no parameters",
+        "region 80 15 40 60, no parameters",
+    );
+    assert_eq!(run(command, &scaled), Ok(half));
+
+    assert_eq!(
+        run(command, "videotestsrc num-buffers=1"),
+        Ok("frame 0: not looked at\n".to_owned())
+    );
+
+    let (error, code) = run(command, "nosuchelement").unwrap_err();
+    assert!(
+        code == Some(1) && error.contains("no element \"nosuchelement\""),
+        "{code:?}: {error}"
+    );
+    let (error, code) = run(command, "filesrc location=/nonexistent").unwrap_err();
+    assert!(
+        code == Some(1) && error.contains("filesrc0: Resource not found."),
+        "{code:?}: {error}"
+    );
+}
+
+#[test]
+fn in_c() {
+    if stand_in().is_none() {
+        return;
+    }
+    let flags = match Command::new("pkg-config")
+        .args(["--cflags", "--libs", "gstreamer-video-1.0"])
+        .output()
+    {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+        _ => return eprintln!("skipped: pkg-config does not find gstreamer-video-1.0"),
+    };
+    if Command::new("cc").arg("--version").output().is_err() {
+        return eprintln!("skipped: no C compiler");
+    }
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("read_faces");
+    let compiled = Command::new("cc")
+        .args([
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "examples/c/read_faces.c",
+            "-o",
+        ])
+        .arg(&program)
+        .args(flags.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    reads_faces(&[&program]);
+}
+
+#[test]
+fn in_python() {
+    if stand_in().is_none() {
+        return;
+    }
+    let check = "import gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
+    // A Python of the user's own, first in the path, often lacks what the system's has.
+    let python = ["python3", "/usr/bin/python3"].into_iter().find(|python| {
+        Command::new(python)
+            .args(["-c", check])
+            .output()
+            .is_ok_and(|o| o.status.success())
+    });
+    let Some(python) = python else {
+        return eprintln!(
+            "skipped: no python3 with PyGObject and GstVideo (Debian: python3-gi gir1.2-gst-plugins-base-1.0)"
+        );
+    };
+    reads_faces(&[Path::new(python), Path::new("examples/python/read_faces.py")]);
+}
