@@ -1,9 +1,9 @@
 //! Faces on a buffer: the one place that knows how they are laid out.
 //!
 //! A frame that was looked at carries one **record**, a custom meta named [`RECORD_NAME`], and for each face one
-//! **region**, a [`gst_video::VideoRegionOfInterestMeta`]. The record is what counts: no common element drops it.
-//! Regions are for readers that know only regions, and they tell where a face is now when an element in between
-//! has scaled or cropped the picture.
+//! **region**, a [`gst_video::VideoRegionOfInterestMeta`]. The record is what counts: it passes conversion, scaling and
+//! cropping, and is lost only where an element makes new frames, such as a compositor. Regions are for readers that
+//! know only regions, and they tell where a face is now when an element in between has scaled or cropped the picture.
 //!
 //! ```
 //! use gstimg2pose::meta::{self, FrameFaces};
@@ -41,7 +41,7 @@
 //! | `rx`, `ry`, `rz` | double | rotation vector in radians |
 //! | `tx`, `ty`, `tz` | double | translation in head units, in the camera of that frame (focal length width + height, principal point in the middle) |
 //! | `yaw`, `pitch`, `roll` | double | degrees, see [`img2pose::pose::yaw_pitch_roll`] |
-//! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame |
+//! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame; left and right as in the picture |
 //!
 //! The record's structure holds `version`, `frame-width`, `frame-height`, `pixel-aspect-ratio` (fraction),
 //! `n-faces` (uint) and one structure `face` for each face under `face-0`, `face-1`, ... in order of falling
