@@ -110,8 +110,8 @@ impl Img2PoseDetect {
                     gst::FlowError::NotNegotiated
                 });
             }
-            if state.open.is_some() {
-                // It cannot fill any more, so the timeout would be the only way out.
+            if state.waits_for_open_batch() {
+                // It cannot fill while the queue is full, and the queue cannot drain before it has run.
                 drop(state);
                 self.close_batch("a full queue");
                 state = self.stream.lock();

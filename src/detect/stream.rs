@@ -146,6 +146,11 @@ impl State {
             && (self.open.is_some() || self.unfinished_batches() <= settings.max_queued_batches as usize)
     }
 
+    /// Whether the frame that leaves next is in the open batch.
+    pub fn waits_for_open_batch(&self) -> bool {
+        matches!(self.queue.front(), Some(Item::Frame(frame)) if Some(frame.ticket.batch()) == self.open)
+    }
+
     /// Batches of queued frames that have not run yet.
     fn unfinished_batches(&self) -> usize {
         let mut last = None;

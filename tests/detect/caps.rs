@@ -1,0 +1,109 @@
+//! Caps: changes close the batch, what cannot be read is refused.
+
+use super::support::*;
+use gst::prelude::*;
+
+#[test]
+fn a_change_in_mid_batch_separates_the_sizes() {
+    let element = detector();
+    let recorder = Recorder::on(&element.static_pad("src").unwrap());
+    let mut harness = harness(&element, true);
+    for index in 0..2 {
+        harness.push(frame(index)).unwrap();
+    }
+    let wide = "video/x-raw,format=GRAY8,width=96,height=60,framerate=25/1";
+    harness.push_event(gst::event::Caps::new(&wide.parse::<gst::Caps>().unwrap()));
+    for index in 2..5 {
+        harness.push(frame_of(96, 60, index)).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    recorder.wait_for("eos", 1);
+    assert_eq!(recorder.after_start(), ["0", "1", "caps", "2", "3", "4", "eos"]);
+    let mut alone = bare_detector();
+    for index in 0..5 {
+        let buffer = harness.pull().unwrap();
+        let (width, height) = if index < 2 { (WIDTH, HEIGHT) } else { (96, 60) };
+        let record = gstimg2pose::meta::read(&buffer).unwrap().unwrap();
+        assert_eq!((record.frame_width, record.frame_height), (width, height));
+        assert_eq!(record.faces, faces_of(&mut alone, width, height, index));
+    }
+    assert_eq!(stat(&element, "batches"), 2);
+}
+
+#[test]
+fn a_change_with_every_frame() {
+    let element = detector();
+    let mut harness = harness(&element, true);
+    let sizes = |index: u64| {
+        if index.is_multiple_of(2) {
+            (80, 48)
+        } else {
+            (48, 80)
+        }
+    };
+    for index in 0..12 {
+        let (width, height) = sizes(index);
+        let caps = format!("video/x-raw,format=GRAY8,width={width},height={height},framerate=25/1");
+        harness.push_event(gst::event::Caps::new(&caps.parse::<gst::Caps>().unwrap()));
+        harness.push(frame_of(width, height, index)).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    let mut alone = bare_detector();
+    for index in 0..12 {
+        let buffer = harness.pull().unwrap();
+        let (width, height) = sizes(index);
+        assert_eq!(
+            faces_on(&buffer),
+            Some(faces_of(&mut alone, width, height, index))
+        );
+    }
+}
+
+#[test]
+fn unsupported_caps_are_refused() {
+    let element = detector();
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps_str("video/x-raw,format=Y42B,width=64,height=48,framerate=25/1");
+    assert_eq!(harness.push(frame(0)), Err(gst::FlowError::NotNegotiated));
+}
+
+#[test]
+fn unsupported_caps_in_a_pipeline_are_an_error_message() {
+    init();
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc num-buffers=1 ! capsfilter name=filter ! img2posedetect model={} ! fakesink",
+        text(model())
+    ))
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    let caps = "video/x-raw,format=Y42B".parse::<gst::Caps>().unwrap();
+    pipeline.by_name("filter").unwrap().set_property("caps", caps);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let message = message(&pipeline, &[gst::MessageType::Error]);
+    assert!(error_text(&message).contains("not-negotiated"), "{message:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn every_format_runs() {
+    init();
+    for format in [
+        "RGB", "BGR", "RGBx", "BGRx", "RGBA", "BGRA", "NV12", "I420", "GRAY8",
+    ] {
+        let pipeline = gst::parse::launch(&format!(
+            "videotestsrc num-buffers=5 ! video/x-raw,format={format},width=50,height=38 ! \
+             img2posedetect name=detect min-size=64 num-threads=1 model={} ! fakesink",
+            text(model())
+        ))
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+        run_to_eos(&pipeline);
+        assert_eq!(
+            stat(&pipeline.by_name("detect").unwrap(), "inferred"),
+            5,
+            "{format}"
+        );
+    }
+}

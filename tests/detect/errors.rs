@@ -1,0 +1,103 @@
+//! What is wrong is said once, with cause and cure, and can be put right.
+
+use super::support::*;
+use gst::prelude::*;
+
+/// Starts a pipeline with the element, which must fail, and returns the error.
+fn start_fails(element: &gst::Element) -> String {
+    let pipeline = gst::Pipeline::new();
+    pipeline.add(element).unwrap();
+    assert!(pipeline.set_state(gst::State::Playing).is_err());
+    let message = message(&pipeline, &[gst::MessageType::Error]);
+    assert_eq!(message.src(), Some(element.upcast_ref::<gst::Object>()));
+    assert!(
+        pipeline
+            .bus()
+            .unwrap()
+            .pop_filtered(&[gst::MessageType::Error])
+            .is_none()
+    );
+    pipeline.set_state(gst::State::Null).unwrap();
+    pipeline.remove(element).unwrap();
+    error_text(&message)
+}
+
+#[test]
+fn a_wrong_path() {
+    let element = detector();
+    element.set_property("model", "/no/such/model.onnx");
+    let error = start_fails(&element);
+    assert!(
+        error.contains("/no/such/model.onnx") && error.contains("img2pose-export"),
+        "{error}"
+    );
+    // It can be put right.
+    element.set_property("model", text(model()));
+    element.set_state(gst::State::Ready).unwrap();
+    assert_eq!(
+        element.property::<Option<String>>("active-provider").as_deref(),
+        Some("cpu")
+    );
+    element.set_state(gst::State::Null).unwrap();
+    assert_eq!(element.property::<Option<String>>("active-provider"), None);
+}
+
+#[test]
+fn a_folder_in_place_of_a_model() {
+    let element = detector();
+    element.set_property("model", text(scratch()));
+    let error = start_fails(&element);
+    assert!(error.contains("a folder"), "{error}");
+}
+
+#[test]
+fn a_corrupt_model() {
+    let whole = std::fs::read(model()).unwrap();
+    let files = [
+        ("noise.onnx", b"this is no model".to_vec()),
+        ("empty.onnx", Vec::new()),
+        ("half.onnx", whole[..whole.len() / 2].to_vec()),
+    ];
+    for (name, content) in files {
+        let path = write_file(name, &content);
+        let element = detector();
+        element.set_property("model", text(&path));
+        let error = start_fails(&element);
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_be_had() {
+    for provider in ["cuda", "tensorrt", "openvino"] {
+        let element = detector();
+        element.set_property_from_str("execution-provider", provider);
+        let error = start_fails(&element);
+        assert!(error.to_lowercase().contains(provider), "{error}");
+    }
+}
+
+#[test]
+fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
+    let element = detector();
+    let bus = gst::Bus::new();
+    let mut harness = harness(&element, true);
+    element.set_bus(Some(&bus));
+    harness.push(frame(0)).unwrap();
+    harness.push(frame(1)).unwrap();
+    let mut short = gst::Buffer::from_slice([0u8; 100]);
+    short.get_mut().unwrap().set_pts(FRAME * 2);
+    assert_eq!(harness.push(short), Err(gst::FlowError::Error));
+    assert_frame(&harness.pull().unwrap(), 0);
+    assert_frame(&harness.pull().unwrap(), 1);
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    let message = bus
+        .timed_pop_filtered(limit, &[gst::MessageType::Error])
+        .expect("an error");
+    let text = error_text(&message);
+    assert!(
+        text.contains("0:00:00.08") && text.contains("100 bytes"),
+        "{text}"
+    );
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+}

@@ -1,0 +1,22 @@
+//! Pipeline tests of `img2posedetect`, one file for each behaviour.
+//!
+//! They need ONNX Runtime (`ORT_DYLIB_PATH`, see `scripts/setup.sh`) but no model: a small network with made-up weights
+//! is generated. Its faces mean nothing, but they depend on every pixel, so a result that belongs to another
+//! frame is found out.
+
+mod support;
+
+mod caps;
+mod ends;
+mod errors;
+mod events;
+mod faces;
+mod flow;
+mod flush;
+mod latency;
+mod passthrough;
+mod preroll;
+mod properties;
+mod queries;
+mod timeout;
+mod two_elements;

@@ -1,0 +1,80 @@
+//! When properties can change, and what a change does.
+
+use super::support::*;
+use gst::prelude::*;
+
+#[test]
+fn a_new_threshold_counts_while_playing() {
+    let element = detector();
+    let mut harness = harness(&element, true);
+    element.set_property("batch-size", 1u32);
+    harness.push(frame(0)).unwrap();
+    harness.push(frame(0)).unwrap();
+    harness.push(frame(0)).unwrap();
+    harness.push(frame(0)).unwrap();
+    for _ in 0..4 {
+        assert_eq!(faces_on(&harness.pull().unwrap()), Some(faces_alone(0)));
+    }
+    element.set_property("max-faces", 1i32);
+    for _ in 0..4 {
+        harness.push(frame(0)).unwrap();
+    }
+    for _ in 0..4 {
+        assert_eq!(
+            faces_on(&harness.pull().unwrap()),
+            Some(faces_alone(0)[..1].to_vec())
+        );
+    }
+    element.set_property("score-threshold", 1.0f32);
+    for _ in 0..4 {
+        harness.push(frame(0)).unwrap();
+    }
+    assert_eq!(faces_on(&harness.pull().unwrap()), Some(Vec::new()));
+}
+
+#[test]
+fn what_is_fixed_while_running_stays_and_says_so() {
+    let element = detector();
+    let pipeline = gst::Pipeline::new();
+    pipeline.add(&element).unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    wait_until("the element is paused", || {
+        element.current_state() == gst::State::Paused
+    });
+    element.set_property("batch-size", 9u32);
+    assert_eq!(element.property::<u32>("batch-size"), 4);
+    let message = message(&pipeline, &[gst::MessageType::Warning]);
+    let gst::MessageView::Warning(warning) = message.view() else {
+        unreachable!()
+    };
+    assert!(format!("{:?}", warning.debug()).contains("batch-size"));
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn a_change_in_ready_loads_the_model_again() {
+    let element = detector();
+    element.set_state(gst::State::Ready).unwrap();
+    element.set_property("batch-size", 2u32);
+    let mut harness = harness(&element, true);
+    for index in 0..2 {
+        harness.push(frame(index)).unwrap();
+    }
+    assert_frame(&harness.pull().unwrap(), 0);
+    assert_frame(&harness.pull().unwrap(), 1);
+    assert_eq!(stat(&element, "batches"), 1);
+}
+
+#[test]
+fn statistics_begin_anew_with_each_start() {
+    let element = detector();
+    for _ in 0..2 {
+        let mut harness = harness(&element, false);
+        harness.push(frame(0)).unwrap();
+        harness.pull().unwrap();
+        wait_until("the frame is counted", || stat(&element, "frames-out") == 1);
+        assert_eq!(stat(&element, "frames-in"), 1);
+        drop(harness);
+        element.set_state(gst::State::Null).unwrap();
+    }
+}

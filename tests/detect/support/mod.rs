@@ -1,0 +1,261 @@
+//! A model, frames, and ways to see what leaves the element.
+
+mod model;
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, Once};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::{Detector, DetectorOptions, Face, Selection};
+
+pub use model::{model, scratch};
+
+/// Long enough for a loaded machine; tests end much earlier.
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How long to look for something that must not happen.
+pub const QUIET: Duration = Duration::from_millis(60);
+
+pub const WIDTH: u32 = 64;
+pub const HEIGHT: u32 = 48;
+pub const CAPS: &str = "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1";
+/// At 25 frames a second.
+pub const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+
+pub fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().unwrap();
+        gstimg2pose::plugin_register_static().unwrap();
+        if let Err(error) = img2pose::runtime::load(None, None) {
+            panic!("these tests need ONNX Runtime, run scripts/setup.sh: {error}");
+        }
+    });
+}
+
+/// The element with the small model, batches of 4 and fast settings.
+pub fn detector() -> gst::Element {
+    init();
+    gst::ElementFactory::make("img2posedetect")
+        .property("model", model().to_str().unwrap())
+        .property("min-size", 64u32)
+        .property("max-faces", 8i32)
+        .property("score-threshold", 0.05f32)
+        .property("num-threads", 1u32)
+        .property("batch-size", 4u32)
+        .build()
+        .unwrap()
+}
+
+/// A detector with the settings of [`detector`], without GStreamer around it.
+pub fn bare_detector() -> Detector {
+    let options = DetectorOptions {
+        selection: Selection {
+            score_threshold: 0.05,
+            max_faces: Some(8),
+            ..Default::default()
+        },
+        min_size: Some(64),
+        num_threads: 1,
+        ..Default::default()
+    };
+    Detector::open(model(), options).unwrap()
+}
+
+/// The faces that frame `index` has alone.
+pub fn faces_alone(index: u64) -> Vec<Face> {
+    static DETECTOR: LazyLock<Mutex<Detector>> = LazyLock::new(|| Mutex::new(bare_detector()));
+    faces_of(&mut DETECTOR.lock().unwrap(), WIDTH, HEIGHT, index)
+}
+
+/// The faces that frame `index` of the given size has alone.
+pub fn faces_of(detector: &mut Detector, width: u32, height: u32, index: u64) -> Vec<Face> {
+    let data = pixels(width, height, index);
+    let plane = Plane {
+        data: &data,
+        stride: width.next_multiple_of(4) as usize,
+    };
+    let frame = Frame {
+        layout: FrameLayout {
+            format: PixelFormat::Gray8,
+            width,
+            height,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Full,
+        },
+        planes: [plane; 3],
+    };
+    detector.detect(&[frame]).unwrap().remove(0)
+}
+
+/// Pixels of gray frame `index`: blobs that no other frame has.
+pub fn pixels(width: u32, height: u32, index: u64) -> Vec<u8> {
+    let stride = width.next_multiple_of(4);
+    let phase = index as f32 * 0.7;
+    (0..height)
+        .flat_map(|y| (0..stride).map(move |x| (x as f32, y as f32)))
+        .map(|(x, y)| {
+            let wave =
+                (x * 0.21 + phase).sin() + (y * 0.17 - 1.3 * phase).cos() + (x * y * 0.003 + phase).sin();
+            (128.0 + 40.0 * wave) as u8
+        })
+        .collect()
+}
+
+/// Frame `index` of a stream of [`CAPS`].
+pub fn frame(index: u64) -> gst::Buffer {
+    frame_of(WIDTH, HEIGHT, index)
+}
+
+/// Gray frame `index` of another size.
+pub fn frame_of(width: u32, height: u32, index: u64) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(pixels(width, height, index));
+    let inner = buffer.get_mut().unwrap();
+    inner.set_pts(FRAME * index);
+    inner.set_duration(FRAME);
+    inner.set_offset(index);
+    buffer
+}
+
+/// The faces on a buffer; `None`: not looked at.
+pub fn faces_on(buffer: &gst::BufferRef) -> Option<Vec<Face>> {
+    gstimg2pose::meta::read(buffer).unwrap().map(|faces| faces.faces)
+}
+
+/// Asserts that the buffer is frame `index` and carries that frame's own faces.
+pub fn assert_frame(buffer: &gst::BufferRef, index: u64) {
+    assert_eq!(buffer.offset(), index);
+    let expected = faces_alone(index);
+    assert!(!expected.is_empty(), "a frame without faces proves nothing");
+    assert_eq!(faces_on(buffer), Some(expected), "frame {index}");
+}
+
+/// A harness around `element`: upstream is live or not, the clock stands still.
+pub fn harness(element: &gst::Element, live: bool) -> gst_check::Harness {
+    let mut harness = gst_check::Harness::with_element(element, Some("sink"), Some("src"));
+    harness.set_live(live);
+    harness.set_src_caps_str(CAPS);
+    harness
+}
+
+/// A number in the element's statistics.
+pub fn stat(element: &gst::Element, name: &str) -> u64 {
+    element
+        .property::<gst::Structure>("stats")
+        .get::<u64>(name)
+        .unwrap()
+}
+
+/// What leaves a pad, in order.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Recorder {
+    /// Records buffers by their offset and events by their type, custom ones and tags by their content.
+    pub fn on(pad: &gst::Pad) -> Self {
+        let this = Self::default();
+        let recorder = this.clone();
+        let mask = gst::PadProbeType::BUFFER
+            | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_FLUSH
+            | gst::PadProbeType::QUERY_DOWNSTREAM;
+        pad.add_probe(mask, move |_, info| {
+            match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => recorder.add(buffer.offset().to_string()),
+                Some(gst::PadProbeData::Event(event)) => recorder.add(match event.view() {
+                    gst::EventView::CustomDownstream(_) => event.structure().unwrap().name().to_string(),
+                    _ => event.type_().name().to_string(),
+                }),
+                Some(gst::PadProbeData::Query(query))
+                    if query.is_serialized() && info.mask.contains(gst::PadProbeType::PUSH) =>
+                {
+                    recorder.add(format!("{:?}", query.type_()));
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        })
+        .unwrap();
+        this
+    }
+
+    fn add(&self, what: String) {
+        self.0.0.lock().unwrap().push(what);
+        self.0.1.notify_all();
+    }
+
+    /// Everything so far.
+    pub fn list(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Everything so far without the events that begin a stream.
+    pub fn after_start(&self) -> Vec<String> {
+        let start = ["stream-start", "caps", "segment"];
+        let mut list = self.list();
+        let first = list.iter().position(|what| !start.contains(&what.as_str()));
+        list.drain(..first.unwrap_or(list.len()));
+        list
+    }
+
+    /// Waits until `count` entries equal `what`.
+    pub fn wait_for(&self, what: &str, count: usize) {
+        let deadline = Instant::now() + TIME_LIMIT;
+        let mut list = self.0.0.lock().unwrap();
+        while list.iter().filter(|entry| *entry == what).count() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "waiting for {count} times '{what}', have {list:?}"
+            );
+            list = self.0.1.wait_timeout(list, left).unwrap().0;
+        }
+    }
+}
+
+/// Waits until `condition` is true.
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + TIME_LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waiting until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The next message of one of these types on the pipeline's bus.
+pub fn message(pipeline: &impl IsA<gst::Element>, types: &[gst::MessageType]) -> gst::Message {
+    pipeline
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(gst::ClockTime::try_from(TIME_LIMIT).unwrap(), types)
+        .expect("a message in time")
+}
+
+/// Runs a pipeline to its EOS.
+pub fn run_to_eos(pipeline: &gst::Pipeline) {
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let message = message(pipeline, &[gst::MessageType::Eos, gst::MessageType::Error]);
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// The text of an error message and of its debug part.
+pub fn error_text(message: &gst::Message) -> String {
+    match message.view() {
+        gst::MessageView::Error(error) => format!("{} {}", error.error(), error.debug().unwrap_or_default()),
+        _ => panic!("not an error: {message:?}"),
+    }
+}
+
+/// Writes a file into the folder of this test run.
+pub fn write_file(name: &str, content: &[u8]) -> std::path::PathBuf {
+    let path = scratch().join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+/// For messages about paths.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
