@@ -10,6 +10,9 @@ use img2pose_export::{Error, Options, Result, Storage, convert};
 /// Longest licence text that is put into a model.
 const MAX_LICENCE: u64 = 1 << 20;
 
+/// How many tensors a warning names.
+const NAMED: usize = 3;
+
 /// Convert a checkpoint (.pth or .safetensors) to one ONNX file
 #[derive(Args)]
 pub struct Convert {
@@ -77,11 +80,12 @@ impl Convert {
         };
         let report = convert(&self.checkpoint, &self.output, &options)?;
         if !report.unused.is_empty() {
-            let named = report.unused[..report.unused.len().min(3)].join(", ");
-            eprintln!(
-                "warning: {} tensors are no part of the network and were left out: {named}",
-                report.unused.len()
-            );
+            let named = report.unused[..report.unused.len().min(NAMED)].join(", ");
+            let more = match report.unused.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            eprintln!("warning: left out, because the network has no such tensors: {named}{more}");
         }
         println!(
             "{}: {}, {:.1} M parameters, {:.1} MB",

@@ -23,6 +23,20 @@ fn tiny() -> Vec<Entry> {
     entries(&synthetic::tiny(), &Style::default())
 }
 
+/// Writes a torch checkpoint of f32 whose numbers `change` may change; it gets the name of each tensor.
+fn write_changed(path: &std::path::Path, entries: &[Entry], change: impl Fn(&str, &mut Vec<f32>)) {
+    let mut zip = TorchZip::create(path, &checkpoint_pickle(entries, &Style::default()));
+    for (index, (name, shape)) in entries.iter().enumerate() {
+        let mut numbers = synthetic::numbers(name, shape);
+        change(name, &mut numbers);
+        zip.entry(
+            &format!("data/{index}"),
+            &numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>(),
+        );
+    }
+    zip.finish();
+}
+
 fn with_pickle(pickle: &[u8]) -> Ran {
     converting(|path| TorchZip::create(path, pickle).finish())
 }
@@ -160,22 +174,49 @@ fn truncated_tensors() {
 
 #[test]
 fn numbers_that_make_no_sense() {
-    let entries = tiny();
-    converting(|path| {
-        let mut zip = TorchZip::create(path, &checkpoint_pickle(&entries, &Style::default()));
-        for (index, (name, shape)) in entries.iter().enumerate() {
-            let mut numbers = synthetic::numbers(name, shape);
-            if name.ends_with("rpn.head.conv.bias") {
-                numbers[3] = f32::NAN;
+    let set = |tensor: &'static str, number: f32| {
+        move |name: &str, numbers: &mut Vec<f32>| {
+            if name.ends_with(tensor) {
+                numbers[3] = number;
             }
-            zip.entry(
-                &format!("data/{index}"),
-                &numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>(),
-            );
         }
-        zip.finish();
-    })
-    .refused(&["rpn.head.conv.bias", "NaN", "not finite"]);
+    };
+    let nan = set("rpn.head.conv.bias", f32::NAN);
+    converting(|path| write_changed(path, &tiny(), nan)).refused(&[
+        "rpn.head.conv.bias",
+        "NaN",
+        "not finite",
+    ]);
+    let negative = set("layer2.1.bn1.running_var", -0.5);
+    converting(|path| write_changed(path, &tiny(), negative))
+        .refused(&["backbone.body.layer2.1.bn1.running_var", "a variance of -0.5"]);
+}
+
+#[test]
+fn weights_that_no_f16_can_hold() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("a.pth"), folder.path("a.onnx"));
+    write_changed(&from, &tiny(), |name, numbers| {
+        if name.ends_with("class_head.fc7.weight") {
+            numbers[0] = 1e5;
+        }
+    });
+    let convert = |storage| {
+        let arguments = [
+            "convert",
+            text(&from),
+            "--pose-stats",
+            "wider",
+            "-o",
+            text(&to),
+            "--storage",
+            storage,
+        ];
+        run(&arguments)
+    };
+    convert("f16").refused(&["class_head.fc7.weight", "100000", "store it as f32"]);
+    assert!(!to.exists());
+    convert("f32").succeeded();
 }
 
 #[test]

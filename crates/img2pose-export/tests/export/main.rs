@@ -4,6 +4,7 @@ mod convert;
 mod end_to_end;
 mod errors;
 mod golden;
+mod memory;
 mod reference;
 mod synthetic;
 mod tool;
