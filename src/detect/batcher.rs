@@ -187,6 +187,19 @@ impl<L: Copy + Eq> Batcher<L> {
         gone
     }
 
+    /// Gives up the results of the client's frames in `batch`, if it has not run yet. Returns `None` if it has, else
+    /// whether the batch is gone because nobody else has a frame in it.
+    pub fn abandon_batch(&mut self, batch: BatchId, client: ClientId) -> Option<bool> {
+        let index = self.position(batch)?;
+        let entry = &mut self.waiting[index];
+        entry.claims.retain(|(claimant, _)| *claimant != client);
+        let gone = entry.is_abandoned();
+        if gone {
+            self.waiting.remove(index);
+        }
+        Some(gone)
+    }
+
     /// Takes the batch that is to run next: the oldest that is closed, or has an eager client, and in which no
     /// conversion is under way. Its frames count as run.
     pub fn take(&mut self) -> Option<Due> {

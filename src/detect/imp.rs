@@ -106,7 +106,7 @@ impl ObjectImpl for Img2PoseDetect {
         };
         gst::debug!(CAT, imp = self, "{name} is now {value:?}");
         match effect {
-            Effect::Start => {}
+            Effect::Start | Effect::Frames => {}
             Effect::Selection => {
                 if let Some(client) = self.client() {
                     client.worker().select(settings.selection());

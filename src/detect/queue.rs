@@ -61,6 +61,14 @@ impl<F> ItemQueue<F> {
         self.items.iter()
     }
 
+    /// All frames in order.
+    pub fn frames_mut(&mut self) -> impl Iterator<Item = &mut F> {
+        self.items.iter_mut().filter_map(|item| match item {
+            Item::Frame(frame) => Some(frame),
+            Item::Event(_) => None,
+        })
+    }
+
     /// Number of frames.
     pub fn frames(&self) -> usize {
         self.frames

@@ -119,6 +119,12 @@ pub struct Settings {
     pub bbox_y_factor: f32,
     /// Height added on the forehead's side.
     pub expand_forehead: f32,
+    /// Every how many frames one is inferred.
+    pub inference_interval: u32,
+    /// Whether frames that are not inferred get the faces of the last one that was.
+    pub reuse_faces: bool,
+    /// Whether frames that are too late for downstream are not inferred.
+    pub qos: bool,
 }
 
 /// A batch of 4 costs a live stream three frame times of latency and gives a GPU most of what batches can give; on
@@ -143,6 +149,9 @@ impl Default for Settings {
             bbox_x_factor: selection.bbox_x_factor,
             bbox_y_factor: selection.bbox_y_factor,
             expand_forehead: selection.expand_forehead,
+            inference_interval: 1,
+            reuse_faces: false,
+            qos: false,
         }
     }
 }
@@ -154,8 +163,10 @@ pub enum Effect {
     Start,
     /// For the faces of the next batch.
     Selection,
-    /// For the batch that is filled now.
+    /// For the batch that is filled now, and the latency.
     Timing,
+    /// For the next frame.
+    Frames,
 }
 
 impl Settings {
@@ -184,15 +195,19 @@ impl Settings {
         }
     }
 
-    /// Frames that the element holds at most: the batches that wait, and one that runs or is pushed.
+    /// Frames that the element holds at most: the batches that wait, and one that runs or is pushed, with the frames
+    /// between theirs that are not inferred.
     pub fn capacity(&self) -> usize {
-        (self.max_queued_batches as usize + 1) * self.load.batch_size as usize
+        (self.max_queued_batches as usize + 1)
+            .saturating_mul(self.load.batch_size as usize)
+            .saturating_mul(self.inference_interval as usize)
     }
 
     /// When a change of this property takes effect.
     pub fn effect(name: &str) -> Effect {
         match name {
-            "batch-timeout" => Effect::Timing,
+            "batch-timeout" | "inference-interval" => Effect::Timing,
+            "reuse-faces" | "qos" => Effect::Frames,
             "score-threshold" | "max-faces" | "bbox-x-factor" | "bbox-y-factor" | "expand-forehead" => {
                 Effect::Selection
             }
@@ -224,6 +239,9 @@ impl Settings {
             "bbox-x-factor" => self.bbox_x_factor = get(value),
             "bbox-y-factor" => self.bbox_y_factor = get(value),
             "expand-forehead" => self.expand_forehead = get(value),
+            "inference-interval" => self.inference_interval = get(value),
+            "reuse-faces" => self.reuse_faces = get(value),
+            "qos" => self.qos = get(value),
             other => unreachable!("no writable property '{other}'"),
         }
     }
@@ -250,6 +268,9 @@ impl Settings {
             "bbox-x-factor" => self.bbox_x_factor.to_value(),
             "bbox-y-factor" => self.bbox_y_factor.to_value(),
             "expand-forehead" => self.expand_forehead.to_value(),
+            "inference-interval" => self.inference_interval.to_value(),
+            "reuse-faces" => self.reuse_faces.to_value(),
+            "qos" => self.qos.to_value(),
             other => unreachable!("no property '{other}'"),
         }
     }
@@ -407,6 +428,31 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             (0, 255),
             0,
         ),
+        glib::ParamSpecUInt::builder("inference-interval")
+            .nick("Inference interval")
+            .blurb("Look for faces in every n-th frame; the others pass in their turn, see reuse-faces")
+            .minimum(1)
+            .maximum(10_000)
+            .default_value(defaults.inference_interval)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("reuse-faces")
+            .nick("Reuse faces")
+            .blurb(
+                "Give frames that are not looked at the faces of the last frame that was; otherwise they carry nothing",
+            )
+            .default_value(defaults.reuse_faces)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("qos")
+            .nick("Quality of service")
+            .blurb(
+                "Let frames pass without inference when the sink has reported that it is too late for them; frames \
+                 are never dropped",
+            )
+            .default_value(defaults.qos)
+            .mutable_playing()
+            .build(),
         glib::ParamSpecString::builder("active-provider")
             .nick("Active provider")
             .blurb("The execution provider in use; unset before the model is loaded")
@@ -462,6 +508,9 @@ mod tests {
             ("bbox-x-factor", 1.5f32.to_value()),
             ("bbox-y-factor", 1.25f32.to_value()),
             ("expand-forehead", 0.75f32.to_value()),
+            ("inference-interval", 2u32.to_value()),
+            ("reuse-faces", true.to_value()),
+            ("qos", true.to_value()),
             ("num-threads", 6u32.to_value()),
             ("execution-provider", ExecutionProvider::Cpu.to_value()),
             ("precision", Precision::Bf16.to_value()),
@@ -471,7 +520,7 @@ mod tests {
             let read = settings.get(name);
             assert_eq!(format!("{read:?}"), format!("{value:?}"), "{name}");
         }
-        assert_eq!(settings.capacity(), 24);
+        assert_eq!(settings.capacity(), 48);
         assert_eq!(settings.selection().max_faces, Some(2));
         assert_eq!(settings.batch_timeout, Some(ClockTime::from_nseconds(5)));
     }

@@ -11,7 +11,16 @@ use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
 use super::latency::Patience;
 use super::queue::{ends_batch, starts_anew};
-use super::stream::{Pending, Stream};
+use super::stream::{Pending, Source, State, Stream};
+use super::worker::Submitted;
+
+/// A frame that has room in the queue.
+struct Admitted {
+    format: Arc<InputFormat>,
+    running_time: Option<gst::ClockTime>,
+    /// Why it is not looked at, if it is not.
+    passes: Option<Source>,
+}
 
 impl Img2PoseDetect {
     pub(super) fn sink_activate_mode(
@@ -46,56 +55,82 @@ impl Img2PoseDetect {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::trace!(CAT, obj = pad, "received {buffer:?}");
         self.ask_whether_live();
-        let format = self.wait_for_room()?;
+        let admitted = self.wait_for_room(&buffer)?;
         let client = self.client().ok_or(gst::FlowError::Flushing)?;
+        if let Some(source) = admitted.passes {
+            self.queue_frame(buffer, admitted.format, admitted.running_time, source, |_| ())?;
+            return Ok(gst::FlowSuccess::Ok);
+        }
 
         let began = Instant::now();
-        let submitted = format
+        let Submitted {
+            ticket,
+            first_of_client,
+            full,
+        } = admitted
+            .format
             .read_frame(&buffer, |frame| client.submit(frame))
             .and_then(|submitted| submitted)
             .map_err(|cause| self.fail_on_frame(&buffer, &cause))?;
         let converted = began.elapsed();
 
-        let batch = submitted.ticket.batch();
-        let timer = {
-            let mut state = self.stream.lock();
-            if let Err(error) = state.flow {
-                drop(state);
-                // The frame got into the batch after the others had been given up.
-                client.abandon();
-                gst::debug!(CAT, obj = pad, "{error:?} while the frame was converted");
-                return Err(error);
-            }
-            gst::trace!(CAT, obj = pad, "slot in {batch:?}, full: {}", submitted.full);
-            state.stats.frames_in += 1;
+        let batch = ticket.batch();
+        gst::trace!(CAT, obj = pad, "frame is in {batch:?}, full: {full}");
+        let source = Source::Batch(ticket);
+        let queued = self.queue_frame(buffer, admitted.format, admitted.running_time, source, |state| {
             state.stats.convert.add(converted);
-            state.queue.push_frame(Pending {
-                buffer,
-                format,
-                ticket: submitted.ticket,
-            });
-            let old = (submitted.first_of_client || submitted.full).then(|| state.timer.take());
-            state.open = (!submitted.full).then_some(batch);
+            state.open = (!full).then_some(batch);
+            let old_timer = (first_of_client || full).then(|| state.timer.take());
             let wait = match state.patience {
-                Patience::For(time) if state.open.is_some() && state.timer.is_none() => Some(time),
+                Patience::For(time) if !full && state.timer.is_none() => Some(time),
                 _ => None,
             };
-            drop(state);
-            drop(old);
-            wait
-        };
-        self.stream.ready.notify_all();
-        if let Some(time) = timer {
+            (old_timer, wait)
+        });
+        let (old_timer, wait) = queued.inspect_err(|_| {
+            // The frame got into the batch after the others had been given up.
+            client.abandon();
+        })?;
+        drop(old_timer);
+        if let Some(time) = wait {
             self.start_timer(batch, time);
         }
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Blocks while the queue is full. Returns the format of the next frame.
-    fn wait_for_room(&self) -> Result<Arc<InputFormat>, gst::FlowError> {
-        let settings = self.settings().clone();
+    /// Puts a frame into the queue and updates the state with it, unless the element is flushing.
+    fn queue_frame<R>(
+        &self,
+        buffer: gst::Buffer,
+        format: Arc<InputFormat>,
+        running_time: Option<gst::ClockTime>,
+        source: Source,
+        update: impl FnOnce(&mut State) -> R,
+    ) -> Result<R, gst::FlowError> {
+        let mut state = self.stream.lock();
+        if let Err(error) = state.flow {
+            gst::debug!(CAT, imp = self, "{error:?} while a frame came in");
+            return Err(error);
+        }
+        state.stats.frames_in += 1;
+        state.queue.push_frame(Pending {
+            buffer,
+            format,
+            running_time,
+            source,
+        });
+        let result = update(&mut state);
+        drop(state);
+        self.stream.ready.notify_all();
+        Ok(result)
+    }
+
+    /// Blocks while the queue is full. Then says what the frame is, and whether it is looked at.
+    fn wait_for_room(&self, buffer: &gst::BufferRef) -> Result<Admitted, gst::FlowError> {
         let mut state = self.stream.lock();
         loop {
+            // Read again after each wait: an interval that has changed may have made room.
+            let settings = self.settings().clone();
             if state.eos {
                 gst::debug!(CAT, imp = self, "frame after EOS");
                 return Err(gst::FlowError::Eos);
@@ -105,9 +140,27 @@ impl Img2PoseDetect {
                 return Err(gst::FlowError::Error);
             }
             if state.has_room(&settings) {
-                return state.format.clone().ok_or_else(|| {
+                let Some(format) = state.format.clone() else {
                     gst::error!(CAT, imp = self, "frame before caps");
-                    gst::FlowError::NotNegotiated
+                    return Err(gst::FlowError::NotNegotiated);
+                };
+                let running_time = state.running_time(buffer);
+                let is_skipped = !state
+                    .position
+                    .is_multiple_of(u64::from(settings.inference_interval));
+                state.position += 1;
+                let passes = if is_skipped {
+                    Some(Source::Skipped)
+                } else if settings.qos && state.is_late(running_time) {
+                    gst::debug!(CAT, imp = self, "too late, not inferred: {buffer:?}");
+                    Some(Source::Late)
+                } else {
+                    None
+                };
+                return Ok(Admitted {
+                    format,
+                    running_time,
+                    passes,
                 });
             }
             if state.waits_for_open_batch() {
@@ -197,9 +250,18 @@ impl Img2PoseDetect {
                 gst::debug!(CAT, obj = pad, "downstream gets a new chance after its EOS");
                 state.flow = Ok(gst::FlowSuccess::Ok);
             }
-            if event.type_() == gst::EventType::StreamStart {
-                state.eos = false;
-                state.live = None;
+            match event.view() {
+                gst::EventView::StreamStart(_) => {
+                    state.eos = false;
+                    state.live = None;
+                    state.position = 0;
+                }
+                gst::EventView::Segment(segment) => {
+                    // Without a segment in time there is no running time, and so no lateness.
+                    state.segment = segment.segment().downcast_ref().cloned();
+                    state.earliest = None;
+                }
+                _ => {}
             }
             state.eos |= is_eos;
             match state.flow {

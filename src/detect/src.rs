@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use img2pose::Face;
 
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::network::Failure;
 use super::queue::Item;
-use super::stream::{Pending, Stream};
+use super::stream::{Pending, Source, Stream};
 use super::worker::Run;
 use crate::meta::{self, FrameFaces};
 
@@ -64,6 +63,9 @@ impl Img2PoseDetect {
         let flow = match item {
             Item::Event(event) => {
                 gst::log!(CAT, imp = self, "pushing {event:?}");
+                if event.type_() == gst::EventType::StreamStart {
+                    self.stream.lock().last_faces = None;
+                }
                 self.srcpad.push_event(event);
                 Ok(gst::FlowSuccess::Ok)
             }
@@ -81,7 +83,7 @@ impl Img2PoseDetect {
             }
             let is_ready = match state.queue.front() {
                 Some(Item::Event(_)) => true,
-                Some(Item::Frame(frame)) => state.failed || frame.ticket.is_finished(),
+                Some(Item::Frame(frame)) => state.failed || frame.is_ready(),
                 None if state.failed => {
                     state.flow = Err(gst::FlowError::Error);
                     drop(state);
@@ -103,22 +105,31 @@ impl Img2PoseDetect {
         let Pending {
             mut buffer,
             format,
-            ticket,
+            source,
+            ..
         } = frame;
         self.first_frame_leaves();
-        match ticket.take() {
-            Some(Ok((faces, run))) => {
-                self.count_run(ticket.batch(), run);
-                let began = Instant::now();
-                self.attach(&mut buffer, &format.info, faces);
-                self.stream.lock().stats.post.add(began.elapsed());
+        match source {
+            Source::Batch(ticket) => match ticket.take() {
+                Some(Ok((faces, run))) => {
+                    self.count_run(ticket.batch(), run);
+                    self.attach(&mut buffer, FrameFaces::new(&format.info, faces));
+                }
+                Some(Err(Failure::Failed(cause))) => self.fail_on_batch(&cause),
+                Some(Err(Failure::Cancelled)) => {
+                    gst::debug!(CAT, imp = self, "result of an old generation thrown away");
+                    return Err(gst::FlowError::Flushing);
+                }
+                // Another batch has failed, and this one is not waited for.
+                None => {}
+            },
+            Source::Skipped => {
+                self.stream.lock().stats.skipped += 1;
+                self.reuse_faces(&mut buffer, &format.info);
             }
-            Some(Err(Failure::Failed(cause))) => self.fail_on_batch(&cause),
-            // Another batch has failed, and this one will not be waited for.
-            None => {}
-            Some(Err(Failure::Cancelled)) => {
-                gst::debug!(CAT, imp = self, "result of an old generation thrown away");
-                return Err(gst::FlowError::Flushing);
+            Source::Late => {
+                self.stream.lock().stats.late += 1;
+                self.reuse_faces(&mut buffer, &format.info);
             }
         }
         gst::trace!(CAT, imp = self, "pushing {buffer:?}");
@@ -140,16 +151,38 @@ impl Img2PoseDetect {
         }
     }
 
-    fn attach(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo, faces: Vec<Face>) {
-        let count = faces.len() as u64;
+    /// Attaches the faces of a frame that was looked at.
+    fn attach(&self, buffer: &mut gst::Buffer, faces: FrameFaces) {
+        let began = Instant::now();
         // A buffer that others hold too is replaced by one with the same memory; pixels are not copied.
-        match meta::attach(buffer.make_mut(), &FrameFaces::new(info, faces)) {
-            Ok(()) => {
-                let mut state = self.stream.lock();
-                state.stats.inferred += 1;
-                state.stats.faces += count;
-            }
-            Err(error) => self.fail_on_batch(&error.to_string()),
+        let attached = meta::attach(buffer.make_mut(), &faces);
+        if let Err(error) = attached {
+            self.fail_on_batch(&error.to_string());
+            return;
+        }
+        let reuse = self.settings().reuse_faces;
+        let mut state = self.stream.lock();
+        state.stats.post.add(began.elapsed());
+        state.stats.inferred += 1;
+        state.stats.faces += faces.faces.len() as u64;
+        state.last_faces = reuse.then_some(faces);
+    }
+
+    /// Attaches the faces of the last frame that was looked at, if the user wants that.
+    fn reuse_faces(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo) {
+        if !self.settings().reuse_faces {
+            return;
+        }
+        // They mean nothing in a frame of another size.
+        let is_same = |last: &FrameFaces| {
+            (last.frame_width, last.frame_height, last.pixel_aspect_ratio)
+                == (info.width(), info.height(), info.par())
+        };
+        let Some(faces) = self.stream.lock().last_faces.clone().filter(is_same) else {
+            return;
+        };
+        if let Err(error) = meta::attach(buffer.make_mut(), &faces) {
+            self.fail_on_batch(&error.to_string());
         }
     }
 
@@ -245,7 +278,43 @@ impl Img2PoseDetect {
             gst::debug!(CAT, obj = pad, "linked again");
             self.start_task();
         }
+        if let gst::EventView::Qos(qos) = event.view() {
+            self.note_lateness(qos);
+        }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    /// Takes note of how late frames reach the sink, and lets those pass that cannot be in time.
+    fn note_lateness(&self, qos: &gst::event::Qos) {
+        if !self.settings().qos {
+            return;
+        }
+        let (_, _, difference, time) = qos.get();
+        let late_batches = {
+            let mut state = self.stream.lock();
+            let frame = state.format.as_ref().and_then(|format| format.frame_duration);
+            state.earliest = time.map(|time| earliest_in_time(time, difference, frame));
+            state.late_batches()
+        };
+        let Some(client) = self.client() else { return };
+        for batch in late_batches {
+            if !client.abandon_batch(batch) {
+                continue;
+            }
+            gst::debug!(
+                CAT,
+                imp = self,
+                "{batch:?} is too late, its frames pass without inference"
+            );
+            let mut state = self.stream.lock();
+            state.close_if_open(batch);
+            for frame in state.queue.frames_mut() {
+                if frame.unfinished_batch() == Some(batch) {
+                    frame.source = Source::Late;
+                }
+            }
+        }
+        self.stream.notify_of_outside_change();
     }
 
     pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
@@ -280,5 +349,19 @@ impl Img2PoseDetect {
             latency.result()
         );
         true
+    }
+}
+
+/// The running time from which on frames can be in time again, when the frame of running time `time` was late by
+/// `difference` nanoseconds: as GStreamer's decoders reckon, twice the delay ahead, and one frame.
+fn earliest_in_time(time: gst::ClockTime, difference: i64, frame: Option<gst::ClockTime>) -> gst::ClockTime {
+    let delay = gst::ClockTime::from_nseconds(difference.unsigned_abs().min(u64::MAX - 1));
+    if difference > 0 {
+        let ahead = delay
+            .saturating_add(delay)
+            .saturating_add(frame.unwrap_or(gst::ClockTime::ZERO));
+        time.saturating_add(ahead)
+    } else {
+        time.saturating_sub(delay)
     }
 }

@@ -11,6 +11,7 @@ use super::queue::{Item, ItemQueue};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::worker::Ticket;
+use crate::meta::FrameFaces;
 
 /// A frame on its way through the element.
 pub struct Pending {
@@ -18,8 +19,35 @@ pub struct Pending {
     pub buffer: gst::Buffer,
     /// Format of the frame.
     pub format: Arc<InputFormat>,
-    /// Stands for its faces.
-    pub ticket: Ticket<Batch>,
+    /// When it is to be shown; `None`: unknown.
+    pub running_time: Option<gst::ClockTime>,
+    /// Where its faces come from.
+    pub source: Source,
+}
+
+/// Where the faces of a frame come from.
+pub enum Source {
+    /// From a batch.
+    Batch(Ticket<Batch>),
+    /// It is not looked at, because of `inference-interval`.
+    Skipped,
+    /// It is not looked at, because it is too late for downstream.
+    Late,
+}
+
+impl Pending {
+    /// Whether the frame can leave.
+    pub fn is_ready(&self) -> bool {
+        self.unfinished_batch().is_none()
+    }
+
+    /// The batch that the frame waits for.
+    pub fn unfinished_batch(&self) -> Option<BatchId> {
+        match &self.source {
+            Source::Batch(ticket) if !ticket.is_finished() => Some(ticket.batch()),
+            _ => None,
+        }
+    }
 }
 
 /// What an open batch waits for at the clock. Dropping it calls the wait off.
@@ -47,6 +75,12 @@ pub struct State {
     pub error_posted: bool,
     /// Format of the frames that arrive.
     pub format: Option<Arc<InputFormat>>,
+    /// Segment of the frames that arrive.
+    pub segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// Frames that have arrived since the start of the stream or the last flush, for `inference-interval`.
+    pub position: u64,
+    /// Frames before this running time are too late for downstream.
+    pub earliest: Option<gst::ClockTime>,
     /// Whether upstream is live; `None`: not asked yet.
     pub live: Option<bool>,
     /// Whether no frame has left yet since the start or the last flush.
@@ -61,6 +95,8 @@ pub struct State {
     pub patience: Patience,
     /// What the pipeline was told about the time of a run.
     pub promise: InferencePromise,
+    /// Faces of the last frame that was looked at, for `reuse-faces`.
+    pub last_faces: Option<FrameFaces>,
     /// The last batch whose run was counted.
     pub counted: Option<BatchId>,
     /// Counters and timings.
@@ -87,6 +123,9 @@ impl Default for Stream {
                 failed: false,
                 error_posted: false,
                 format: None,
+                segment: None,
+                position: 0,
+                earliest: None,
                 live: None,
                 awaited: true,
                 playing: false,
@@ -94,6 +133,7 @@ impl Default for Stream {
                 timer: None,
                 patience: Patience::Endless,
                 promise: InferencePromise::default(),
+                last_faces: None,
                 counted: None,
                 stats: Stats::default(),
             }),
@@ -133,11 +173,41 @@ impl State {
     pub fn timing(&self, settings: &Settings) -> Timing {
         Timing {
             batch_size: settings.load.batch_size,
-            interval: 1,
+            interval: settings.inference_interval,
             timeout: settings.batch_timeout,
             live: self.live.unwrap_or(false),
             frame_duration: self.format.as_ref().and_then(|format| format.frame_duration),
         }
+    }
+
+    /// When a buffer that arrives now is to be shown.
+    pub fn running_time(&self, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+        self.segment.as_ref()?.to_running_time(buffer.pts())
+    }
+
+    /// Whether downstream has said that frames of this running time are too late.
+    pub fn is_late(&self, running_time: Option<gst::ClockTime>) -> bool {
+        matches!((running_time, self.earliest), (Some(time), Some(earliest)) if time < earliest)
+    }
+
+    /// The batches that have not run yet and whose frames here are all too late.
+    pub fn late_batches(&self) -> Vec<BatchId> {
+        let mut late: Vec<(BatchId, bool)> = Vec::new();
+        for item in self.queue.iter() {
+            let Item::Frame(frame) = item else { continue };
+            let Some(batch) = frame.unfinished_batch() else {
+                continue;
+            };
+            let is_late = self.is_late(frame.running_time);
+            match late.last_mut() {
+                Some((last, all)) if *last == batch => *all &= is_late,
+                _ => late.push((batch, is_late)),
+            }
+        }
+        late.into_iter()
+            .filter(|(_, all)| *all)
+            .map(|(batch, _)| batch)
+            .collect()
     }
 
     /// Whether another frame can be taken.
@@ -148,15 +218,18 @@ impl State {
 
     /// Whether the frame that leaves next is in the open batch.
     pub fn waits_for_open_batch(&self) -> bool {
-        matches!(self.queue.front(), Some(Item::Frame(frame)) if Some(frame.ticket.batch()) == self.open)
+        match self.queue.front() {
+            Some(Item::Frame(frame)) => self.open.is_some() && frame.unfinished_batch() == self.open,
+            _ => false,
+        }
     }
 
     /// Batches of queued frames that have not run yet.
     fn unfinished_batches(&self) -> usize {
         let mut last = None;
         let unfinished = self.queue.iter().filter_map(|item| match item {
-            Item::Frame(frame) if !frame.ticket.is_finished() => Some(frame.ticket.batch()),
-            _ => None,
+            Item::Frame(frame) => frame.unfinished_batch(),
+            Item::Event(_) => None,
         });
         unfinished
             .filter(|batch| last.replace(*batch) != Some(*batch))
@@ -176,6 +249,10 @@ impl State {
         self.failed = false;
         self.error_posted = false;
         self.awaited = true;
+        self.segment = None;
+        self.position = 0;
+        self.earliest = None;
+        self.last_faces = None;
         self.open = None;
         self.timer = None;
     }

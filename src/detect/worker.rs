@@ -277,6 +277,16 @@ impl<N: Network> Client<N> {
         }
     }
 
+    /// Gives up the client's results of one batch. Returns whether that was possible: not once it runs.
+    pub fn abandon_batch(&self, batch: BatchId) -> bool {
+        let mut state = lock(&self.worker.shared.state);
+        let abandoned = state.batcher.abandon_batch(batch, self.id);
+        if abandoned == Some(true) {
+            state.discard(batch);
+        }
+        abandoned.is_some()
+    }
+
     /// The worker of this client.
     pub fn worker(&self) -> &Arc<Worker<N>> {
         &self.worker

@@ -109,6 +109,24 @@ fn abandoned_frames_run_nothing() {
 }
 
 #[test]
+fn one_batch_can_be_abandoned_until_it_runs() {
+    let mut batcher = Batcher::new(1);
+    let first = add(&mut batcher, A, 'x').batch;
+    let second = add(&mut batcher, A, 'x').batch;
+    let third = add(&mut batcher, A, 'x').batch;
+    assert_eq!(batcher.take().unwrap().batch, first);
+    assert_eq!(batcher.abandon_batch(first, A), None);
+    assert_eq!(batcher.abandon_batch(second, A), Some(true));
+    assert_eq!(batcher.take().unwrap().batch, third);
+
+    let mut batcher = Batcher::new(2);
+    let shared = add(&mut batcher, A, 'x').batch;
+    add(&mut batcher, B, 'x');
+    assert_eq!(batcher.abandon_batch(shared, A), Some(false));
+    assert_eq!(batcher.take().unwrap().claims, [(B, 1)]);
+}
+
+#[test]
 fn a_batch_abandoned_in_mid_conversion_goes_with_the_conversion() {
     let mut batcher = Batcher::new(4);
     let old = batcher.place(A, 'x');
