@@ -19,16 +19,16 @@ impl Map<'_> {
     }
 }
 
-/// Proposals of one image, best first. `levels` are objectness and deltas.
+/// Proposals of one image with the level of each, best first. `levels` are objectness and deltas.
 pub fn proposals(
     levels: &[(Map, Map)],
     padded: [usize; 2],
     unpadded: [usize; 2],
     contract: &Contract,
-) -> Vec<Box> {
+) -> Vec<(usize, Box)> {
     let numbers = &contract.proposals;
     let [height, width] = unpadded.map(|side| side as f32);
-    let mut all: Vec<(f32, Box)> = Vec::new();
+    let mut all: Vec<(f32, (usize, Box))> = Vec::new();
     for (level, (objectness, deltas)) in levels.iter().enumerate() {
         let stride_y = (padded[0] / objectness.height) as f32;
         let stride_x = (padded[1] / objectness.width) as f32;
@@ -63,11 +63,12 @@ pub fn proposals(
         anchors.sort_by(|a, b| b.0.total_cmp(&a.0));
         anchors.truncate(numbers.pre_nms_top_n);
         anchors.retain(|(_, b)| (b[2] - b[0]).min(b[3] - b[1]) >= numbers.min_box_side);
-        all.extend(suppress(anchors, numbers.nms_threshold, |anchor| anchor.1));
+        let kept = suppress(anchors, numbers.nms_threshold, |anchor| anchor.1);
+        all.extend(kept.into_iter().map(|(score, corners)| (score, (level, corners))));
     }
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     all.truncate(numbers.post_nms_top_n);
-    all.into_iter().map(|(_, corners)| corners).collect()
+    all.into_iter().map(|(_, proposal)| proposal).collect()
 }
 
 /// Keeps what overlaps nothing better; `items` fall in score.
