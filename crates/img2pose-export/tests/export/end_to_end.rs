@@ -111,7 +111,7 @@ fn every_stage_equals_a_plain_implementation() {
     // Rolls all around, so that the forehead is on every side, and heads that lie beside the frame.
     let mut options = options();
     options.statistics.stddev[2] = 8.0;
-    options.statistics.stddev[3] = 4.0;
+    options.statistics.stddev[3] = 30.0;
     let mut trial = Trial::open(&model(&folder, &synthetic::tiny(), &options), &cut_points()).unwrap();
     let contract = trial.contract().clone();
     // 64 x 80 cells on the finest level: more anchors than a level keeps.
