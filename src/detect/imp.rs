@@ -189,6 +189,7 @@ impl ElementImpl for Img2PoseDetect {
                 let mut state = self.stream.lock();
                 state.stats = Default::default();
                 state.promise = Default::default();
+                state.probed = false;
                 state.counted = None;
             }
             gst::StateChange::PlayingToPaused => self.set_playing(false),

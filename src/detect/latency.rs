@@ -125,6 +125,15 @@ impl InferencePromise {
         change
     }
 
+    /// Promises a time from a measurement with a single frame, unless there is a promise: `batch_size` times as much,
+    /// which is right where a batch gains nothing.
+    pub fn assume(&mut self, single: ClockTime, batch_size: u32) {
+        if self.promised == ClockTime::ZERO {
+            let run = times(single, u64::from(batch_size));
+            self.promised = run.saturating_add(run / 4);
+        }
+    }
+
     /// The time that is promised for one run; zero before the first.
     pub fn time(&self) -> ClockTime {
         self.promised
@@ -249,6 +258,17 @@ mod tests {
         }
         assert!(promise.observe(ClockTime::from_mseconds(60)));
         assert_eq!(promise.time(), ClockTime::from_mseconds(75));
+    }
+
+    #[test]
+    fn an_assumption_holds_until_runs_show_better() {
+        let mut promise = InferencePromise::default();
+        promise.assume(FRAME, 3);
+        assert_eq!(promise.time(), ClockTime::from_mseconds(150));
+        promise.assume(FRAME * 10, 3);
+        assert_eq!(promise.time(), ClockTime::from_mseconds(150));
+        assert!(!promise.observe(FRAME * 3));
+        assert!(promise.observe(FRAME * 4));
     }
 
     #[test]

@@ -21,9 +21,14 @@
 //! that a preroll never hangs.
 //!
 //! # Latency
-//! In a live pipeline the element adds the time to fill a batch and the measured time of a run to the latency, and
-//! posts a LATENCY message when the measured time outgrows what it has promised. The application has to react to it
-//! with `gst_bin_recalculate_latency`, as `gst-launch-1.0` does.
+//! In a live pipeline the element adds the time to fill a batch and the time of a run to the latency. The time of a run
+//! is measured with a blank frame when the pipeline first asks. When runs outgrow what was promised, the element posts
+//! a LATENCY message; the application has to react to it with `gst_bin_recalculate_latency`, as `gst-launch-1.0` does.
+//!
+//! # Too slow
+//! When the model cannot keep up, the queue fills and upstream is blocked; no frame is dropped here. To keep a display
+//! running, `qos` lets frames pass without inference that the sink has reported to be too late, and
+//! `inference-interval` looks at every n-th frame only.
 
 mod batcher;
 mod imp;
@@ -32,6 +37,7 @@ mod latency;
 mod locate;
 mod model;
 mod network;
+mod probe;
 mod queue;
 mod settings;
 mod sink;

@@ -1,6 +1,6 @@
 //! The source pad: the task that takes what is ready out of the queue and pushes it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -8,6 +8,7 @@ use gst::subclass::prelude::*;
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::network::Failure;
+use super::probe;
 use super::queue::Item;
 use super::stream::{Pending, Source, Stream};
 use super::worker::Run;
@@ -196,8 +197,7 @@ impl Img2PoseDetect {
             state.stats.batches += 1;
             state.stats.batched_frames += run.frames as u64;
             state.stats.infer.add(run.duration);
-            let nanos = u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX - 1);
-            state.promise.observe(gst::ClockTime::from_nseconds(nanos))
+            state.promise.observe(clock_time(run.duration))
         };
         gst::debug!(
             CAT,
@@ -317,6 +317,28 @@ impl Img2PoseDetect {
         self.stream.notify_of_outside_change();
     }
 
+    /// Measures once how long a run takes, unless frames have shown it.
+    fn measure_run(&self) {
+        let layout = {
+            let mut state = self.stream.lock();
+            if std::mem::replace(&mut state.probed, true) || state.counted.is_some() {
+                return;
+            }
+            state
+                .format
+                .as_ref()
+                .map_or(probe::USUAL_LAYOUT, |format| format.layout)
+        };
+        let Some(client) = self.client() else { return };
+        let Some(time) = probe::run_time(client.worker(), layout, PROBE_LIMIT) else {
+            gst::info!(CAT, imp = self, "cannot tell how long a run will take");
+            return;
+        };
+        gst::info!(CAT, imp = self, "a blank frame took {time:?}");
+        let batch_size = self.settings().load.batch_size;
+        self.stream.lock().promise.assume(clock_time(time), batch_size);
+    }
+
     pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         gst::log!(CAT, obj = pad, "received {query:?}");
         let gst::QueryViewMut::Latency(latency) = query.view_mut() else {
@@ -326,6 +348,9 @@ impl Img2PoseDetect {
             return false;
         }
         let (live, min, max) = latency.result();
+        if live {
+            self.measure_run();
+        }
         let settings = self.settings().clone();
         let (newly_known, added) = {
             let mut state = self.stream.lock();
@@ -351,6 +376,13 @@ impl Img2PoseDetect {
         true
     }
 }
+
+fn clock_time(duration: Duration) -> gst::ClockTime {
+    gst::ClockTime::try_from(duration).unwrap_or(gst::ClockTime::MAX)
+}
+
+/// The latency query of a pipeline that starts is held up by no more than this.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The running time from which on frames can be in time again, when the frame of running time `time` was late by
 /// `difference` nanoseconds: as GStreamer's decoders reckon, twice the delay ahead, and one frame.

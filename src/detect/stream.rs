@@ -95,6 +95,8 @@ pub struct State {
     pub patience: Patience,
     /// What the pipeline was told about the time of a run.
     pub promise: InferencePromise,
+    /// Whether the time of a run was measured for the promise.
+    pub probed: bool,
     /// Faces of the last frame that was looked at, for `reuse-faces`.
     pub last_faces: Option<FrameFaces>,
     /// The last batch whose run was counted.
@@ -133,6 +135,7 @@ impl Default for Stream {
                 timer: None,
                 patience: Patience::Endless,
                 promise: InferencePromise::default(),
+                probed: false,
                 last_faces: None,
                 counted: None,
                 stats: Stats::default(),

@@ -101,3 +101,82 @@ fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
     );
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
 }
+
+#[test]
+fn a_model_that_fails_gives_back_the_frames_and_ends_the_stream_once() {
+    let element = detector();
+    element.set_property("model", text(failing_model()));
+    let bus = gst::Bus::new();
+    let recorder = Recorder::on(&element.static_pad("src").unwrap());
+    let mut harness = harness(&element, true);
+    element.set_bus(Some(&bus));
+    for index in 0..4 {
+        harness.push(frame(index)).unwrap();
+    }
+    for index in 0..4 {
+        assert_frame(&harness.pull().unwrap(), index);
+    }
+    // The batch after the next fails.
+    for index in 4..8 {
+        harness.push(frame(index)).unwrap();
+    }
+    let mut white = frame(8);
+    white.get_mut().unwrap().map_writable().unwrap().fill(255);
+    let mut flows = vec![harness.push(white)];
+    flows.extend((9..100).map(|index| {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        harness.push(frame(index))
+    }));
+    assert_eq!(flows.last(), Some(&Err(gst::FlowError::Error)));
+    let accepted = 8 + flows.iter().filter(|flow| flow.is_ok()).count() as u64;
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    let message = bus
+        .timed_pop_filtered(limit, &[gst::MessageType::Error])
+        .expect("an error");
+    let text = error_text(&message);
+    assert!(
+        text.contains("inference failed") && text.contains("Gather"),
+        "{text}"
+    );
+
+    // All frames come back, in order; those of the batch that failed and later ones without faces.
+    for index in 4..8 {
+        assert_frame(&harness.pull().unwrap(), index);
+    }
+    for index in 8..accepted {
+        let buffer = harness.pull().unwrap();
+        assert_eq!((buffer.offset(), faces_on(&buffer)), (index, None));
+    }
+    assert!(!harness.push_event(gst::event::Eos::new()));
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+    assert!(!recorder.list().contains(&"eos".to_owned()));
+
+    // A flush is a new chance.
+    harness.push_event(gst::event::FlushStart::new());
+    harness.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    harness.push_event(gst::event::Segment::new(&segment));
+    for index in 200..204 {
+        harness.push(frame(index)).unwrap();
+    }
+    for index in 200..204 {
+        assert_frame(&harness.pull().unwrap(), index);
+    }
+}
+
+#[test]
+fn a_model_that_fails_in_a_pipeline_stops_it() {
+    init();
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc pattern=white num-buffers=50 ! video/x-raw,format=RGB,width=64,height=48 ! \
+         img2posedetect min-size=64 num-threads=1 model={} ! fakesink",
+        text(failing_model())
+    ))
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let message = message(&pipeline, &[gst::MessageType::Error, gst::MessageType::Eos]);
+    assert!(error_text(&message).contains("inference failed"));
+    pipeline.set_state(gst::State::Null).unwrap();
+}

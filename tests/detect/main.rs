@@ -20,5 +20,6 @@ mod preroll;
 mod properties;
 mod qos;
 mod queries;
+mod statistics;
 mod timeout;
 mod two_elements;

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
 use img2pose::{Detector, DetectorOptions, Face, Selection};
 
-pub use model::{model, scratch};
+pub use model::*;
 
 /// Long enough for a loaded machine; tests end much earlier.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);

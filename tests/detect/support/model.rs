@@ -4,9 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use img2pose::contract::IMAGES;
+use img2pose::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use img2pose_export::architecture::{Architecture, Block, Stage};
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Options, Storage, convert};
+use prost::Message;
 
 /// A folder of this test run.
 pub fn scratch() -> &'static Path {
@@ -37,6 +40,61 @@ pub fn model() -> &'static Path {
         };
         convert(&checkpoint, &model, &options).unwrap();
         model
+    });
+    &MODEL
+}
+
+/// A model like [`model`] that fails when a batch has a white pixel.
+pub fn failing_model() -> &'static Path {
+    static MODEL: LazyLock<PathBuf> = LazyLock::new(|| {
+        let mut model = ModelProto::decode(&*std::fs::read(model()).unwrap()).unwrap();
+        let graph = model.graph.as_mut().unwrap();
+        // images + 0 * table[index], where the index is far outside of the table for a white pixel.
+        for node in &mut graph.node {
+            for input in &mut node.input {
+                if input == IMAGES {
+                    *input = "checked_images".to_owned();
+                }
+            }
+        }
+        let node = |op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
+            op_type: Some(op.to_owned()),
+            name: Some(output.to_owned()),
+            input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..Default::default()
+        };
+        let number = |name: &str, value: f32| TensorProto {
+            name: Some(name.to_owned()),
+            dims: vec![1],
+            data_type: Some(1),
+            float_data: vec![value],
+            ..Default::default()
+        };
+        let int = |name: &str, value: i64| AttributeProto {
+            name: Some(name.to_owned()),
+            r#type: Some(2),
+            i: Some(value),
+            ..Default::default()
+        };
+        let checks = [
+            node("ReduceMax", &[IMAGES], "brightest", vec![int("keepdims", 0)]),
+            // White is 2.64 in the third channel, the brightest pixel of other frames 2.52.
+            node("Sub", &["brightest", "white"], "brighter", vec![]),
+            node("Mul", &["brighter", "steep"], "far", vec![]),
+            node("Relu", &["far"], "index_f32", vec![]),
+            node("Cast", &["index_f32"], "index", vec![int("to", 7)]),
+            node("Gather", &["table", "index"], "looked_up", vec![]),
+            node("Add", &[IMAGES, "looked_up"], "checked_images", vec![]),
+        ];
+        graph.node.splice(0..0, checks);
+        graph
+            .initializer
+            .extend([number("white", 2.6), number("steep", 1e6), number("table", 0.0)]);
+        let path = scratch().join("failing.onnx");
+        std::fs::write(&path, model.encode_to_vec()).unwrap();
+        path
     });
     &MODEL
 }

@@ -1,0 +1,99 @@
+//! Live pipelines in real time: a sink that drops what is late shows whether the latency was told right. Alone in
+//! their program, and one after the other, because other tests would take their time away.
+
+#[path = "detect/support/mod.rs"]
+#[allow(dead_code)] // Written for the other tests.
+mod support;
+
+use std::sync::Mutex;
+
+use gst::prelude::*;
+use support::*;
+
+static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
+
+const FRAMES: i32 = 90;
+
+/// What the sink has done.
+struct Shown {
+    rendered: u64,
+    dropped: u64,
+}
+
+/// A camera at 30 frames a second, the element, and a sink that drops what is later than 200 ms. The pipeline's
+/// latency is worked out anew when an element asks for it, as every application must.
+fn run(element: &gst::Element) -> Shown {
+    let _turn = ONE_AFTER_THE_OTHER
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let pipeline = gst::Pipeline::new();
+    let source = gst::ElementFactory::make("videotestsrc")
+        .property("is-live", true)
+        .property("num-buffers", FRAMES)
+        .build()
+        .unwrap();
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("sync", true)
+        .property("qos", true)
+        .property("max-lateness", 200_000_000i64)
+        .build()
+        .unwrap();
+    pipeline.add_many([&source, element, &sink]).unwrap();
+    let caps = "video/x-raw,format=GRAY8,width=64,height=48,framerate=30/1";
+    source
+        .link_filtered(element, &caps.parse::<gst::Caps>().unwrap())
+        .unwrap();
+    element.link(&sink).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    loop {
+        let types = [
+            gst::MessageType::Eos,
+            gst::MessageType::Error,
+            gst::MessageType::Latency,
+        ];
+        let message = message(&pipeline, &types);
+        match message.type_() {
+            gst::MessageType::Latency => {
+                let _ = pipeline.recalculate_latency();
+            }
+            gst::MessageType::Eos => break,
+            _ => panic!("{message:?}"),
+        }
+    }
+    let stats = sink.property::<gst::Structure>("stats");
+    let shown = Shown {
+        rendered: stats.get("rendered").unwrap(),
+        dropped: stats.get("dropped").unwrap(),
+    };
+    assert_eq!(shown.rendered + shown.dropped, FRAMES as u64);
+    assert_eq!(stat(element, "frames-out"), FRAMES as u64);
+    pipeline.set_state(gst::State::Null).unwrap();
+    shown
+}
+
+#[test]
+fn no_frame_is_late_when_the_model_keeps_up() {
+    let element = detector();
+    // A fill takes 500 ms, more than the sink forgives.
+    element.set_property("batch-size", 16u32);
+    let shown = run(&element);
+    assert_eq!(shown.dropped, 0);
+    assert_eq!(stat(&element, "inferred"), FRAMES as u64);
+}
+
+#[test]
+fn with_qos_a_display_goes_on_when_the_model_is_too_slow() {
+    let element = detector();
+    element.set_property("batch-size", 2u32);
+    element.set_property("qos", true);
+    // Several times slower than 30 frames a second.
+    element.set_property("min-size", 1600u32);
+    element.set_property("max-size", 3000u32);
+    let shown = run(&element);
+    let (inferred, late) = (stat(&element, "inferred"), stat(&element, "late"));
+    assert!(late > 0 && inferred > 0, "inferred {inferred}, late {late}");
+    assert_eq!(inferred + late, FRAMES as u64);
+    // Frames that do not wait for the model are on time; on an idle machine 9 of 10 are shown.
+    let rendered = shown.rendered;
+    assert!(rendered > FRAMES as u64 / 3, "only {rendered} frames were shown");
+}
