@@ -1,5 +1,6 @@
 //! The element: pads, properties and state changes. What the pads do is in `sink` and `src`.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
@@ -12,8 +13,9 @@ use super::input::FORMATS;
 use super::latency::Patience;
 use super::locate;
 use super::model::{self, LoadErrorKind, LoadedModel};
+use super::queue::Item;
 use super::settings::{Effect, Settings};
-use super::stream::{State, Stream, Timer};
+use super::stream::{Pending, State, Stream, Timer};
 use super::worker::Client;
 
 /// The element's own data.
@@ -193,7 +195,7 @@ impl ElementImpl for Img2PoseDetect {
                 state.counted = None;
             }
             gst::StateChange::PlayingToPaused => self.set_playing(false),
-            gst::StateChange::PausedToReady => self.set_flushing(),
+            gst::StateChange::PausedToReady => drop(self.set_flushing()),
             _ => {}
         }
         let success = self.parent_change_state(transition)?;
@@ -285,8 +287,8 @@ impl Img2PoseDetect {
         self.apply_patience();
     }
 
-    /// Makes every thread of the stream stop what it does, and forgets what is queued.
-    pub(super) fn set_flushing(&self) {
+    /// Makes every thread of the stream stop what it does, and forgets what is queued. Returns what that was.
+    pub(super) fn set_flushing(&self) -> VecDeque<Item<Pending>> {
         gst::debug!(CAT, imp = self, "flushing");
         let (items, timer) = {
             let mut state = self.stream.lock();
@@ -299,7 +301,8 @@ impl Img2PoseDetect {
         if let Some(client) = self.client() {
             client.abandon();
         }
-        drop((items, timer));
+        drop(timer);
+        items
     }
 
     /// Works out how long open batches wait now, tells the worker, and starts a timer if the open batch needs one.

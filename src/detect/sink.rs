@@ -10,7 +10,7 @@ use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
 use super::latency::Patience;
-use super::queue::{ends_batch, starts_anew};
+use super::queue::{Item, ends_batch, starts_anew};
 use super::stream::{Pending, Source, State, Stream};
 use super::worker::Submitted;
 
@@ -36,7 +36,7 @@ impl Img2PoseDetect {
             ));
         }
         if !active {
-            self.set_flushing();
+            drop(self.set_flushing());
             // Wait for a chain or event function that is still in there.
             let _stream_lock = pad.stream_lock();
             let mut state = self.stream.lock();
@@ -204,7 +204,8 @@ impl Img2PoseDetect {
         match event.view() {
             gst::EventView::FlushStart(_) => {
                 let forwarded = self.srcpad.push_event(event);
-                self.set_flushing();
+                let items = self.set_flushing();
+                self.keep_sticky_events(items);
                 // Returns when the task has left its function.
                 if let Err(error) = self.srcpad.pause_task() {
                     gst::error!(CAT, obj = pad, "cannot pause the task: {error}");
@@ -219,6 +220,19 @@ impl Img2PoseDetect {
             }
             _ if event.is_serialized() => self.sink_serialized_event(pad, event),
             _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+    }
+
+    /// Keeps the caps, tags and so on of a queue that is flushed: upstream will not send them again.
+    fn keep_sticky_events(&self, items: impl IntoIterator<Item = Item<Pending>>) {
+        for item in items {
+            if let Item::Event(event) = item
+                && event.is_sticky()
+                && !matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos)
+                && let Err(error) = self.srcpad.store_sticky_event(&event)
+            {
+                gst::debug!(CAT, imp = self, "{event:?} is lost in the flush: {error:?}");
+            }
         }
     }
 

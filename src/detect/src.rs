@@ -34,7 +34,7 @@ impl Img2PoseDetect {
                 return Err(gst::loggable_error!(CAT, "cannot start the task"));
             }
         } else {
-            self.set_flushing();
+            drop(self.set_flushing());
             pad.stop_task()?;
         }
         Ok(())

@@ -190,3 +190,26 @@ fn seeks_in_a_loop() {
     pipeline.set_state(gst::State::Null).unwrap();
     assert_eq!(recorder.lock().unwrap().last(), Some(&(Some(start), 10)));
 }
+
+#[test]
+fn caps_that_wait_survive_a_flush() {
+    let element = detector();
+    let recorder = Recorder::on(&element.static_pad("src").unwrap());
+    let mut harness = harness(&element, true);
+    let sink = harness.sinkpad().unwrap();
+    let block = sink.add_probe(gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, |_, _| {
+        gst::PadProbeReturn::Ok
+    });
+    harness.push(frame(0)).unwrap();
+    let wide = "video/x-raw,format=GRAY8,width=96,height=60,framerate=25/1";
+    harness.push_event(gst::event::Caps::new(&wide.parse::<gst::Caps>().unwrap()));
+    flush(&mut harness);
+    sink.remove_probe(block.unwrap());
+    // Upstream does not send the caps again.
+    harness.push(frame_of(96, 60, 1)).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    recorder.wait_for("eos", 1);
+    let list = recorder.list();
+    let end = &list[list.iter().position(|what| what == "flush-stop").unwrap()..];
+    assert_eq!(end, ["flush-stop", "caps", "segment", "1", "eos"]);
+}

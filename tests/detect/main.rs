@@ -16,6 +16,7 @@ mod flush;
 mod interval;
 mod latency;
 mod passthrough;
+mod pools;
 mod preroll;
 mod properties;
 mod qos;
