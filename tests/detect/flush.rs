@@ -30,6 +30,7 @@ fn a_flush_in_mid_batch_forgets_the_batch() {
     let mut harness = harness(&element, true);
     harness.push(frame(0)).unwrap();
     harness.push(frame(1)).unwrap();
+    recorder.wait_for("segment", 1);
     flush(&mut harness);
     for index in 10..14 {
         harness.push(frame(index)).unwrap();
@@ -200,6 +201,7 @@ fn caps_that_wait_survive_a_flush() {
     let block = sink.add_probe(gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, |_, _| {
         gst::PadProbeReturn::Ok
     });
+    recorder.wait_for("segment", 1);
     harness.push(frame(0)).unwrap();
     let wide = "video/x-raw,format=GRAY8,width=96,height=60,framerate=25/1";
     harness.push_event(gst::event::Caps::new(&wide.parse::<gst::Caps>().unwrap()));
