@@ -101,6 +101,16 @@ impl ObjectImpl for Img2PoseDetect {
             );
             return;
         }
+        if effect == Effect::Selection && self.shares_model() {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                [
+                    "property '{name}' can only be changed in NULL while the model is shared; it stays as it is"
+                ]
+            );
+            return;
+        }
         let settings = {
             let mut settings = self.settings();
             settings.set(name, value);
@@ -129,7 +139,7 @@ impl ObjectImpl for Img2PoseDetect {
                 let model = self.model();
                 model
                     .as_ref()
-                    .map(|model| model.active_provider.clone())
+                    .map(|model| model.instance.active_provider.clone())
                     .to_value()
             }
             "stats" => {
@@ -226,6 +236,13 @@ impl Img2PoseDetect {
         self.model().as_ref().map(|model| model.client.clone())
     }
 
+    /// Whether the loaded model may serve other elements too.
+    fn shares_model(&self) -> bool {
+        self.model()
+            .as_ref()
+            .is_some_and(|model| model.settings.model_instance_id.is_some())
+    }
+
     /// Loads the model, unless it is loaded as the settings say.
     fn load_model(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings().clone();
@@ -243,13 +260,13 @@ impl Img2PoseDetect {
         let plugin_file = locate::plugin_file(self.obj().upcast_ref());
         let stream = self.stream.clone();
         let waker = Arc::new(move || stream.notify_of_outside_change());
-        match model::load(&settings, plugin_file.as_deref(), waker) {
+        match model::load(&settings, &self.obj().name(), plugin_file.as_deref(), waker) {
             Ok(model) => {
                 gst::info!(
                     CAT,
                     imp = self,
                     "model loaded, provider {}",
-                    model.active_provider
+                    model.instance.active_provider
                 );
                 *self.model() = Some(model);
                 self.apply_patience();

@@ -30,9 +30,15 @@
 //! running, `qos` lets frames pass without inference that the sink has reported to be too late, and
 //! `inference-interval` looks at every n-th frame only.
 
+//! # Sharing a model
+//! Elements with the same `model-instance-id` share one loaded model and its thread. Frames of one size and format from
+//! any of them go through the network together; each element gets its own results in its own order, and one that is
+//! flushed, paused, blocked or removed does not hold up the others. Their settings of model and faces must agree.
+
 mod batcher;
 mod imp;
 mod input;
+mod instance;
 mod latency;
 mod locate;
 mod model;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use img2pose::{Detector, Error, runtime};
 
+use super::instance::{self, Instance};
 use super::locate;
 use super::settings::{LoadSettings, Settings};
 use super::worker::{Client, Waker, Worker};
 
 /// A model that is ready for frames.
 pub struct LoadedModel {
-    /// This element's place at the worker.
+    /// This element's place at the worker. Dropped before the instance, which may stop the worker.
     pub client: Arc<Client<Detector>>,
-    /// The execution provider in use.
-    pub active_provider: String,
+    /// The model, maybe shared with other elements.
+    pub instance: Arc<Instance>,
     /// What it was loaded with.
     pub settings: LoadSettings,
 }
@@ -37,12 +38,41 @@ pub enum LoadErrorKind {
     WrongFormat,
     /// A library, a provider or the system refuses.
     Library,
-    /// A property has an impossible value.
+    /// A property has an impossible value, or one that another element contradicts.
     Settings,
 }
 
-/// Loads the model that the settings name and starts a worker for it.
-pub fn load(settings: &Settings, plugin_file: Option<&Path>, waker: Waker) -> Result<LoadedModel, LoadError> {
+impl From<String> for LoadError {
+    /// Settings that do not agree.
+    fn from(message: String) -> Self {
+        Self {
+            kind: LoadErrorKind::Settings,
+            message,
+        }
+    }
+}
+
+/// Gets `element` the model that its settings name: a new one with a worker, or the one that elements with the same
+/// `model-instance-id` share.
+pub fn load(
+    settings: &Settings,
+    element: &str,
+    plugin_file: Option<&Path>,
+    waker: Waker,
+) -> Result<LoadedModel, LoadError> {
+    let open = || open(settings, element, plugin_file);
+    let instance = match &settings.load.model_instance_id {
+        Some(name) => instance::get(name, element, settings, open)?,
+        None => Arc::new(open()?),
+    };
+    Ok(LoadedModel {
+        client: Arc::new(instance.worker.client(waker)),
+        instance,
+        settings: settings.load.clone(),
+    })
+}
+
+fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Result<Instance, LoadError> {
     let model = model_path(&settings.load, plugin_file)?;
     let beside = plugin_file.and_then(Path::parent);
     runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
@@ -53,11 +83,7 @@ pub fn load(settings: &Settings, plugin_file: Option<&Path>, waker: Waker) -> Re
         kind: LoadErrorKind::Library,
         message: format!("cannot start a thread for the model: {error}"),
     })?;
-    Ok(LoadedModel {
-        client: Arc::new(worker.client(waker)),
-        active_provider,
-        settings: settings.load.clone(),
-    })
+    Ok(Instance::new(worker, active_provider, element, settings.clone()))
 }
 
 fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<PathBuf, LoadError> {

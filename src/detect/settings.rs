@@ -1,11 +1,12 @@
 //! The properties of the element: what users set, and what of it the detector is told.
 
+mod specs;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use gst::ClockTime;
 use gst::glib::{self, prelude::*};
-use gst::prelude::*;
 use img2pose::{DetectorOptions, Selection};
 
 /// Which part of the machine runs the network.
@@ -80,6 +81,8 @@ impl From<Precision> for img2pose::Precision {
 /// What the loaded model depends on; a change needs a new load.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoadSettings {
+    /// Name of the model that is shared with other elements; `None`: not shared.
+    pub model_instance_id: Option<String>,
     /// The model file; `None`: the one that comes with the plugin.
     pub model: Option<PathBuf>,
     /// The ONNX Runtime library; `None`: search.
@@ -156,6 +159,23 @@ impl Default for Settings {
     }
 }
 
+/// The properties in which elements that share a model must agree.
+const SHARED: [&str; 13] = [
+    "model",
+    "onnxruntime-library",
+    "batch-size",
+    "min-size",
+    "max-size",
+    "num-threads",
+    "execution-provider",
+    "precision",
+    "score-threshold",
+    "max-faces",
+    "bbox-x-factor",
+    "bbox-y-factor",
+    "expand-forehead",
+];
+
 /// When a property takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -203,6 +223,21 @@ impl Settings {
             .saturating_mul(self.inference_interval as usize)
     }
 
+    /// The first setting in which elements that share a model differ: its name, the value here and there.
+    pub fn first_difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let text = |settings: &Self, name| {
+            let value = settings.get(name).transform::<String>();
+            value
+                .ok()
+                .and_then(|value| value.get().ok().flatten())
+                .unwrap_or_else(|| "unset".to_owned())
+        };
+        SHARED
+            .iter()
+            .map(|name| (*name, text(self, name), text(other, name)))
+            .find(|(_, here, there)| here != there)
+    }
+
     /// When a change of this property takes effect.
     pub fn effect(name: &str) -> Effect {
         match name {
@@ -224,6 +259,7 @@ impl Settings {
         }
         match name {
             "model" => self.load.model = get::<Option<PathBuf>>(value),
+            "model-instance-id" => self.load.model_instance_id = get::<Option<String>>(value),
             "onnxruntime-library" => self.load.onnxruntime_library = get::<Option<PathBuf>>(value),
             "batch-size" => self.load.batch_size = get(value),
             "min-size" => self.load.min_size = get(value),
@@ -250,6 +286,7 @@ impl Settings {
     pub fn get(&self, name: &str) -> glib::Value {
         match name {
             "model" => self.load.model.to_value(),
+            "model-instance-id" => self.load.model_instance_id.to_value(),
             "onnxruntime-library" => self.load.onnxruntime_library.to_value(),
             "batch-size" => self.load.batch_size.to_value(),
             "min-size" => self.load.min_size.to_value(),
@@ -277,268 +314,10 @@ impl Settings {
 
     /// The properties of the element, as `gst-inspect-1.0` shows them.
     pub fn param_specs() -> &'static [glib::ParamSpec] {
-        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(param_specs);
+        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(specs::param_specs);
         &SPECS
     }
 }
 
-fn param_specs() -> Vec<glib::ParamSpec> {
-    let defaults = Settings::default();
-    let path = |name, nick, blurb| {
-        glib::ParamSpecString::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .mutable_ready()
-            .build()
-    };
-    let uint = |name, nick, blurb, (minimum, maximum), default| {
-        glib::ParamSpecUInt::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .minimum(minimum)
-            .maximum(maximum)
-            .default_value(default)
-            .mutable_ready()
-            .build()
-    };
-    let float = |name, nick, blurb, (minimum, maximum), default| {
-        glib::ParamSpecFloat::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .minimum(minimum)
-            .maximum(maximum)
-            .default_value(default)
-            .mutable_playing()
-            .build()
-    };
-    vec![
-        path(
-            "model",
-            "Model file",
-            "The img2pose ONNX model (make one with img2pose-export); unset: the model that comes with the plugin",
-        ),
-        path(
-            "onnxruntime-library",
-            "ONNX Runtime library",
-            "The libonnxruntime.so to load; unset: ORT_DYLIB_PATH, then beside the plugin, then the system's. The \
-             first element that starts decides for the whole process",
-        ),
-        uint(
-            "batch-size",
-            "Batch size",
-            "Frames that go through the network together; live streams are delayed by the time to fill a batch",
-            (1, 64),
-            defaults.load.batch_size,
-        ),
-        glib::ParamSpecUInt64::builder("batch-timeout")
-            .nick("Batch timeout")
-            .blurb(
-                "Longest time in nanoseconds that a frame waits for its batch to fill; 0: run what is there as soon \
-                 as the model is free; -1: automatic, that is one fill at the framerate of a live stream, no limit \
-                 otherwise",
-            )
-            .default_value(u64::MAX)
-            .mutable_playing()
-            .build(),
-        uint(
-            "max-queued-batches",
-            "Queued batches",
-            "Batches that wait behind the one that runs; when they are full, upstream is blocked",
-            (1, 64),
-            defaults.max_queued_batches,
-        ),
-        uint(
-            "min-size",
-            "Short side",
-            "Short side in pixels that frames are resized to; 0: as the model says. Smaller is faster and misses \
-             small faces",
-            (0, 16_384),
-            0,
-        ),
-        uint(
-            "max-size",
-            "Longest side",
-            "The long side of a resized frame is at most this many pixels; 0: as the model says",
-            (0, 16_384),
-            0,
-        ),
-        float(
-            "score-threshold",
-            "Score threshold",
-            "Faces with a confidence below this are left out (0 to 1; the model itself stops at 0.05)",
-            (0.0, 1.0),
-            defaults.score_threshold,
-        ),
-        glib::ParamSpecInt::builder("max-faces")
-            .nick("Most faces")
-            .blurb("Report at most this many faces of a frame, the most confident ones; -1: all")
-            .minimum(-1)
-            .maximum(i32::MAX)
-            .default_value(-1)
-            .mutable_playing()
-            .build(),
-        float(
-            "bbox-x-factor",
-            "Box width",
-            "Width of a face box as a multiple of the width of its projected landmarks",
-            (0.01, 10.0),
-            defaults.bbox_x_factor,
-        ),
-        float(
-            "bbox-y-factor",
-            "Box height",
-            "Height of a face box as a multiple of the height of its projected landmarks",
-            (0.01, 10.0),
-            defaults.bbox_y_factor,
-        ),
-        float(
-            "expand-forehead",
-            "Forehead",
-            "Height added to a face box on the side of the forehead, as a multiple of the landmarks' height",
-            (0.0, 10.0),
-            defaults.expand_forehead,
-        ),
-        uint(
-            "num-threads",
-            "Threads",
-            "Threads for inference on the processor; 0: one for each core",
-            (0, 1024),
-            0,
-        ),
-        glib::ParamSpecEnum::builder_with_default("execution-provider", ExecutionProvider::default())
-            .nick("Execution provider")
-            .blurb(
-                "What runs the network; a provider that is named but cannot be had is an error at start, never \
-                 replaced in silence",
-            )
-            .mutable_ready()
-            .build(),
-        glib::ParamSpecEnum::builder_with_default("precision", Precision::default())
-            .nick("Precision")
-            .blurb(
-                "The number format in which the network computes; less than fp32 is faster and moves boxes and \
-                 poses a little",
-            )
-            .mutable_ready()
-            .build(),
-        uint(
-            "device-id",
-            "Device",
-            "Which GPU runs the network, counted from 0 (cuda, tensorrt)",
-            (0, 255),
-            0,
-        ),
-        glib::ParamSpecUInt::builder("inference-interval")
-            .nick("Inference interval")
-            .blurb("Look for faces in every n-th frame; the others pass in their turn, see reuse-faces")
-            .minimum(1)
-            .maximum(10_000)
-            .default_value(defaults.inference_interval)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecBoolean::builder("reuse-faces")
-            .nick("Reuse faces")
-            .blurb(
-                "Give frames that are not looked at the faces of the last frame that was; otherwise they carry nothing",
-            )
-            .default_value(defaults.reuse_faces)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecBoolean::builder("qos")
-            .nick("Quality of service")
-            .blurb(
-                "Let frames pass without inference when the sink has reported that it is too late for them; frames \
-                 are never dropped",
-            )
-            .default_value(defaults.qos)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecString::builder("active-provider")
-            .nick("Active provider")
-            .blurb("The execution provider in use; unset before the model is loaded")
-            .read_only()
-            .build(),
-        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-            .nick("Statistics")
-            .blurb(
-                "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, batches, \
-                 mean-fill, queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
-            )
-            .read_only()
-            .build(),
-    ]
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_property_has_its_default() {
-        gst::init().unwrap();
-        let settings = Settings::default();
-        for spec in Settings::param_specs() {
-            if !spec.flags().contains(glib::ParamFlags::WRITABLE) {
-                continue;
-            }
-            let value = settings.get(spec.name());
-            assert_eq!(
-                format!("{value:?}"),
-                format!("{:?}", spec.default_value()),
-                "{}",
-                spec.name()
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_set_is_read_back() {
-        gst::init().unwrap();
-        let mut settings = Settings::default();
-        for (name, value) in [
-            ("model", "/m.onnx".to_value()),
-            ("onnxruntime-library", "/lib.so".to_value()),
-            ("batch-size", 3u32.to_value()),
-            ("batch-timeout", 5u64.to_value()),
-            ("max-queued-batches", 7u32.to_value()),
-            ("min-size", 96u32.to_value()),
-            ("max-size", 960u32.to_value()),
-            ("score-threshold", 0.25f32.to_value()),
-            ("max-faces", 2i32.to_value()),
-            ("bbox-x-factor", 1.5f32.to_value()),
-            ("bbox-y-factor", 1.25f32.to_value()),
-            ("expand-forehead", 0.75f32.to_value()),
-            ("inference-interval", 2u32.to_value()),
-            ("reuse-faces", true.to_value()),
-            ("qos", true.to_value()),
-            ("num-threads", 6u32.to_value()),
-            ("execution-provider", ExecutionProvider::Cpu.to_value()),
-            ("precision", Precision::Bf16.to_value()),
-            ("device-id", 1u32.to_value()),
-        ] {
-            settings.set(name, &value);
-            let read = settings.get(name);
-            assert_eq!(format!("{read:?}"), format!("{value:?}"), "{name}");
-        }
-        assert_eq!(settings.capacity(), 48);
-        assert_eq!(settings.selection().max_faces, Some(2));
-        assert_eq!(settings.batch_timeout, Some(ClockTime::from_nseconds(5)));
-    }
-
-    #[test]
-    fn what_can_change_while_playing_says_so() {
-        gst::init().unwrap();
-        for spec in Settings::param_specs() {
-            if !spec.flags().contains(glib::ParamFlags::WRITABLE) {
-                continue;
-            }
-            let playing = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
-            assert_eq!(
-                playing,
-                Settings::effect(spec.name()) != Effect::Start,
-                "{}",
-                spec.name()
-            );
-        }
-    }
-}
+mod tests;

@@ -144,9 +144,9 @@ fn a_full_queue_blocks_upstream_and_no_frame_is_lost() {
             pad.push(frame(index)).unwrap();
         });
     });
-    wait_until("the queue is full", || stat(&element, "queue-level") >= 8);
-    std::thread::sleep(QUIET);
     // Two batches of four in the queue, and the frame that is being pushed.
+    wait_until("the queue is full", || stat(&element, "queue-level") >= 9);
+    std::thread::sleep(QUIET);
     assert_eq!(stat(&element, "queue-level"), 9);
     assert!(!pusher.is_finished());
     sink.remove_probe(block.unwrap());

@@ -21,6 +21,7 @@ mod preroll;
 mod properties;
 mod qos;
 mod queries;
+mod shared;
 mod statistics;
 mod timeout;
 mod two_elements;

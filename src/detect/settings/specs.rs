@@ -1,0 +1,200 @@
+//! The properties as GObject and `gst-inspect-1.0` know them: names, ranges, defaults, descriptions.
+
+use gst::glib;
+use gst::prelude::*;
+
+use super::{ExecutionProvider, Precision, Settings};
+
+/// All properties of the element, in the order of importance.
+pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
+    let defaults = Settings::default();
+    let path = |name, nick, blurb| {
+        glib::ParamSpecString::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .mutable_ready()
+            .build()
+    };
+    let uint = |name, nick, blurb, (minimum, maximum), default| {
+        glib::ParamSpecUInt::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .minimum(minimum)
+            .maximum(maximum)
+            .default_value(default)
+            .mutable_ready()
+            .build()
+    };
+    let float = |name, nick, blurb, (minimum, maximum), default| {
+        glib::ParamSpecFloat::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .minimum(minimum)
+            .maximum(maximum)
+            .default_value(default)
+            .mutable_playing()
+            .build()
+    };
+    vec![
+        path(
+            "model",
+            "Model file",
+            "The img2pose ONNX model (make one with img2pose-export); unset: the model that comes with the plugin",
+        ),
+        path(
+            "model-instance-id",
+            "Shared model",
+            "Elements of the process with the same name here share one loaded model and put their frames into the same \
+             batches; unset: not shared",
+        ),
+        path(
+            "onnxruntime-library",
+            "ONNX Runtime library",
+            "The libonnxruntime.so to load; unset: ORT_DYLIB_PATH, then beside the plugin, then the system's. The \
+             first element that starts decides for the whole process",
+        ),
+        uint(
+            "batch-size",
+            "Batch size",
+            "Frames that go through the network together; live streams are delayed by the time to fill a batch",
+            (1, 64),
+            defaults.load.batch_size,
+        ),
+        glib::ParamSpecUInt64::builder("batch-timeout")
+            .nick("Batch timeout")
+            .blurb(
+                "Longest time in nanoseconds that a frame waits for its batch to fill; 0: run what is there as soon \
+                 as the model is free; -1: automatic, that is one fill at the framerate of a live stream, no limit \
+                 otherwise",
+            )
+            .default_value(u64::MAX)
+            .mutable_playing()
+            .build(),
+        uint(
+            "max-queued-batches",
+            "Queued batches",
+            "Batches that wait behind the one that runs; when they are full, upstream is blocked",
+            (1, 64),
+            defaults.max_queued_batches,
+        ),
+        uint(
+            "min-size",
+            "Short side",
+            "Short side in pixels that frames are resized to; 0: as the model says. Smaller is faster and misses \
+             small faces",
+            (0, 16_384),
+            0,
+        ),
+        uint(
+            "max-size",
+            "Longest side",
+            "The long side of a resized frame is at most this many pixels; 0: as the model says",
+            (0, 16_384),
+            0,
+        ),
+        float(
+            "score-threshold",
+            "Score threshold",
+            "Faces with a confidence below this are left out (0 to 1; the model itself stops at 0.05)",
+            (0.0, 1.0),
+            defaults.score_threshold,
+        ),
+        glib::ParamSpecInt::builder("max-faces")
+            .nick("Most faces")
+            .blurb("Report at most this many faces of a frame, the most confident ones; -1: all")
+            .minimum(-1)
+            .maximum(i32::MAX)
+            .default_value(-1)
+            .mutable_playing()
+            .build(),
+        float(
+            "bbox-x-factor",
+            "Box width",
+            "Width of a face box as a multiple of the width of its projected landmarks",
+            (0.01, 10.0),
+            defaults.bbox_x_factor,
+        ),
+        float(
+            "bbox-y-factor",
+            "Box height",
+            "Height of a face box as a multiple of the height of its projected landmarks",
+            (0.01, 10.0),
+            defaults.bbox_y_factor,
+        ),
+        float(
+            "expand-forehead",
+            "Forehead",
+            "Height added to a face box on the side of the forehead, as a multiple of the landmarks' height",
+            (0.0, 10.0),
+            defaults.expand_forehead,
+        ),
+        uint(
+            "num-threads",
+            "Threads",
+            "Threads for inference on the processor; 0: one for each core",
+            (0, 1024),
+            0,
+        ),
+        glib::ParamSpecEnum::builder_with_default("execution-provider", ExecutionProvider::default())
+            .nick("Execution provider")
+            .blurb(
+                "What runs the network; a provider that is named but cannot be had is an error at start, never \
+                 replaced in silence",
+            )
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("precision", Precision::default())
+            .nick("Precision")
+            .blurb(
+                "The number format in which the network computes; less than fp32 is faster and moves boxes and \
+                 poses a little",
+            )
+            .mutable_ready()
+            .build(),
+        uint(
+            "device-id",
+            "Device",
+            "Which GPU runs the network, counted from 0 (cuda, tensorrt)",
+            (0, 255),
+            0,
+        ),
+        glib::ParamSpecUInt::builder("inference-interval")
+            .nick("Inference interval")
+            .blurb("Look for faces in every n-th frame; the others pass in their turn, see reuse-faces")
+            .minimum(1)
+            .maximum(10_000)
+            .default_value(defaults.inference_interval)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("reuse-faces")
+            .nick("Reuse faces")
+            .blurb(
+                "Give frames that are not looked at the faces of the last frame that was; otherwise they carry nothing",
+            )
+            .default_value(defaults.reuse_faces)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("qos")
+            .nick("Quality of service")
+            .blurb(
+                "Let frames pass without inference when the sink has reported that it is too late for them; frames \
+                 are never dropped",
+            )
+            .default_value(defaults.qos)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("active-provider")
+            .nick("Active provider")
+            .blurb("The execution provider in use; unset before the model is loaded")
+            .read_only()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb(
+                "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, batches, \
+                 mean-fill, queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
+            )
+            .read_only()
+            .build(),
+    ]
+}

@@ -1,0 +1,71 @@
+use super::*;
+
+#[test]
+fn every_property_has_its_default() {
+    gst::init().unwrap();
+    let settings = Settings::default();
+    for spec in Settings::param_specs() {
+        if !spec.flags().contains(glib::ParamFlags::WRITABLE) {
+            continue;
+        }
+        let value = settings.get(spec.name());
+        assert_eq!(
+            format!("{value:?}"),
+            format!("{:?}", spec.default_value()),
+            "{}",
+            spec.name()
+        );
+    }
+}
+
+#[test]
+fn what_is_set_is_read_back() {
+    gst::init().unwrap();
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("model", "/m.onnx".to_value()),
+        ("model-instance-id", "cameras".to_value()),
+        ("onnxruntime-library", "/lib.so".to_value()),
+        ("batch-size", 3u32.to_value()),
+        ("batch-timeout", 5u64.to_value()),
+        ("max-queued-batches", 7u32.to_value()),
+        ("min-size", 96u32.to_value()),
+        ("max-size", 960u32.to_value()),
+        ("score-threshold", 0.25f32.to_value()),
+        ("max-faces", 2i32.to_value()),
+        ("bbox-x-factor", 1.5f32.to_value()),
+        ("bbox-y-factor", 1.25f32.to_value()),
+        ("expand-forehead", 0.75f32.to_value()),
+        ("inference-interval", 2u32.to_value()),
+        ("reuse-faces", true.to_value()),
+        ("qos", true.to_value()),
+        ("num-threads", 6u32.to_value()),
+        ("execution-provider", ExecutionProvider::Cpu.to_value()),
+        ("precision", Precision::Bf16.to_value()),
+        ("device-id", 1u32.to_value()),
+    ] {
+        settings.set(name, &value);
+        let read = settings.get(name);
+        assert_eq!(format!("{read:?}"), format!("{value:?}"), "{name}");
+    }
+    assert_eq!(settings.capacity(), 48);
+    assert_eq!(settings.selection().max_faces, Some(2));
+    assert_eq!(settings.batch_timeout, Some(ClockTime::from_nseconds(5)));
+}
+
+#[test]
+fn what_can_change_while_playing_says_so() {
+    gst::init().unwrap();
+    for spec in Settings::param_specs() {
+        if !spec.flags().contains(glib::ParamFlags::WRITABLE) {
+            continue;
+        }
+        let playing = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
+        assert_eq!(
+            playing,
+            Settings::effect(spec.name()) != Effect::Start,
+            "{}",
+            spec.name()
+        );
+    }
+}
