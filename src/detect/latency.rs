@@ -17,8 +17,6 @@ const WINDOW: usize = 32;
 pub struct Timing {
     /// Frames in a full batch, at least 1.
     pub batch_size: u32,
-    /// Every how many frames one is inferred, at least 1.
-    pub interval: u32,
     /// `batch-timeout`; `None`: automatic.
     pub timeout: Option<ClockTime>,
     /// Whether upstream is live.
@@ -39,9 +37,10 @@ pub enum Patience {
 }
 
 impl Timing {
-    /// From the first to the last frame of a full batch.
+    /// From the first to the last frame of a full batch. `inference-interval` does not stretch it: frames that are
+    /// looked at seldom go in small batches, so that they are not delayed more than others.
     pub fn fill(&self) -> Option<ClockTime> {
-        let frames = u64::from(self.batch_size.saturating_sub(1)) * u64::from(self.interval.max(1));
+        let frames = u64::from(self.batch_size.saturating_sub(1));
         if frames == 0 {
             return Some(ClockTime::ZERO);
         }
@@ -150,7 +149,6 @@ mod tests {
     fn live(batch_size: u32) -> Timing {
         Timing {
             batch_size,
-            interval: 1,
             timeout: None,
             live: true,
             frame_duration: Some(FRAME),
@@ -162,11 +160,6 @@ mod tests {
         let patience = |size| live(size).patience(true, true);
         assert_eq!(patience(4), Patience::For(ClockTime::from_mseconds(140)));
         assert_eq!(patience(1), Patience::For(ClockTime::ZERO));
-        let skipping = Timing {
-            interval: 3,
-            ..live(4)
-        };
-        assert_eq!(skipping.fill(), Some(ClockTime::from_mseconds(360)));
     }
 
     #[test]

@@ -215,12 +215,10 @@ impl Settings {
         }
     }
 
-    /// Frames that the element holds at most: the batches that wait, and one that runs or is pushed, with the frames
-    /// between theirs that are not inferred.
+    /// Frames that the element holds at most: the batches that wait, and one that runs or is pushed. Frames that
+    /// `inference-interval` leaves out count too, so that an interval does not take more buffers.
     pub fn capacity(&self) -> usize {
-        (self.max_queued_batches as usize + 1)
-            .saturating_mul(self.load.batch_size as usize)
-            .saturating_mul(self.inference_interval as usize)
+        (self.max_queued_batches as usize + 1) * self.load.batch_size as usize
     }
 
     /// The first setting in which elements that share a model differ: its name, the value here and there.
@@ -241,8 +239,8 @@ impl Settings {
     /// When a change of this property takes effect.
     pub fn effect(name: &str) -> Effect {
         match name {
-            "batch-timeout" | "inference-interval" => Effect::Timing,
-            "reuse-faces" | "qos" => Effect::Frames,
+            "batch-timeout" => Effect::Timing,
+            "inference-interval" | "reuse-faces" | "qos" => Effect::Frames,
             "score-threshold" | "max-faces" | "bbox-x-factor" | "bbox-y-factor" | "expand-forehead" => {
                 Effect::Selection
             }

@@ -129,7 +129,7 @@ impl Img2PoseDetect {
     fn wait_for_room(&self, buffer: &gst::BufferRef) -> Result<Admitted, gst::FlowError> {
         let mut state = self.stream.lock();
         loop {
-            // Read again after each wait: an interval that has changed may have made room.
+            // Read again after each wait, which may be long.
             let settings = self.settings().clone();
             if state.eos {
                 gst::debug!(CAT, imp = self, "frame after EOS");

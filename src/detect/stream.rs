@@ -176,7 +176,6 @@ impl State {
     pub fn timing(&self, settings: &Settings) -> Timing {
         Timing {
             batch_size: settings.load.batch_size,
-            interval: settings.inference_interval,
             timeout: settings.batch_timeout,
             live: self.live.unwrap_or(false),
             frame_duration: self.format.as_ref().and_then(|format| format.frame_duration),

@@ -80,29 +80,42 @@ fn faces_are_not_reused_after_a_flush_or_in_frames_of_another_size() {
 }
 
 #[test]
-fn a_long_interval_does_not_block_the_queue() {
+fn a_long_interval_holds_no_more_frames() {
     let element = element(50);
     element.set_property("batch-size", 8u32);
     element.set_property("max-queued-batches", 1u32);
     let mut harness = harness(&element, true);
-    push(&mut harness, 0..400);
-    for index in 0..351 {
-        assert_eq!(harness.pull().unwrap().offset(), index);
+    for index in 0..400 {
+        harness.push(frame(index)).unwrap();
+        assert!(stat(&element, "queue-level") <= 17);
     }
-    assert_eq!(stat(&element, "batches"), 1);
+    harness.push_event(gst::event::Eos::new());
+    for index in 0..400 {
+        let buffer = harness.pull().unwrap();
+        assert_eq!(buffer.offset(), index);
+        assert_eq!(faces_on(&buffer).is_some(), index % 50 == 0);
+    }
+    // 16 frames never hold two that are looked at.
+    assert_eq!(stat(&element, "batches"), 8);
 }
 
 #[test]
-fn a_shorter_interval_while_frames_wait_does_not_block() {
-    let element = element(50);
-    element.set_property("batch-size", 8u32);
+fn the_interval_can_change_while_frames_wait() {
+    let element = element(5);
     let mut harness = harness(&element, true);
-    push(&mut harness, 0..200);
-    // More frames wait now than fit, and the open batch cannot fill any more.
+    push(&mut harness, 0..6);
     element.set_property("inference-interval", 1u32);
-    push(&mut harness, 200..240);
+    push(&mut harness, 6..10);
+    element.set_property("inference-interval", 4u32);
+    push(&mut harness, 10..20);
     harness.push_event(gst::event::Eos::new());
-    for index in 0..240 {
-        assert_eq!(harness.pull().unwrap().offset(), index);
+    let looked_at = [0, 5, 6, 7, 8, 9, 12, 16];
+    for index in 0..20 {
+        let buffer = harness.pull().unwrap();
+        assert_eq!(
+            faces_on(&buffer).is_some(),
+            looked_at.contains(&index),
+            "frame {index}"
+        );
     }
 }

@@ -160,7 +160,10 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         ),
         glib::ParamSpecUInt::builder("inference-interval")
             .nick("Inference interval")
-            .blurb("Look for faces in every n-th frame; the others pass in their turn, see reuse-faces")
+            .blurb(
+                "Look for faces in every n-th frame; the others pass in their turn, see reuse-faces. Batches get smaller \
+                 by that when max-queued-batches holds too few frames to fill them",
+            )
             .minimum(1)
             .maximum(10_000)
             .default_value(defaults.inference_interval)

@@ -48,7 +48,7 @@ fn what_is_set_is_read_back() {
         let read = settings.get(name);
         assert_eq!(format!("{read:?}"), format!("{value:?}"), "{name}");
     }
-    assert_eq!(settings.capacity(), 48);
+    assert_eq!(settings.capacity(), 24);
     assert_eq!(settings.selection().max_faces, Some(2));
     assert_eq!(settings.batch_timeout, Some(ClockTime::from_nseconds(5)));
 }
