@@ -200,6 +200,14 @@ impl<L: Copy + Eq> Batcher<L> {
         Some(gone)
     }
 
+    /// Whether `batch` waits for nothing but its turn.
+    pub fn is_ready(&self, batch: BatchId) -> bool {
+        self.position(batch).is_some_and(|index| {
+            let entry = &self.waiting[index];
+            entry.closed && entry.filling == 0 && entry.filled > 0
+        })
+    }
+
     /// Takes the batch that is to run next: the oldest that is closed, or has an eager client, and in which no
     /// conversion is under way. Its frames count as run.
     pub fn take(&mut self) -> Option<Due> {

@@ -237,7 +237,7 @@ impl Img2PoseDetect {
     }
 
     /// Whether the loaded model may serve other elements too.
-    fn shares_model(&self) -> bool {
+    pub(super) fn shares_model(&self) -> bool {
         self.model()
             .as_ref()
             .is_some_and(|model| model.settings.model_instance_id.is_some())

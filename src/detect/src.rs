@@ -189,6 +189,11 @@ impl Img2PoseDetect {
 
     /// Takes note of a run, once for its first frame here.
     fn count_run(&self, batch: super::batcher::BatchId, run: Run) {
+        // A model of its own is kept busy by this stream alone; one that is shared makes it wait for others.
+        let delay = match self.shares_model() {
+            true => run.waited + run.duration,
+            false => run.duration,
+        };
         let promise_changed = {
             let mut state = self.stream.lock();
             if state.counted.replace(batch) == Some(batch) {
@@ -197,7 +202,7 @@ impl Img2PoseDetect {
             state.stats.batches += 1;
             state.stats.batched_frames += run.frames as u64;
             state.stats.infer.add(run.duration);
-            state.promise.observe(clock_time(run.duration))
+            state.promise.observe(clock_time(delay))
         };
         gst::debug!(
             CAT,

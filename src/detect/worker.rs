@@ -28,6 +28,8 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 struct Job<B> {
     layout: FrameLayout,
     batch: Mutex<Option<B>>,
+    /// When it waited for nothing but its turn.
+    ready: OnceLock<Instant>,
     results: Mutex<Vec<Option<Vec<Face>>>>,
     /// Set after `results`.
     end: OnceLock<Result<Run, Failure>>,
@@ -38,6 +40,8 @@ struct Job<B> {
 pub struct Run {
     /// Number of frames in the batch.
     pub frames: usize,
+    /// How long the batch waited for its turn after it was closed.
+    pub waited: Duration,
     /// How long the network took.
     pub duration: Duration,
 }
@@ -200,6 +204,7 @@ impl<N: Network> Client<N> {
                 let job = Arc::new(Job {
                     layout,
                     batch: Mutex::new(batch),
+                    ready: OnceLock::new(),
                     results: Mutex::default(),
                     end: OnceLock::new(),
                 });
@@ -225,6 +230,7 @@ impl<N: Network> Client<N> {
         if state.batcher.filled(placement.batch, self.id, slot.is_ok()) {
             state.discard(placement.batch);
         }
+        state.note_ready();
         drop(state);
         shared.work.notify_all();
         Ok(Submitted {
@@ -240,7 +246,10 @@ impl<N: Network> Client<N> {
 
     /// Closes every batch with a frame of this client, so that none waits for more frames.
     pub fn close(&self) {
-        lock(&self.worker.shared.state).batcher.close_client(self.id);
+        let mut state = lock(&self.worker.shared.state);
+        state.batcher.close_client(self.id);
+        state.note_ready();
+        drop(state);
         self.worker.shared.work.notify_all();
     }
 
@@ -249,7 +258,10 @@ impl<N: Network> Client<N> {
         let shared: Weak<Shared<N>> = Arc::downgrade(&self.worker.shared);
         move || {
             if let Some(shared) = shared.upgrade() {
-                lock(&shared.state).batcher.close(batch);
+                let mut state = lock(&shared.state);
+                state.batcher.close(batch);
+                state.note_ready();
+                drop(state);
                 shared.work.notify_all();
             }
         }
@@ -303,6 +315,15 @@ impl<N: Network> Drop for Client<N> {
 }
 
 impl<N: Network> State<N> {
+    /// Takes down the time for batches that have just become ready.
+    fn note_ready(&self) {
+        for (batch, job) in &self.jobs {
+            if self.batcher.is_ready(*batch) {
+                job.ready.get_or_init(Instant::now);
+            }
+        }
+    }
+
     /// Forgets a batch that nobody waits for.
     fn discard(&mut self, batch: BatchId) {
         if let Some(job) = self.jobs.remove(&batch) {
@@ -329,6 +350,7 @@ impl<N: Network> Shared<N> {
         while let Some((id, job, selection)) = self.next() {
             let batch = lock(&job.batch).take();
             let began = Instant::now();
+            let waited = began.duration_since(*job.ready.get_or_init(|| began));
             // A panic in here must not leave elements waiting for ever.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 if let Some(selection) = selection {
@@ -340,7 +362,16 @@ impl<N: Network> Shared<N> {
             .unwrap_or_else(|_| Err(Failure::Failed("the detector panicked, see stderr".to_owned())));
             let duration = began.elapsed();
             *lock(&job.batch) = batch;
-            self.finish(id, &job, outcome, duration);
+            let end = outcome.map(|faces| {
+                let frames = faces.len();
+                *lock(&job.results) = faces.into_iter().map(Some).collect();
+                Run {
+                    frames,
+                    waited,
+                    duration,
+                }
+            });
+            self.finish(id, &job, end);
         }
     }
 
@@ -362,18 +393,7 @@ impl<N: Network> Shared<N> {
     }
 
     /// Hands out the results of a batch and wakes whom they are for.
-    fn finish(
-        &self,
-        id: BatchId,
-        job: &Job<N::Batch>,
-        outcome: Result<Vec<Vec<Face>>, Failure>,
-        duration: Duration,
-    ) {
-        let end = outcome.map(|faces| {
-            let frames = faces.len();
-            *lock(&job.results) = faces.into_iter().map(Some).collect();
-            Run { frames, duration }
-        });
+    fn finish(&self, id: BatchId, job: &Job<N::Batch>, end: Result<Run, Failure>) {
         // A batch runs once, so nobody has set it before.
         let _ = job.end.set(end);
         let wakers: Vec<Waker> = {

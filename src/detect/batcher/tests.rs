@@ -57,8 +57,10 @@ fn a_batch_waits_for_conversions() {
     add(&mut batcher, A, 'x');
     let slow = batcher.place(A, 'x');
     assert!(slow.full);
+    assert!(!batcher.is_ready(slow.batch));
     assert_eq!(batcher.take(), None);
     batcher.filled(slow.batch, A, true);
+    assert!(batcher.is_ready(slow.batch));
     assert_eq!(batcher.take().unwrap().frames, 2);
 }
 

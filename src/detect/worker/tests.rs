@@ -396,6 +396,24 @@ fn memory_of_batches_is_used_again() {
 }
 
 #[test]
+fn the_time_that_a_batch_waits_for_others_is_told() {
+    let stage = Stage::new(2);
+    let (first, second) = (stage.client(), stage.client());
+    let running = [1, 2].map(|byte| submit(&first, 1, byte));
+    stage.begun();
+    let waiting = submit(&second, 2, 3);
+    second.close();
+    let wait = Duration::from_millis(40);
+    std::thread::sleep(wait);
+    stage.succeed();
+    stage.begun();
+    stage.succeed();
+    let run = |submitted: &Submitted<Vec<u8>>| submitted.ticket.take().unwrap().unwrap().1;
+    assert!(run(&waiting).waited >= wait);
+    assert!(run(&running[0]).duration >= wait);
+}
+
+#[test]
 fn dropping_the_worker_stops_a_run() {
     let stage = Stage::new(1);
     let client = stage.client();
