@@ -42,6 +42,9 @@ pub trait NetworkHandle: Send + Sync + 'static {
     /// Converts a frame into the next slot of the batch and returns its index.
     fn push(batch: &mut Self::Batch, frame: &Frame<'_>) -> Result<usize, String>;
 
+    /// Takes over a frame that another batch has converted.
+    fn push_from(batch: &mut Self::Batch, from: &Self::Batch, slot: usize) -> Result<usize, String>;
+
     /// Forgets the frames of the batch and keeps its memory.
     fn clear(batch: &mut Self::Batch);
 
@@ -92,6 +95,10 @@ impl NetworkHandle for DetectorHandle {
 
     fn push(batch: &mut Batch, frame: &Frame<'_>) -> Result<usize, String> {
         batch.push(frame).map_err(|error| error.to_string())
+    }
+
+    fn push_from(batch: &mut Batch, from: &Batch, slot: usize) -> Result<usize, String> {
+        batch.push_from(from, slot).map_err(|error| error.to_string())
     }
 
     fn clear(batch: &mut Batch) {

@@ -28,14 +28,19 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 struct Job<B> {
     layout: FrameLayout,
     batch: Mutex<Option<B>>,
+    /// Whose frame each slot holds.
+    owners: Mutex<Vec<ClientId>>,
     /// When it waited for nothing but its turn.
     ready: OnceLock<Instant>,
-    results: Mutex<Vec<Option<Vec<Face>>>>,
+    results: Mutex<Vec<Option<FrameResult>>>,
     /// Set after `results`.
-    end: OnceLock<Result<Run, Failure>>,
+    end: OnceLock<Run>,
 }
 
-/// What is known of a run that succeeded.
+/// The faces of one frame, or why there are none.
+type FrameResult = Result<Vec<Face>, Failure>;
+
+/// What is known of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Number of frames in the batch.
@@ -64,14 +69,13 @@ impl<B> Ticket<B> {
         self.job.end.get().is_some()
     }
 
-    /// The faces of the frame, once; `None` before the batch has run.
+    /// The faces of the frame, once; `None` before the batch has run and after the first call.
     pub fn take(&self) -> Option<Result<(Vec<Face>, Run), Failure>> {
-        let end = self.job.end.get()?.clone();
-        Some(end.and_then(|run| {
-            let faces = lock(&self.job.results).get_mut(self.slot).and_then(Option::take);
-            let missing = || Failure::Failed("the network gave no result for a frame".to_owned());
-            Ok((faces.ok_or_else(missing)?, run))
-        }))
+        let run = *self.job.end.get()?;
+        let result = lock(&self.job.results)
+            .get_mut(self.slot)
+            .and_then(Option::take)?;
+        Some(result.map(|faces| (faces, run)))
     }
 }
 
@@ -204,6 +208,7 @@ impl<N: Network> Client<N> {
                 let job = Arc::new(Job {
                     layout,
                     batch: Mutex::new(batch),
+                    owners: Mutex::default(),
                     ready: OnceLock::new(),
                     results: Mutex::default(),
                     end: OnceLock::new(),
@@ -223,7 +228,11 @@ impl<N: Network> Client<N> {
                     .new_batch(layout, shared.size)
                     .map(|new| *empty = Some(new)),
             };
-            made.and_then(|()| N::Handle::push(batch.as_mut().expect("made above"), frame))
+            let slot = made.and_then(|()| N::Handle::push(batch.as_mut().expect("made above"), frame));
+            if slot.is_ok() {
+                lock(&job.owners).push(self.id);
+            }
+            slot
         };
 
         let mut state = lock(&shared.state);
@@ -351,28 +360,79 @@ impl<N: Network> Shared<N> {
             let batch = lock(&job.batch).take();
             let began = Instant::now();
             let waited = began.duration_since(*job.ready.get_or_init(|| began));
-            // A panic in here must not leave elements waiting for ever.
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                if let Some(selection) = selection {
-                    network.select(selection).map_err(Failure::Failed)?;
+            let owners = std::mem::take(&mut *lock(&job.owners));
+            let changed = selection.map_or(Ok(()), |selection| network.select(selection));
+            let results = match (&batch, changed) {
+                (Some(batch), Ok(())) => self.run(&mut network, batch, job.layout, &owners),
+                (_, changed) => {
+                    let cause = changed.err().unwrap_or_else(|| "the batch is missing".to_owned());
+                    vec![Err(Failure::Failed(cause)); owners.len()]
                 }
-                let batch = batch.as_ref().expect("a batch that runs was filled");
-                network.run(batch)
-            }))
-            .unwrap_or_else(|_| Err(Failure::Failed("the detector panicked, see stderr".to_owned())));
+            };
             let duration = began.elapsed();
             *lock(&job.batch) = batch;
-            let end = outcome.map(|faces| {
-                let frames = faces.len();
-                *lock(&job.results) = faces.into_iter().map(Some).collect();
-                Run {
-                    frames,
-                    waited,
-                    duration,
-                }
-            });
-            self.finish(id, &job, end);
+            *lock(&job.results) = results.into_iter().map(Some).collect();
+            let run = Run {
+                frames: owners.len(),
+                waited,
+                duration,
+            };
+            self.finish(id, &job, run);
         }
+    }
+
+    /// Runs a batch. When it fails and holds frames of several clients, each client's frames run again alone, so
+    /// that only those see the failure who have brought it about.
+    fn run(
+        &self,
+        network: &mut N,
+        batch: &N::Batch,
+        layout: FrameLayout,
+        owners: &[ClientId],
+    ) -> Vec<FrameResult> {
+        let failure = match run_once(network, batch, owners.len()) {
+            Ok(faces) => return faces.into_iter().map(Ok).collect(),
+            Err(failure) => failure,
+        };
+        let mut results = vec![Err(failure.clone()); owners.len()];
+        let is_shared = owners.iter().any(|owner| *owner != owners[0]);
+        if failure == Failure::Cancelled || !is_shared {
+            return results;
+        }
+        let mut done: Vec<ClientId> = Vec::new();
+        for owner in owners {
+            if done.contains(owner) {
+                continue;
+            }
+            done.push(*owner);
+            let slots: Vec<usize> = (0..owners.len()).filter(|slot| owners[*slot] == *owner).collect();
+            let faces = self
+                .copy(batch, layout, &slots)
+                .and_then(|part| run_once(network, &part, slots.len()));
+            match faces {
+                Ok(faces) => {
+                    for (slot, faces) in slots.into_iter().zip(faces) {
+                        results[slot] = Ok(faces);
+                    }
+                }
+                Err(failure) => slots
+                    .into_iter()
+                    .for_each(|slot| results[slot] = Err(failure.clone())),
+            }
+        }
+        results
+    }
+
+    /// A batch with some of the frames of another.
+    fn copy(&self, batch: &N::Batch, layout: FrameLayout, slots: &[usize]) -> Result<N::Batch, Failure> {
+        let mut part = self
+            .handle
+            .new_batch(layout, slots.len())
+            .map_err(Failure::Failed)?;
+        for slot in slots {
+            N::Handle::push_from(&mut part, batch, *slot).map_err(Failure::Failed)?;
+        }
+        Ok(part)
     }
 
     /// Waits for a batch that can run.
@@ -393,9 +453,9 @@ impl<N: Network> Shared<N> {
     }
 
     /// Hands out the results of a batch and wakes whom they are for.
-    fn finish(&self, id: BatchId, job: &Job<N::Batch>, end: Result<Run, Failure>) {
+    fn finish(&self, id: BatchId, job: &Job<N::Batch>, run: Run) {
         // A batch runs once, so nobody has set it before.
-        let _ = job.end.set(end);
+        let _ = job.end.set(run);
         let wakers: Vec<Waker> = {
             let mut state = lock(&self.state);
             state.jobs.remove(&id);
@@ -410,6 +470,19 @@ impl<N: Network> Shared<N> {
             waker();
         }
     }
+}
+
+/// Runs a batch of `frames` frames. A panic of the network must not leave elements waiting for ever.
+fn run_once<N: Network>(network: &mut N, batch: &N::Batch, frames: usize) -> Result<Vec<Vec<Face>>, Failure> {
+    let faces = catch_unwind(AssertUnwindSafe(|| network.run(batch)))
+        .unwrap_or_else(|_| Err(Failure::Failed("the detector panicked, see stderr".to_owned())))?;
+    if faces.len() != frames {
+        let found = faces.len();
+        return Err(Failure::Failed(format!(
+            "the detector gave {found} results for {frames} frames"
+        )));
+    }
+    Ok(faces)
 }
 
 #[cfg(test)]

@@ -147,6 +147,42 @@ fn a_blocked_paused_or_removed_element_does_not_hold_up_the_other() {
     exchange(50);
 }
 
+#[test]
+fn a_failure_of_one_leaves_the_other_alone() {
+    let elements = [member("failing"), member("failing")];
+    for element in &elements {
+        element.set_property("model", text(failing_model()));
+    }
+    let buses = elements.each_ref().map(|_| gst::Bus::new());
+    let [mut bad, mut good] = elements.each_ref().map(|element| harness(element, true));
+    for (element, bus) in elements.iter().zip(&buses) {
+        element.set_bus(Some(bus));
+    }
+    let mut white = frame(0);
+    white.get_mut().unwrap().map_writable().unwrap().fill(255);
+    bad.push(white).unwrap();
+    for index in 0..3 {
+        good.push(frame(index)).unwrap();
+    }
+    for index in 0..3 {
+        assert_frame(&good.pull().unwrap(), index);
+    }
+    assert_eq!(faces_on(&bad.pull().unwrap()), None);
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    assert!(
+        buses[0]
+            .timed_pop_filtered(limit, &[gst::MessageType::Error])
+            .is_some()
+    );
+    assert!(buses[1].pop_filtered(&[gst::MessageType::Error]).is_none());
+    for index in 3..7 {
+        good.push(frame(index)).unwrap();
+    }
+    for index in 3..7 {
+        assert_frame(&good.pull().unwrap(), index);
+    }
+}
+
 /// A stream of its own size and rate, in its own pipeline; every frame must come out once, in order, with its own faces.
 fn stream(number: u64, frames: u64) {
     let (width, height) = (48 + 16 * (number % 4) as u32, 48 + 8 * (number % 3) as u32);

@@ -73,6 +73,11 @@ impl NetworkHandle for Arc<PuppetHandle> {
         Ok(batch.len() - 1)
     }
 
+    fn push_from(batch: &mut Vec<u8>, from: &Vec<u8>, slot: usize) -> Result<usize, String> {
+        batch.push(from[slot]);
+        Ok(batch.len() - 1)
+    }
+
     fn clear(batch: &mut Vec<u8>) {
         batch.clear();
     }
@@ -352,6 +357,26 @@ fn a_failure_reaches_every_frame_and_the_worker_goes_on() {
     stage.begun();
     stage.succeed();
     assert_eq!(confidence(&frames[0]), 1.0);
+}
+
+#[test]
+fn a_failure_hits_only_the_client_whose_frames_fail() {
+    let stage = Stage::new(3);
+    let (good, bad) = (stage.client(), stage.client());
+    let first = submit(&good, 1, 1);
+    let poison = submit(&bad, 1, 2);
+    let last = submit(&good, 1, 3);
+    assert_eq!(stage.begun(), [1, 2, 3]);
+    stage.orders.send(Order::Fail).unwrap();
+    assert_eq!(stage.begun(), [1, 3]);
+    stage.orders.send(Order::Succeed).unwrap();
+    assert_eq!(stage.begun(), [2]);
+    stage.orders.send(Order::Fail).unwrap();
+    for _ in 0..2 {
+        stage.woken.recv_timeout(TIME_LIMIT).unwrap();
+    }
+    assert_eq!((confidence(&first), confidence(&last)), (1.0, 3.0));
+    assert!(matches!(poison.ticket.take(), Some(Err(Failure::Failed(_)))));
 }
 
 #[test]

@@ -93,6 +93,32 @@ impl Batch {
         Ok(self.len - 1)
     }
 
+    /// Takes over frame `slot` of another batch, which needs no conversion any more, and returns its index here.
+    ///
+    /// # Errors
+    /// When the batch is full, or `from` has another layout or no such frame. The batch stays as it was.
+    pub fn push_from(&mut self, from: &Self, slot: usize) -> Result<usize, Error> {
+        if self.is_full() {
+            return Err(Error::Batch(format!("all {} slots are taken", self.capacity)));
+        }
+        if (from.layout, from.size) != (self.layout, self.size) {
+            return Err(Error::Batch(format!(
+                "it is {:?}, the batch holds {:?}",
+                from.layout, self.layout
+            )));
+        }
+        if slot >= from.len {
+            return Err(Error::Batch(format!(
+                "the other batch has {} frames, not {slot}",
+                from.len
+            )));
+        }
+        let floats = self.size.tensor_len();
+        self.images[self.len * floats..][..floats].copy_from_slice(&from.images[slot * floats..][..floats]);
+        self.len += 1;
+        Ok(self.len - 1)
+    }
+
     /// Number of frames in the batch.
     pub fn len(&self) -> usize {
         self.len
