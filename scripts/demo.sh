@@ -124,5 +124,5 @@ The same by hand:
 
   export GST_PLUGIN_PATH=$(printf %q "$TARGET") ORT_DYLIB_PATH=$(printf %q "$ORT_DYLIB_PATH")
   gst-launch-1.0 filesrc location=$(printf %q "$video") ! decodebin ! videoconvert \\
-    ! img2posedetect batch-size=$batch_size ${model_property[*]} ! img2posejson ! filesink location=faces.jsonl
+    ! img2posedetect batch-size=$batch_size${model_property[*]:+ ${model_property[*]}} ! img2posejson ! filesink location=faces.jsonl
 EOF

@@ -53,9 +53,10 @@ def implausible(frame):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["summary", "count", "found", "none", "plausible"])
+    parser.add_argument("command", choices=["summary", "count", "found", "none", "only", "plausible"])
     parser.add_argument("file")
     parser.add_argument("--frames", help="the range A:B")
+    parser.add_argument("--confidence", type=float, default=0.0, help="faces below this do not count")
     parser.add_argument("--exactly", type=int, help="count: how many frames there must be")
     parser.add_argument("--share", type=float, default=1.0, help="found: share of the frames that must have a face")
     parser.add_argument("--milliseconds", type=int, help="summary: how long the run took")
@@ -63,6 +64,8 @@ def main():
 
     frames = read(options.file)
     selected = part(frames, options.frames) if options.frames else frames
+    for frame in selected:
+        frame["faces"] = [face for face in frame["faces"] if face["confidence"] >= options.confidence]
     with_face = sum(1 for frame in selected if frame["faces"])
     faces = sum(len(frame["faces"]) for frame in selected)
 
@@ -87,6 +90,10 @@ def main():
     elif options.command == "none":
         print(f"{faces} faces in {len(selected)} frames, none expected")
         sys.exit(faces != 0)
+    elif options.command == "only":
+        crowded = sum(1 for frame in selected if len(frame["faces"]) > 1)
+        print(f"more than one face in {crowded} of {len(selected)} frames, none expected")
+        sys.exit(crowded != 0)
     elif options.command == "plausible":
         wrong = [(frame["frame"], reason) for frame in selected if (reason := implausible(frame))]
         print(f"{len(wrong)} of {len(selected)} frames are implausible" + (f": frame {wrong[0][0]}: {wrong[0][1]}" if wrong else ""))
