@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;
 use img2pose::{Detector, DetectorOptions, Face, contract, runtime};
 use ort::session::Session;
@@ -154,13 +154,13 @@ impl Runner for Direct {
     }
 }
 
-/// appsrc, img2posedetect, appsink: running all the time, fed with the clip again and again.
+/// appsrc, img2posedetect, appsink: played once a run, from the first frame to the end of the stream. The model is
+/// loaded anew before the clock starts.
 pub struct Pipeline {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
     batch_size: usize,
-    frames_pushed: u64,
 }
 
 impl Pipeline {
@@ -188,17 +188,19 @@ impl Pipeline {
         let pipeline = gst::Pipeline::new();
         pipeline.add_many([source.upcast_ref(), &detect, sink.upcast_ref()])?;
         gst::Element::link_many([source.upcast_ref(), &detect, sink.upcast_ref()])?;
-        let runner = Self {
+        Ok(Self {
             pipeline,
             source,
             sink,
             batch_size,
-            frames_pushed: 0,
-        };
-        if runner.pipeline.set_state(gst::State::Playing).is_err() {
-            return Err(runner.error());
-        }
-        Ok(runner)
+        })
+    }
+
+    fn set_state(&self, state: gst::State) -> Result<()> {
+        self.pipeline
+            .set_state(state)
+            .map(|_| ())
+            .map_err(|_| self.error())
     }
 
     fn error(&self) -> anyhow::Error {
@@ -223,17 +225,18 @@ impl Runner for Pipeline {
     }
 
     fn run(&mut self, clip: &Clip) -> Result<Run> {
+        self.set_state(gst::State::Playing)?;
         let mut faces = Vec::with_capacity(clip.len());
+        let duration = gst::ClockTime::from_mseconds(40);
         let started = Instant::now();
-        for mut buffer in clip.buffers() {
-            let duration = gst::ClockTime::from_mseconds(40);
+        for (index, mut buffer) in (0u64..).zip(clip.buffers()) {
             let buffer_ref = buffer.make_mut();
-            buffer_ref.set_pts(duration * self.frames_pushed);
+            buffer_ref.set_pts(duration * index);
             buffer_ref.set_dts(gst::ClockTime::NONE);
             buffer_ref.set_duration(duration);
-            self.frames_pushed += 1;
             self.source.push_buffer(buffer).map_err(|_| self.error())?;
         }
+        self.source.end_of_stream().map_err(|_| self.error())?;
         for _ in 0..clip.len() {
             let sample = self
                 .sink
@@ -246,7 +249,7 @@ impl Runner for Pipeline {
             faces.push(found.faces);
         }
         let elapsed = started.elapsed();
-        ensure!(faces.len() == clip.len());
+        self.set_state(gst::State::Null)?;
         Ok(Run {
             elapsed,
             faces: Some(faces),
