@@ -39,7 +39,10 @@ fn every_pipeline_can_be_built() {
 
 /// `name` -> `(default, range)` of the rows of a table whose first cell is a name in backquotes.
 fn table(heading: &str) -> BTreeMap<String, (String, String)> {
-    let section = README.split(heading).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
+    let section = README
+        .split(heading)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no section {heading}"));
     section
         .lines()
         .skip_while(|line| !line.starts_with('|'))
@@ -59,7 +62,10 @@ fn described(spec: &glib::ParamSpec) -> (String, String) {
     }
     let default = spec.default_value();
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecUInt>() {
-        return (spec.default_value().to_string(), range(spec.minimum(), spec.maximum()));
+        return (
+            spec.default_value().to_string(),
+            range(spec.minimum(), spec.maximum()),
+        );
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecInt>() {
         let range = match spec.maximum() {
@@ -74,18 +80,30 @@ fn described(spec: &glib::ParamSpec) -> (String, String) {
         return ("-1".to_owned(), "ns, or -1".to_owned());
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecFloat>() {
-        return (spec.default_value().to_string(), range(spec.minimum(), spec.maximum()));
+        return (
+            spec.default_value().to_string(),
+            range(spec.minimum(), spec.maximum()),
+        );
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecBoolean>() {
         return (spec.default_value().to_string(), "true, false".to_owned());
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecEnum>() {
-        let nicks: Vec<_> = spec.enum_class().values().iter().map(|value| value.nick()).collect();
+        let nicks: Vec<_> = spec
+            .enum_class()
+            .values()
+            .iter()
+            .map(|value| value.nick())
+            .collect();
         let default = glib::EnumValue::from_value(default).map(|(_, value)| value.nick().to_owned());
         return (default.unwrap_or_default(), nicks.join(", "));
     }
     assert!(spec.is::<glib::ParamSpecString>(), "no rule for {}", spec.name());
-    ("unset".to_owned(), "file".to_owned())
+    let what = match spec.name() {
+        "model" | "onnxruntime-library" => "file",
+        _ => "name",
+    };
+    ("unset".to_owned(), what.to_owned())
 }
 
 fn range(minimum: impl ToString, maximum: impl ToString) -> String {
@@ -103,7 +121,10 @@ fn compare(element: &str, heading: &str) {
         .filter(|spec| !["name", "parent"].contains(&spec.name()))
         .map(|spec| (spec.name().to_owned(), described(spec)))
         .collect();
-    assert_eq!(written, real, "README under '{heading}' (left), the element (right)");
+    assert_eq!(
+        written, real,
+        "README under '{heading}' (left), the element (right)"
+    );
 }
 
 #[test]
