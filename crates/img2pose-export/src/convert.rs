@@ -1,7 +1,7 @@
 //! Checkpoint in, ONNX model out.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use img2pose::contract::Contract;
 
@@ -54,7 +54,8 @@ pub struct Report {
 /// # Errors
 /// See [`Error`]: everything that can be wrong with the checkpoint, and an output that cannot be written.
 pub fn convert(from: &Path, to: &Path, options: &Options) -> Result<Report> {
-    refuse_same_file(from, to)?;
+    refuse_input(from, to)?;
+    refuse_what_is_no_file(to)?;
     let checkpoint = Checkpoint::open(from)?;
     let architecture = Architecture::of(&checkpoint)?;
     let PoseStatistics { mean, stddev } = options.statistics;
@@ -78,10 +79,32 @@ pub fn convert(from: &Path, to: &Path, options: &Options) -> Result<Report> {
     })
 }
 
-fn refuse_same_file(from: &Path, to: &Path) -> Result<()> {
+/// Fails when writing to `output` would replace `input`, under whatever name.
+///
+/// # Errors
+/// [`Error::OutputIsInput`].
+pub fn refuse_input(input: &Path, output: &Path) -> Result<()> {
     let real = |path: &Path| -> Option<PathBuf> { fs::canonicalize(path).ok() };
-    match (real(from), real(to)) {
-        (Some(a), Some(b)) if a == b => Err(Error::OutputIsInput { path: to.to_owned() }),
+    match (real(input), real(output)) {
+        (Some(a), Some(b)) if a == b => Err(Error::OutputIsInput {
+            path: output.to_owned(),
+        }),
         _ => Ok(()),
     }
+}
+
+/// Fails early where no model can be put. Root would otherwise replace a device such as `/dev/null` with it.
+fn refuse_what_is_no_file(output: &Path) -> Result<()> {
+    let refusal = match fs::metadata(output) {
+        Ok(there) if there.is_dir() => "it is a folder, expected a file name".to_owned(),
+        Ok(there) if !there.is_file() => "it is a device or pipe, expected a file name".to_owned(),
+        Ok(_) => return Ok(()),
+        Err(_) => match output.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                format!("there is no folder {}", folder.display())
+            }
+            _ => return Ok(()),
+        },
+    };
+    Err(Error::write(output)(io::Error::other(refusal)))
 }

@@ -13,7 +13,7 @@ pub mod trial;
 mod weights;
 mod write;
 
-pub use convert::{Options, Report, convert};
+pub use convert::{Options, Report, convert, refuse_input};
 pub use error::{Error, Result};
 pub use graph::Storage;
 pub use img2pose::{Model, contract, onnx};

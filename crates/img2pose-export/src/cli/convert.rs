@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Error, Options, Result, Storage, convert};
+use img2pose_export::{Error, Options, Result, Storage, convert, refuse_input};
 
 /// Longest licence text that is put into a model.
 const MAX_LICENCE: u64 = 1 << 20;
@@ -66,6 +66,15 @@ impl Convert {
             return Err(Error::Usage(format!(
                 "--max-size {max} is below --min-size {min}"
             )));
+        }
+        // The checkpoint is looked at by convert().
+        for input in self
+            .pose_stats
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([Path::new(&self.licence)])
+        {
+            refuse_input(input, &self.output)?;
         }
         let options = Options {
             statistics: self.statistics()?,
@@ -159,7 +168,13 @@ fn epsilon(text: &str) -> Result<f64, String> {
 fn licence(argument: &str) -> Result<String> {
     let path = Path::new(argument);
     let Ok(metadata) = fs::metadata(path) else {
-        return Ok(argument.to_owned());
+        // A name that is mistyped must not become the licence.
+        let is_name = path.extension().is_some_and(|end| end == "txt" || end == "md");
+        return if is_name {
+            Err(Error::Licence(format!("there is no file {argument}")))
+        } else {
+            Ok(argument.to_owned())
+        };
     };
     if !metadata.is_file() || metadata.len() > MAX_LICENCE {
         return Err(Error::Licence(format!(

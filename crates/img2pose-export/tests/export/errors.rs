@@ -294,9 +294,13 @@ fn an_output_that_cannot_be_written() {
 
     convert(&from).refused(&["a.pth is an input"]);
     assert!(fs::read(&from).unwrap() == before);
-    convert(&folder.path("nowhere/out.onnx")).refused(&["cannot write", "nowhere/out.onnx", "not found"]);
+    convert(&folder.path("nowhere/out.onnx")).refused(&[
+        "cannot write",
+        "nowhere/out.onnx",
+        "there is no folder",
+    ]);
     fs::create_dir(folder.path("dir.onnx")).unwrap();
-    convert(&folder.path("dir.onnx")).refused(&["cannot write", "dir.onnx"]);
+    convert(&folder.path("dir.onnx")).refused(&["cannot write", "dir.onnx: it is a folder"]);
     assert_eq!(folder.names(), ["a.pth", "dir.onnx"]);
 
     // Root may write anywhere; the rest of the test is for everybody else.
@@ -307,6 +311,62 @@ fn an_output_that_cannot_be_written() {
         convert(&locked.join("out.onnx")).refused(&["cannot write", "permission denied"]);
     }
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The tool used to put the model in the place of the device when root ran it.
+#[test]
+fn a_device_is_not_replaced_by_the_model() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("a.pth"), folder.path("socket"));
+    write_pth(&from, &tiny(), &Style::default());
+    // Stands for a device node, which only root can make.
+    let _socket = std::os::unix::net::UnixListener::bind(&to).unwrap();
+    let ran = run(&["convert", text(&from), "--pose-stats", "wider", "-o", text(&to)]);
+    ran.refused(&["cannot write", "socket: it is a device or pipe"]);
+    assert!(!fs::metadata(&to).unwrap().is_file());
+}
+
+/// The tool used to write the model over the statistics that it had read.
+#[test]
+fn an_output_over_statistics_or_licence_is_refused() {
+    let folder = Folder::new();
+    let (from, mean, stddev, licence) = (
+        folder.path("a.pth"),
+        folder.path("m.npy"),
+        folder.path("s.npy"),
+        folder.path("LICENCE"),
+    );
+    write_pth(&from, &tiny(), &Style::default());
+    for statistics in [&mean, &stddev] {
+        ndarray_npy::write_npy(statistics, &ndarray::arr1(&[1f64; 6])).unwrap();
+    }
+    fs::write(&licence, "MIT").unwrap();
+    for input in [&mean, &stddev, &licence] {
+        let before = fs::read(input).unwrap();
+        let statistics = ["--pose-stats", text(&mean), text(&stddev)];
+        let arguments = [
+            "convert",
+            text(&from),
+            "-o",
+            text(input),
+            "--licence",
+            text(&licence),
+        ];
+        run(&[&arguments[..], &statistics].concat()).refused(&["is an input of the conversion"]);
+        assert!(fs::read(input).unwrap() == before);
+    }
+}
+
+/// The name of a file that is not there used to become the licence.
+#[test]
+fn a_mistyped_licence_file_is_refused() {
+    let folder = Folder::new();
+    let (from, to) = (folder.path("a.pth"), folder.path("a.onnx"));
+    write_pth(&from, &tiny(), &Style::default());
+    let arguments = ["convert", text(&from), "--pose-stats", "wider", "-o", text(&to)];
+    run(&[&arguments[..], &["--licence", "LICENSE.txt"]].concat())
+        .refused(&["licence: there is no file LICENSE.txt"]);
+    assert!(!to.exists());
 }
 
 #[test]
