@@ -1,0 +1,166 @@
+"""Measure a model on the held-out photos of a pack: `python -m img2pose_train.evaluate --help`.
+
+The model is a checkpoint (run by `detect`, the reference's post-processing in PyTorch) or an ONNX
+file. An ONNX file is measured through the detector that ships: `--detector` names a program that
+reads frames from its standard input, each a line "WIDTH HEIGHT" and the RGB pixels, and answers each with
+one line of JSON, `[{"box": [x0, y0, x1, y1], "score": s, "pose": [rx, ry, rz, tx, ty, tz]}, ...]`
+(`cargo build --release -p img2pose --example detect_stdin`). With `--video` a clip is measured
+instead: the share of frames with a face, and the jitter of the most confident face's pose.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from . import checkpoint, geometry
+from .detect import Faces, detect, network_size
+from .metrics import Evaluation
+from .pack import Labels, Photos
+
+
+class CheckpointModel:
+    """Detections of a checkpoint file, with PyTorch."""
+
+    def __init__(self, path, min_side):
+        self.network = checkpoint.load(path).eval().to(memory_format=torch.channels_last)
+        self.min_side = min_side
+
+    def __call__(self, image):
+        return detect(self.network, image, self.min_side)
+
+    def close(self):
+        pass
+
+
+class OnnxModel:
+    """Detections of an ONNX file, through the program that `--detector` names."""
+
+    def __init__(self, path, min_side, program):
+        self.process = subprocess.Popen(
+            [program, str(path), str(min_side)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __call__(self, image):
+        height, width = image.shape[:2]
+        self.process.stdin.write(f"{width} {height}\n".encode() + np.ascontiguousarray(image).tobytes())
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the detector ended with status {self.process.wait()}; see its message above")
+        faces = json.loads(line)
+        column = lambda name, size: np.array([f[name] for f in faces], float).reshape(-1, *size)
+        return Faces(column("box", (4,)), column("score", ()), column("pose", (6,)))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def evaluate_pack(model, photos, labels, min_side, portraits=False, progress=None):
+    """`Evaluation.summary` over the held-out photos: scenes, or (`portraits`) crops of a single face."""
+    rows, evaluation = labels.faces_of(), Evaluation()
+    size = labels.size
+    for i in np.nonzero(labels.held_out)[0]:
+        width, height = photos.sizes[i]
+        faces = rows[i]
+        portrait = max(width, height) < 400 and bool(faces) and max(size[faces]) > 0.45 * np.sqrt(width * height)
+        if portrait != portraits:
+            continue
+        scale = network_size(height, width, min_side)[0] / height
+        k = np.array(faces, int)
+        evaluation.add(
+            model(photos.read(i)), labels.box[k], labels.quality[k], labels.rotation[k],
+            labels.translation[k], labels.focal[k], labels.centre[k], (height, width), scale,
+        )
+        if progress and evaluation.images % 50 == 0:
+            progress(f"{evaluation.images} photos")
+    return evaluation.summary()
+
+
+def frames_of(path):
+    """RGB frames of a video file."""
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened():
+        raise ValueError(f"{path}: cannot be opened as a video")
+    while True:
+        good, frame = video.read()
+        if not good:
+            return
+        yield np.ascontiguousarray(frame[:, :, ::-1])
+
+
+def evaluate_video(model, path, score=0.5, every=1):
+    """Share of the frames with a face, faces per frame, and jitter of the first face: the angle between the rotations
+    of successive frames, and the deviation from the mean of both neighbours, which motion does not cause."""
+    frames = faces = 0
+    poses = []
+    for n, image in enumerate(frames_of(path)):
+        if n % every:
+            continue
+        found = model(image)
+        kept = found.score > score
+        frames += 1
+        faces += int(kept.sum())
+        poses.append(found.pose[kept][0] if kept.any() else None)
+    rotations = [None if p is None else geometry.rotation_matrix(p[:3]) for p in poses]
+    steps = [
+        geometry.rotation_angle(a, b)[0] for a, b in zip(rotations, rotations[1:]) if a is not None and b is not None
+    ]
+    noise = []
+    for a, b, c in zip(rotations, rotations[1:], rotations[2:]):
+        if a is not None and b is not None and c is not None:
+            turn = geometry.rotation_vector(np.transpose(a, (0, 2, 1)) @ c) / 2
+            noise.append(geometry.rotation_angle(a @ geometry.rotation_matrix(turn), b)[0])
+    median = lambda values: round(float(np.median(values)), 3) if values else None
+    return {
+        "frames": frames,
+        "frames_with_face": round(sum(p is not None for p in poses) / max(1, frames), 4),
+        "faces_per_frame": round(faces / max(1, frames), 3),
+        "step_median_degrees": median(steps),
+        "jitter_median_degrees": median(noise),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", help="checkpoint (.pth) or ONNX file")
+    parser.add_argument("--pack", help="folder of the pack")
+    parser.add_argument("--labels", help="refined labels")
+    parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
+    parser.add_argument("--video", nargs="+", default=[], help="clips to measure")
+    parser.add_argument("--every", type=int, default=1, help="only every n-th frame of the clips")
+    parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")
+    parser.add_argument("--detector", help="program for ONNX files")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="JSON file to write")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.model.endswith(".onnx"):
+        if not options.detector:
+            parser.error("an ONNX file needs --detector")
+        model = OnnxModel(options.model, options.min_size, options.detector)
+    else:
+        model = CheckpointModel(options.model, options.min_size)
+    result = {"model": Path(options.model).name, "min_size": options.min_size}
+    if options.pack:
+        result |= evaluate_pack(
+            model, Photos(options.pack), Labels.load(options.labels), options.min_size, options.portraits,
+            lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    for clip in options.video:
+        result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)
+    model.close()
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.out:
+        Path(options.out).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

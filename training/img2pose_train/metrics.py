@@ -1,0 +1,166 @@
+"""What is counted when faces are compared with labels."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import geometry
+from .labels import solve_pose
+
+MIN_IOU = 0.5
+SIZE_BUCKETS = ((0, 16), (16, 32), (32, 64), (64, 128), (128, 10_000))
+YAW_BUCKETS = ((0, 30), (30, 45), (45, 90))
+FALSE_PER_IMAGE = 0.1
+
+
+def box_iou(a, b):
+    """[N, 4] and [M, 4] to IoU [N, M]."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    area = lambda boxes: (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    return shared / np.maximum(area(a)[:, None] + area(b)[None] - shared, 1e-9)
+
+
+def covered(boxes, regions):
+    """Largest share [N] of each box inside one of the regions."""
+    if not len(regions):
+        return np.zeros(len(boxes))
+    low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    return (shared / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(-1)[:, None], 1e-9)).max(1)
+
+
+def match(found, labelled):
+    """For each detection (by falling score) the label it takes, or -1: the free one of highest IoU, at least 0.5."""
+    taken = np.full(len(found), -1)
+    if not len(labelled):
+        return taken
+    overlap = box_iou(found, labelled)
+    for i in range(len(found)):
+        j = int(overlap[i].argmax())
+        if overlap[i, j] >= MIN_IOU:
+            taken[i] = j
+            overlap[:, j] = -1
+    return taken
+
+
+def average_precision(score, is_true, labelled):
+    """Area under the precision-recall curve (precision made monotonous, all points)."""
+    if not labelled:
+        return float("nan")
+    order = np.argsort(-np.asarray(score), kind="stable")
+    true = np.cumsum(np.asarray(is_true, float)[order])
+    recall = true / labelled
+    precision = true / np.arange(1, len(true) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0) * precision))
+
+
+def threshold_for(false_scores, images, rate=FALSE_PER_IMAGE):
+    """Lowest score threshold that leaves at most `rate` false positives per image."""
+    allowed = int(rate * images)
+    falling = np.sort(np.asarray(false_scores, float))[::-1]
+    return float(falling[allowed]) if len(falling) > allowed else 0.0
+
+
+@dataclass
+class Evaluation:
+    """Collects images one by one; `summary` gives the figures."""
+
+    images: int = 0
+    score: list = field(default_factory=list)
+    true_size: list = field(default_factory=list)  # network pixels of the matched label; 0: false
+    label_size: list = field(default_factory=list)
+    poses: list = field(default_factory=list)  # (size, yaw, rvec error in the label, angle, angle to PnP, ...)
+
+    def add(self, faces, box, quality, rotation, translation, focal, centre, image_size, scale):
+        """One image: detected `Faces` and its labels.
+
+        box [G, 4], quality [G] (see `pack`), rotation, translation, focal, centre: the labels' poses;
+        image_size (height, width); scale from image to network pixels.
+        """
+        self.images += 1
+        face, posed = quality >= 1, quality[quality >= 1] == 2
+        size = np.sqrt((box[:, 2:] - box[:, :2]).prod(1)) * scale
+        taken = match(faces.box, box[face])
+        counted = (taken >= 0) | (covered(faces.box, box[~face]) < 0.5)
+        rows = np.nonzero(face)[0]
+        for i in np.nonzero(counted)[0]:
+            self.score.append(float(faces.score[i]))
+            self.true_size.append(float(size[rows[taken[i]]]) if taken[i] >= 0 else 0.0)
+        self.label_size += [float(s) for s in size[face]]
+        for i in np.nonzero(taken >= 0)[0]:
+            if posed[taken[i]]:
+                k = rows[taken[i]]
+                self._pose(faces.pose[i], float(faces.score[i]), size[k], rotation[k], translation[k], focal[k], centre[k], image_size)
+
+    def _pose(self, pose, score, size, rotation, translation, focal, centre, image_size):
+        height, width = image_size
+        image_focal, middle = float(width + height), np.array([width / 2, height / 2])
+        wanted, wanted_translation = geometry.to_image(
+            rotation[None], translation[None], np.array([focal]), centre[None], image_focal, middle
+        )
+        got = geometry.rotation_matrix(pose[:3])
+        landmarks = geometry.project(rotation[None], translation[None], focal, centre[None], geometry.REFERENCE_68)
+        start = (geometry.rotation_vector(wanted)[0], wanted_translation[0])
+        photo = geometry.rotation_matrix(solve_pose(landmarks[0], image_focal, middle, start)[0])
+        forward = -rotation[:, 2]
+        signed = geometry.rotation_vector(got @ np.transpose(wanted, (0, 2, 1)))[0]
+        signed_photo = geometry.rotation_vector(got @ np.transpose(photo, (0, 2, 1)))[0]
+        distance = np.linalg.norm(wanted_translation[0])
+        self.poses.append((
+            size, np.degrees(abs(np.arctan2(forward[0], -forward[2]))),
+            geometry.rotation_angle(got, wanted)[0], geometry.rotation_angle(got, photo)[0],
+            *np.degrees(signed), *np.degrees(signed_photo),
+            np.linalg.norm(pose[3:] - wanted_translation[0]) / distance,
+        ))
+
+    def summary(self):
+        """Nested dictionary of plain numbers, ready for JSON."""
+        score, true_size = np.array(self.score), np.array(self.true_size)
+        label_size = np.array(self.label_size)
+        is_true = true_size > 0
+        threshold = threshold_for(score[~is_true], self.images)
+        detection = {
+            "images": self.images,
+            "faces": len(label_size),
+            "threshold": round(threshold, 4),
+            "false_positives_per_image_at_0.5": round(float((score[~is_true] > 0.5).sum()) / max(1, self.images), 3),
+            "by_size": {},
+        }
+        for low, high in (*SIZE_BUCKETS, (32, 10_000), (0, 10_000)):
+            labelled = int(((label_size >= low) & (label_size < high)).sum())
+            inside = is_true & (true_size >= low) & (true_size < high)
+            # False positives have no size of their own: each bucket is charged all of them.
+            relevant = inside | ~is_true
+            recall = lambda t: round(float((inside & (score > t)).sum()) / labelled, 4) if labelled else None
+            name = f"{low}-{high}" if high < 10_000 else ("all" if low == 0 else f"{low}+")
+            detection["by_size"][name] = {
+                "faces": labelled,
+                "recall_at_0.1_false_per_image": recall(threshold),
+                "recall_at_score_0.5": recall(0.5),
+                "average_precision": round(average_precision(score[relevant], inside[relevant], labelled), 4) if labelled else None,
+            }
+        return {"detection": detection, "pose": self._pose_summary()}
+
+    def _pose_summary(self):
+        table = np.array(self.poses).reshape(-1, 11)
+        large = table[:, 0] >= 32
+        out = {}
+        for low, high in (*YAW_BUCKETS, (0, 45), (0, 181)):
+            rows = table[large & (table[:, 1] >= low) & (table[:, 1] < high)]
+            if not len(rows):
+                continue
+            median = lambda column: round(float(np.median(rows[:, column])), 2)
+            out["all" if high > 180 else f"yaw {low}-{high}"] = {
+                "faces": len(rows),
+                "rotation_median": median(2),
+                "rotation_mean": round(float(rows[:, 2].mean()), 2),
+                "rotation_median_to_photo_pnp": median(3),
+                "signed_mean_xyz": [round(float(v), 2) for v in rows[:, 4:7].mean(0)],
+                "signed_mean_xyz_to_photo_pnp": [round(float(v), 2) for v in rows[:, 7:10].mean(0)],
+                "translation_median_relative": round(float(np.median(rows[:, 10])), 4),
+            }
+        return out
