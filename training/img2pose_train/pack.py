@@ -100,7 +100,9 @@ class PackWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.longest_side, self.jpeg_quality = longest_side, jpeg_quality
         self._file = open(self.folder / "images.bin", "wb")
-        self._offsets, self._names, self._sizes, self._rows = [0], [], [], []
+        self._offsets, self._sizes = [0], []
+        self.names, self.rows = [], []
+        """What has been added so far; the rows may still be changed before `close`."""
 
     def scale_of(self, image):
         """Factor from the photo's pixels to the pack's."""
@@ -116,17 +118,18 @@ class PackWriter:
         data = cv2.imencode(".jpg", image, parameters)[1].tobytes()
         self._file.write(data)
         self._offsets.append(self._offsets[-1] + len(data))
-        self._rows += [{"img": len(self._names), **face} for face in faces]
-        self._names.append(name)
+        self.rows += [{"img": len(self.names), **face} for face in faces]
+        self.names.append(name)
         self._sizes.append(image.shape[1::-1])
 
     def close(self):
         self._file.close()
+        exact = ("img", "q", "mask")
         columns = {
-            key: np.array([row[key] for row in self._rows], None if key in ("img", "q", "mask") else np.float32)
+            key: np.array([row[key] for row in self.rows], None if key in exact else np.float32)
             for key in self.COLUMNS
         }
         np.savez_compressed(
             self.folder / "labels.npz", offsets=np.array(self._offsets),
-            names=np.array(self._names), wh=np.array(self._sizes), **columns,
+            names=np.array(self.names), wh=np.array(self._sizes), **columns,
         )

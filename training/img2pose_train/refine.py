@@ -143,11 +143,12 @@ def main():
         "rvec": np.zeros((len(known), 3)), "tvec": np.zeros((len(known), 3)),
         "cam": np.tile([1.0, 0.0, 0.0], (len(known), 1)), "box": raw["pb"].astype(float),
     }
-    moved = change_camera(
-        *(raw[name][known].astype(float) for name in ("rvec", "tvec", "cam"))
-    )
-    for name, values in zip(("rvec", "tvec", "cam", "box"), moved):
-        teacher[name][known] = values
+    if known.any():
+        moved = change_camera(
+            *(raw[name][known].astype(float) for name in ("rvec", "tvec", "cam"))
+        )
+        for name, values in zip(("rvec", "tvec", "cam", "box"), moved):
+            teacher[name][known] = values
     trusted = raw["q"] == 2
     box = np.where(trusted[:, None], teacher["box"], raw["pb"])
     labels = {
