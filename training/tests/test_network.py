@@ -40,11 +40,11 @@ def test_the_old_spelling_of_the_pyramid_is_read(tmp_path):
 
 def test_the_average_follows_the_network():
     network = Network(TINY)
-    average = checkpoint.MovingAverage(network, 0.9)
+    average = checkpoint.MovingAverage(network, 0.5)
     with torch.no_grad():
         for p in network.parameters():
             p.add_(1.0)
-    for _ in range(200):
+    for _ in range(30):
         average.update(network)
     for mine, theirs in zip(average.network.parameters(), network.parameters()):
         assert torch.allclose(mine, theirs, atol=1e-3)
