@@ -117,11 +117,11 @@ pub struct Settings {
     /// Most faces of a frame; -1: all.
     pub max_faces: i32,
     /// Box width as a multiple of the landmarks'.
-    pub bbox_x_factor: f32,
+    pub bbox_x_factor: f64,
     /// Box height as a multiple of the landmarks'.
-    pub bbox_y_factor: f32,
+    pub bbox_y_factor: f64,
     /// Height added on the forehead's side.
-    pub expand_forehead: f32,
+    pub expand_forehead: f64,
     /// Every how many frames one is inferred.
     pub inference_interval: u32,
     /// Whether frames that are not inferred get the faces of the last one that was.

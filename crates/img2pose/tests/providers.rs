@@ -111,7 +111,7 @@ fn options_out_of_range_are_named() {
         ),
         (
             img2pose::Selection {
-                expand_forehead: f32::NAN,
+                expand_forehead: f64::NAN,
                 ..before
             },
             "expand_forehead",

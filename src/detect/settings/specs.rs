@@ -25,8 +25,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .mutable_ready()
             .build()
     };
-    let float = |name, nick, blurb, (minimum, maximum), default| {
-        glib::ParamSpecFloat::builder(name)
+    let factor = |name, nick, blurb, (minimum, maximum), default| {
+        glib::ParamSpecDouble::builder(name)
             .nick(nick)
             .blurb(blurb)
             .minimum(minimum)
@@ -92,13 +92,14 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             (0, 16_384),
             0,
         ),
-        float(
-            "score-threshold",
-            "Score threshold",
-            "Faces with a confidence below this are left out (0 to 1; the model itself stops at 0.05)",
-            (0.0, 1.0),
-            defaults.score_threshold,
-        ),
+        glib::ParamSpecFloat::builder("score-threshold")
+            .nick("Score threshold")
+            .blurb("Faces with a confidence below this are left out (0 to 1; the model itself stops at 0.05)")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(defaults.score_threshold)
+            .mutable_playing()
+            .build(),
         glib::ParamSpecInt::builder("max-faces")
             .nick("Most faces")
             .blurb("Report at most this many faces of a frame, the most confident ones; -1: all")
@@ -107,21 +108,21 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .default_value(-1)
             .mutable_playing()
             .build(),
-        float(
+        factor(
             "bbox-x-factor",
             "Box width",
             "Width of a face box as a multiple of the width of its projected landmarks",
             (0.01, 10.0),
             defaults.bbox_x_factor,
         ),
-        float(
+        factor(
             "bbox-y-factor",
             "Box height",
             "Height of a face box as a multiple of the height of its projected landmarks",
             (0.01, 10.0),
             defaults.bbox_y_factor,
         ),
-        float(
+        factor(
             "expand-forehead",
             "Forehead",
             "Height added to a face box on the side of the forehead, as a multiple of the landmarks' height",

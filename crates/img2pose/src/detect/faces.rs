@@ -41,9 +41,9 @@ pub(crate) fn process_prediction(
     proposals.sort_by(|a, b| b.score.total_cmp(&a.score));
     let camera = Camera::of_network_image(size.width, size.height);
     let rule = FaceBox {
-        x_factor: f64::from(selection.bbox_x_factor),
-        y_factor: f64::from(selection.bbox_y_factor),
-        forehead: f64::from(selection.expand_forehead),
+        x_factor: selection.bbox_x_factor,
+        y_factor: selection.bbox_y_factor,
+        forehead: selection.expand_forehead,
     };
     let scale_x = size.frame_width as f32 / size.width as f32;
     let scale_y = size.frame_height as f32 / size.height as f32;

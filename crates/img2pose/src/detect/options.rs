@@ -89,11 +89,11 @@ pub struct Selection {
     /// At most this many faces of a frame, the most confident ones; `None`: all.
     pub max_faces: Option<usize>,
     /// Box width as a multiple of the landmarks' width, above 0.
-    pub bbox_x_factor: f32,
+    pub bbox_x_factor: f64,
     /// Box height as a multiple of the landmarks' height, above 0.
-    pub bbox_y_factor: f32,
+    pub bbox_y_factor: f64,
     /// Height of the forehead added to the box, as a multiple of the landmarks' height, 0 or more.
-    pub expand_forehead: f32,
+    pub expand_forehead: f64,
 }
 
 impl Default for Selection {
@@ -124,15 +124,15 @@ impl Default for DetectorOptions {
 
 impl Selection {
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let check = |good: bool, option, found: f32, expected| {
+        let check = |good: bool, option, found: f64, expected| {
             good.then_some(()).ok_or_else(|| Error::Option {
                 option,
                 found: found.to_string(),
                 expected,
             })
         };
-        let positive = |value: f32| value.is_finite() && value > 0.0;
-        let score = self.score_threshold;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let score = f64::from(self.score_threshold);
         check((0.0..=1.0).contains(&score), "score_threshold", score, "0 to 1")?;
         check(
             positive(self.bbox_x_factor),
