@@ -142,11 +142,7 @@ impl ObjectImpl for Img2PoseDetect {
                     .map(|model| model.instance.active_provider.clone())
                     .to_value()
             }
-            "stats" => {
-                let state = self.stream.lock();
-                let queued = state.queue.frames() + usize::from(state.pushing);
-                state.stats.to_structure(queued).to_value()
-            }
+            "stats" => self.stream.lock().stats_structure().to_value(),
             name => self.settings().get(name),
         }
     }
@@ -200,6 +196,7 @@ impl ElementImpl for Img2PoseDetect {
                 self.load_model()?;
                 let mut state = self.stream.lock();
                 state.stats = Default::default();
+                state.stats_posted = std::time::Instant::now();
                 state.promise = Default::default();
                 state.probed = false;
                 state.counted = None;

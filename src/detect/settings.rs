@@ -128,6 +128,8 @@ pub struct Settings {
     pub reuse_faces: bool,
     /// Whether frames that are too late for downstream are not inferred.
     pub qos: bool,
+    /// How often the statistics are posted on the bus; zero: never.
+    pub stats_interval: ClockTime,
 }
 
 /// A batch of 4 costs a live stream three frame times of latency and gives a GPU most of what batches can give; on
@@ -155,6 +157,7 @@ impl Default for Settings {
             inference_interval: 1,
             reuse_faces: false,
             qos: false,
+            stats_interval: ClockTime::ZERO,
         }
     }
 }
@@ -240,7 +243,7 @@ impl Settings {
     pub fn effect(name: &str) -> Effect {
         match name {
             "batch-timeout" => Effect::Timing,
-            "inference-interval" | "reuse-faces" | "qos" => Effect::Frames,
+            "inference-interval" | "reuse-faces" | "qos" | "stats-interval" => Effect::Frames,
             "score-threshold" | "max-faces" | "bbox-x-factor" | "bbox-y-factor" | "expand-forehead" => {
                 Effect::Selection
             }
@@ -276,6 +279,7 @@ impl Settings {
             "inference-interval" => self.inference_interval = get(value),
             "reuse-faces" => self.reuse_faces = get(value),
             "qos" => self.qos = get(value),
+            "stats-interval" => self.stats_interval = ClockTime::from_nseconds(get(value)),
             other => unreachable!("no writable property '{other}'"),
         }
     }
@@ -306,6 +310,7 @@ impl Settings {
             "inference-interval" => self.inference_interval.to_value(),
             "reuse-faces" => self.reuse_faces.to_value(),
             "qos" => self.qos.to_value(),
+            "stats-interval" => self.stats_interval.nseconds().to_value(),
             other => unreachable!("no property '{other}'"),
         }
     }

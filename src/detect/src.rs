@@ -257,6 +257,7 @@ impl Img2PoseDetect {
         };
         self.stream.notify();
         drop(unwanted);
+        self.post_stats();
         if let Err(error) = flow
             && is_eos
             && !matches!(error, gst::FlowError::Eos | gst::FlowError::Flushing)
@@ -264,6 +265,24 @@ impl Img2PoseDetect {
             // Upstream has sent its EOS and will not hear of the error.
             self.post_flow_error(error);
         }
+    }
+
+    /// Posts the statistics when it is time.
+    fn post_stats(&self) {
+        let interval = Duration::from(self.settings().stats_interval);
+        let structure = {
+            let mut state = self.stream.lock();
+            if interval.is_zero() || state.stats_posted.elapsed() < interval {
+                return;
+            }
+            state.stats_posted = Instant::now();
+            state.stats_structure()
+        };
+        let message = gst::message::Element::builder(structure)
+            .src(&*self.obj())
+            .build();
+        // Without a bus nobody listens.
+        let _ = self.obj().post_message(message);
     }
 
     /// Posts the error that a source posts when its task ends.

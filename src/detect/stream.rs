@@ -1,6 +1,7 @@
 //! What the threads of an element share: the queue, the flow, and what is known of the stream.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use img2pose::Batch;
 
@@ -103,6 +104,8 @@ pub struct State {
     pub counted: Option<BatchId>,
     /// Counters and timings.
     pub stats: Stats,
+    /// When the statistics were posted, or the element started.
+    pub stats_posted: Instant,
 }
 
 /// The state and the ways to wait for its changes.
@@ -139,6 +142,7 @@ impl Default for Stream {
                 last_faces: None,
                 counted: None,
                 stats: Stats::default(),
+                stats_posted: Instant::now(),
             }),
             ready: Condvar::new(),
             left: Condvar::new(),
@@ -210,6 +214,12 @@ impl State {
             .filter(|(_, all)| *all)
             .map(|(batch, _)| batch)
             .collect()
+    }
+
+    /// The statistics as the property shows them.
+    pub fn stats_structure(&self) -> gst::Structure {
+        self.stats
+            .to_structure(self.queue.frames() + usize::from(self.pushing))
     }
 
     /// Whether another frame can be taken.

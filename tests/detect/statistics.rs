@@ -54,3 +54,36 @@ fn every_number_is_true() {
     });
     assert_eq!(counts, [11, 3, 11, 25]);
 }
+
+#[test]
+fn they_are_posted_when_wanted() {
+    let element = detector();
+    element.set_property("batch-timeout", 0u64);
+    let bus = gst::Bus::new();
+    let mut harness = harness(&element, true);
+    element.set_bus(Some(&bus));
+    let mut exchange = |index| {
+        harness.push(frame(index)).unwrap();
+        harness.pull().unwrap();
+        wait_until("the frame is counted", || {
+            stat(&element, "frames-out") == index + 1
+        });
+    };
+    exchange(0);
+    exchange(1);
+    assert!(bus.pop_filtered(&[gst::MessageType::Element]).is_none());
+    element.set_property("stats-interval", 1u64);
+    exchange(2);
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    let message = bus
+        .timed_pop_filtered(limit, &[gst::MessageType::Element])
+        .expect("statistics");
+    let structure = message.structure().unwrap();
+    assert_eq!(structure.name(), "img2posedetect-stats");
+    assert_eq!(structure.get::<u64>("inferred"), Ok(3));
+    // Not again before the time is over.
+    element.set_property("stats-interval", 3_600_000_000_000u64);
+    exchange(3);
+    exchange(4);
+    assert!(bus.pop_filtered(&[gst::MessageType::Element]).is_none());
+}

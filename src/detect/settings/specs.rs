@@ -192,6 +192,16 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .blurb("The execution provider in use; unset before the model is loaded")
             .read_only()
             .build(),
+        glib::ParamSpecUInt64::builder("stats-interval")
+            .nick("Statistics interval")
+            .blurb(
+                "Post the statistics as an element message with the first frame that leaves after this many \
+                 nanoseconds; 0: never",
+            )
+            .maximum(u64::MAX - 1)
+            .default_value(0)
+            .mutable_playing()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(

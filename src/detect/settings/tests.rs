@@ -39,6 +39,7 @@ fn what_is_set_is_read_back() {
         ("inference-interval", 2u32.to_value()),
         ("reuse-faces", true.to_value()),
         ("qos", true.to_value()),
+        ("stats-interval", 9u64.to_value()),
         ("num-threads", 6u32.to_value()),
         ("execution-provider", ExecutionProvider::Cpu.to_value()),
         ("precision", Precision::Bf16.to_value()),
