@@ -3,6 +3,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use img2pose::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
 
+use img2pose::frame::Frame;
+
 use super::*;
 
 const TIME_LIMIT: Duration = Duration::from_secs(20);

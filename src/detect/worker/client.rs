@@ -1,0 +1,171 @@
+//! What an element does at its worker: submit frames, close batches, give results up.
+
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use img2pose::frame::Frame;
+
+use super::{Job, Shared, Ticket, Waker, Worker, lock};
+use crate::detect::batcher::{BatchId, ClientId};
+use crate::detect::network::{Network, NetworkHandle};
+
+/// A frame that was accepted.
+pub struct Submitted<B> {
+    /// Stands for its result.
+    pub ticket: Ticket<B>,
+    /// Whether it is the client's first frame in the batch.
+    pub first_of_client: bool,
+    /// Whether it was the last frame that the batch can take.
+    pub full: bool,
+}
+
+/// The place of one element at a worker. Dropping it gives up everything that the element had there.
+pub struct Client<N: Network> {
+    worker: Arc<Worker<N>>,
+    id: ClientId,
+}
+
+impl<N: Network> Worker<N> {
+    /// Adds a client, which `waker` wakes.
+    pub fn client(self: &Arc<Self>, waker: Waker) -> Client<N> {
+        let mut state = lock(&self.shared.state);
+        let id = ClientId(state.next_client);
+        state.next_client += 1;
+        state.clients.insert(id, waker);
+        Client {
+            worker: self.clone(),
+            id,
+        }
+    }
+}
+
+impl<N: Network> Client<N> {
+    /// Converts `frame` into its slot of the batch that is open for its layout.
+    ///
+    /// # Errors
+    /// When the frame cannot be converted; the other frames of the batch are not affected.
+    pub fn submit(&self, frame: &Frame<'_>) -> Result<Submitted<N::Batch>, String> {
+        let shared = &self.worker.shared;
+        let layout = frame.layout;
+        let (placement, job) = {
+            let mut state = lock(&shared.state);
+            let placement = state.batcher.place(self.id, layout);
+            if placement.opened {
+                let free = state.free.iter().position(|(free, _)| *free == layout);
+                let batch = free.map(|index| state.free.swap_remove(index).1);
+                let job = Arc::new(Job {
+                    layout,
+                    batch: Mutex::new(batch),
+                    owners: Mutex::default(),
+                    ready: OnceLock::new(),
+                    results: Mutex::default(),
+                    end: OnceLock::new(),
+                });
+                state.jobs.insert(placement.batch, job);
+            }
+            (placement, state.jobs[&placement.batch].clone())
+        };
+
+        let slot = {
+            let mut batch = lock(&job.batch);
+            // Allocated here because the memory of a batch is large and the state's lock must be short.
+            let made = match &mut *batch {
+                Some(_) => Ok(()),
+                empty => shared
+                    .handle
+                    .new_batch(layout, shared.size)
+                    .map(|new| *empty = Some(new)),
+            };
+            let slot = made.and_then(|()| N::Handle::push(batch.as_mut().expect("made above"), frame));
+            if slot.is_ok() {
+                lock(&job.owners).push(self.id);
+            }
+            slot
+        };
+
+        let mut state = lock(&shared.state);
+        if state.batcher.filled(placement.batch, self.id, slot.is_ok()) {
+            state.discard(placement.batch);
+        }
+        state.note_ready();
+        drop(state);
+        shared.work.notify_all();
+        Ok(Submitted {
+            ticket: Ticket {
+                job,
+                id: placement.batch,
+                slot: slot?,
+            },
+            first_of_client: placement.first_of_client,
+            full: placement.full,
+        })
+    }
+
+    /// Closes every batch with a frame of this client, so that none waits for more frames.
+    pub fn close(&self) {
+        let mut state = lock(&self.worker.shared.state);
+        state.batcher.close_client(self.id);
+        state.note_ready();
+        drop(state);
+        self.worker.shared.work.notify_all();
+    }
+
+    /// A function that closes `batch`; for timers, so it does not keep the worker alive.
+    pub fn closer(&self, batch: BatchId) -> impl Fn() + Send + 'static {
+        let shared: Weak<Shared<N>> = Arc::downgrade(&self.worker.shared);
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                let mut state = lock(&shared.state);
+                state.batcher.close(batch);
+                state.note_ready();
+                drop(state);
+                shared.work.notify_all();
+            }
+        }
+    }
+
+    /// Says whether the worker may run a batch with a frame of this client before it is full.
+    pub fn set_eager(&self, eager: bool) {
+        lock(&self.worker.shared.state).batcher.set_eager(self.id, eager);
+        self.worker.shared.work.notify_all();
+    }
+
+    /// Gives up all results that the client waits for. A batch that runs for it alone is stopped.
+    pub fn abandon(&self) {
+        let mut state = lock(&self.worker.shared.state);
+        for batch in state.batcher.abandon(self.id) {
+            state.discard(batch);
+        }
+        if let Some(claims) = &mut state.running {
+            let before = claims.len();
+            claims.retain(|client| *client != self.id);
+            if claims.is_empty() && before > 0 {
+                // Under the lock: the worker takes this back before it begins another batch.
+                self.worker.shared.handle.cancel();
+            }
+        }
+    }
+
+    /// Gives up the client's results of one batch. Returns whether that was possible: not once it runs.
+    pub fn abandon_batch(&self, batch: BatchId) -> bool {
+        let mut state = lock(&self.worker.shared.state);
+        let abandoned = state.batcher.abandon_batch(batch, self.id);
+        if abandoned == Some(true) {
+            state.discard(batch);
+        }
+        abandoned.is_some()
+    }
+
+    /// The worker of this client.
+    pub fn worker(&self) -> &Arc<Worker<N>> {
+        &self.worker
+    }
+}
+
+impl<N: Network> Drop for Client<N> {
+    fn drop(&mut self) {
+        self.abandon();
+        let mut state = lock(&self.worker.shared.state);
+        state.batcher.set_eager(self.id, false);
+        state.clients.remove(&self.id);
+    }
+}
