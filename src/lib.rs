@@ -5,6 +5,7 @@
 pub mod detect;
 mod json;
 pub mod meta;
+pub mod overlay;
 
 use gst::glib;
 
@@ -19,7 +20,8 @@ pub fn plugin_register_static() -> Result<(), glib::BoolError> {
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
     detect::register(plugin)?;
-    json::register(plugin)
+    json::register(plugin)?;
+    overlay::register(plugin)
 }
 
 // The macro's public items carry no documentation.

@@ -57,6 +57,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
+pub(crate) use input::FORMATS;
 pub use settings::ExecutionProvider;
 
 /// Debug category of the element: every decision is traced in it.

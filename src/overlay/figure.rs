@@ -1,0 +1,246 @@
+//! The drawing inside a face: axes, points and contours, projected from the head model.
+
+use img2pose::Face;
+use img2pose::contract::REFERENCE_POINTS_68;
+use img2pose::pose::{Camera, rotation_matrix};
+use tiny_skia::{FillRule, LineCap, LineJoin, PathBuilder, PixmapMut, Point, Stroke, Transform};
+
+use super::settings::{Points, Settings};
+use super::style::{Area, Color, Style};
+use crate::meta::CurrentFaces;
+
+/// Where the axes start: the tip of the nose.
+const NOSE_TIP: [f32; 3] = REFERENCE_POINTS_68[30];
+/// Length of an axis in head units: from the nose a little beyond the edge of the face, so that the third is seen
+/// even when the face is turned only a little.
+const AXIS_LENGTH: f32 = 0.9;
+/// Directions of the drawn axes in the head frame. The third is that frame's -z: out of the face.
+const AXES: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]];
+/// Nearer to the camera than this, in head units, a point has no place in the picture.
+const NEAREST: f64 = 0.05;
+/// Contours of the 68 landmarks as first, last, closed.
+const CONTOURS: [(usize, usize, bool); 9] = [
+    (0, 16, false),  // jaw
+    (17, 21, false), // brows
+    (22, 26, false),
+    (27, 30, false), // nose
+    (31, 35, false),
+    (36, 41, true), // eyes
+    (42, 47, true),
+    (48, 59, true), // lips
+    (60, 67, true),
+];
+/// What lines lie on, so that they are seen on any picture.
+const SHADE: Color = Color(0x6000_0000);
+
+/// What is drawn of one face, in pixels of the frame.
+pub struct Figure {
+    /// End points of the axes, those that are farther away first.
+    axes: Option<(Point, [(usize, Point); 3])>,
+    landmarks: Option<[Point; 68]>,
+    points: Option<[Point; 5]>,
+    outline: bool,
+}
+
+impl Figure {
+    /// The figure of a face as the settings want it.
+    pub fn new(face: &Face, current: &CurrentFaces, settings: &Settings) -> Self {
+        let head = Head::new(face, current);
+        let wants_landmarks = settings.draw_outline || settings.draw_points == Points::Landmarks;
+        Self {
+            axes: settings.draw_axes.then(|| head.axes()).flatten(),
+            landmarks: wants_landmarks.then(|| head.landmarks()).flatten(),
+            points: (settings.draw_points == Points::Keypoints).then(|| {
+                face.keypoints
+                    .map(|[x, y]| head.scaled(f64::from(x), f64::from(y)))
+            }),
+            outline: settings.draw_outline,
+        }
+    }
+
+    /// What the figure covers of a frame of `width` x `height`.
+    pub fn area(&self, style: Style, width: u32, height: u32) -> Option<Area> {
+        let axes = self
+            .axes
+            .iter()
+            .flat_map(|(start, ends)| ends.iter().map(|(_, end)| *end).chain([*start]));
+        let landmarks = self.landmarks.iter().flatten().copied();
+        let points = self.points.iter().flatten().copied();
+        let mut bounds: Option<[f32; 4]> = None;
+        for Point { x, y } in axes.chain(landmarks).chain(points) {
+            let [left, top, right, bottom] = bounds.unwrap_or([x, y, x, y]);
+            bounds = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
+        }
+        // Half of a shaded line, or the radius of a point, and a pixel for the soft edge.
+        let margin = style.thickness as f32 * 1.5 + 1.0;
+        let [left, top, right, bottom] = bounds?;
+        Area::around(
+            [left - margin, top - margin, right + margin, bottom + margin],
+            width,
+            height,
+        )
+    }
+
+    /// Draws into the pixels of the area.
+    pub fn draw(&self, settings: &Settings, style: Style, area: Area, pixels: &mut [u8]) {
+        let Some(mut pixmap) = PixmapMut::from_bytes(pixels, area.width, area.height) else {
+            return;
+        };
+        let place = |point: Point| Point::from_xy(point.x - area.x as f32, point.y - area.y as f32);
+        let thickness = style.thickness as f32;
+        let colors = &settings.colors;
+        if let Some(landmarks) = &self.landmarks {
+            if self.outline {
+                draw_contours(
+                    &mut pixmap,
+                    &landmarks.map(place),
+                    thickness * 0.75,
+                    colors.outline,
+                );
+            }
+            if settings.draw_points == Points::Landmarks {
+                draw_points(
+                    &mut pixmap,
+                    &landmarks.map(place),
+                    thickness * 0.75,
+                    colors.points,
+                );
+            }
+        }
+        if let Some(points) = &self.points {
+            draw_points(&mut pixmap, &points.map(place), thickness * 1.25, colors.points);
+        }
+        if let Some((start, ends)) = &self.axes {
+            for (axis, end) in ends {
+                draw_line(
+                    &mut pixmap,
+                    place(*start),
+                    place(*end),
+                    thickness * 1.5,
+                    colors.axes[*axis],
+                );
+            }
+        }
+    }
+}
+
+/// A head in the camera of the frame that was looked at, and the way from there to the frame as it is now.
+struct Head {
+    camera: Camera,
+    rotation: [[f64; 3]; 3],
+    translation: [f64; 3],
+    scale: [f64; 2],
+}
+
+impl Head {
+    fn new(face: &Face, current: &CurrentFaces) -> Self {
+        let [rx, ry, rz, tx, ty, tz] = face.pose.map(f64::from);
+        let (width, height) = (current.recorded.frame_width, current.recorded.frame_height);
+        Self {
+            camera: Camera::of_frame(width, height),
+            rotation: rotation_matrix([rx, ry, rz]),
+            translation: [tx, ty, tz],
+            scale: [
+                f64::from(current.width) / f64::from(width),
+                f64::from(current.height) / f64::from(height),
+            ],
+        }
+    }
+
+    /// From pixels of the frame that was looked at to pixels of this one.
+    fn scaled(&self, x: f64, y: f64) -> Point {
+        Point::from_xy((x * self.scale[0]) as f32, (y * self.scale[1]) as f32)
+    }
+
+    /// Distance from the camera along its axis, in head units.
+    fn depth(&self, point: [f32; 3]) -> f64 {
+        let along: f64 = self.rotation[2]
+            .iter()
+            .zip(point)
+            .map(|(r, p)| r * f64::from(p))
+            .sum();
+        along + self.translation[2]
+    }
+
+    /// `None` for a point beside or behind the camera.
+    fn project(&self, point: [f32; 3]) -> Option<Point> {
+        if self.depth(point) < NEAREST {
+            return None;
+        }
+        let [x, y] = self
+            .camera
+            .project(&self.rotation, self.translation, point.map(f64::from));
+        Some(self.scaled(x, y))
+    }
+
+    fn landmarks(&self) -> Option<[Point; 68]> {
+        let mut landmarks = [Point::zero(); 68];
+        for (landmark, point) in landmarks.iter_mut().zip(REFERENCE_POINTS_68) {
+            *landmark = self.project(point)?;
+        }
+        Some(landmarks)
+    }
+
+    fn axes(&self) -> Option<(Point, [(usize, Point); 3])> {
+        let tip =
+            |axis: usize| -> [f32; 3] { std::array::from_fn(|c| NOSE_TIP[c] + AXIS_LENGTH * AXES[axis][c]) };
+        let mut order = [0, 1, 2];
+        order.sort_by(|a, b| self.depth(tip(*b)).total_cmp(&self.depth(tip(*a))));
+        let mut ends = [(0, Point::zero()); 3];
+        for (end, axis) in ends.iter_mut().zip(order) {
+            *end = (axis, self.project(tip(axis))?);
+        }
+        Some((self.project(NOSE_TIP)?, ends))
+    }
+}
+
+fn draw_line(pixmap: &mut PixmapMut<'_>, from: Point, to: Point, width: f32, color: Color) {
+    let mut path = PathBuilder::new();
+    path.move_to(from.x, from.y);
+    path.line_to(to.x, to.y);
+    stroke(pixmap, path, width, color);
+}
+
+fn draw_contours(pixmap: &mut PixmapMut<'_>, landmarks: &[Point; 68], width: f32, color: Color) {
+    let mut path = PathBuilder::new();
+    for (first, last, closed) in CONTOURS {
+        path.move_to(landmarks[first].x, landmarks[first].y);
+        for point in &landmarks[first + 1..=last] {
+            path.line_to(point.x, point.y);
+        }
+        if closed {
+            path.close();
+        }
+    }
+    stroke(pixmap, path, width, color);
+}
+
+fn stroke(pixmap: &mut PixmapMut<'_>, path: PathBuilder, width: f32, color: Color) {
+    // No path when a coordinate is not finite.
+    let Some(path) = path.finish() else { return };
+    let mut stroke = Stroke {
+        line_cap: LineCap::Round,
+        line_join: LineJoin::Round,
+        ..Stroke::default()
+    };
+    for (extra, color) in [(1.5, SHADE), (0.0, color)] {
+        stroke.width = width + extra;
+        pixmap.stroke_path(&path, &color.paint(), &stroke, Transform::identity(), None);
+    }
+}
+
+fn draw_points(pixmap: &mut PixmapMut<'_>, points: &[Point], radius: f32, color: Color) {
+    let mut path = PathBuilder::new();
+    for point in points {
+        path.push_circle(point.x, point.y, radius);
+    }
+    if let Some(path) = path.finish() {
+        pixmap.fill_path(
+            &path,
+            &color.paint(),
+            FillRule::Winding,
+            Transform::identity(),
+            None,
+        );
+    }
+}

@@ -1,0 +1,401 @@
+//! The element behind the wrapper.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_video::{VideoFrameRef, VideoInfo, VideoOverlayComposition, VideoOverlayCompositionMeta};
+
+use super::negotiation;
+use super::obscure::{Scratch, obscure};
+use super::painter::Painter;
+use super::settings::{Blur, Settings};
+use super::style::Area;
+use crate::meta::{self, CurrentFaces, FrameChange};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "img2poseoverlay",
+        gst::DebugColorFlags::empty(),
+        Some("Faces and head poses drawn into video"),
+    )
+});
+
+pub struct Img2PoseOverlay {
+    sink_pad: gst::Pad,
+    src_pad: gst::Pad,
+    settings: Mutex<Settings>,
+    /// Held while a frame is drawn, never while something is pushed or asked.
+    state: Mutex<State>,
+}
+
+/// What is known of the stream; everything is forgotten when it restarts.
+#[derive(Default)]
+struct State {
+    info: Option<VideoInfo>,
+    /// Compositions are attached, not blended.
+    attach: bool,
+    painter: Painter,
+    scratch: Scratch,
+    /// The warning about changed frames has been posted.
+    warned_of_change: bool,
+    /// The warning about frames that are not blurred has been posted.
+    warned_of_unknown: bool,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Img2PoseOverlay {
+    const NAME: &'static str = "GstImg2PoseOverlay";
+    type Type = super::Img2PoseOverlay;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        // A panic becomes an element error; it must not cross into C.
+        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
+            .chain_function(|pad, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(pad, buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.query(pad, query))
+            })
+            // Frames pass through: downstream's pool and metas are for upstream.
+            .flags(gst::PadFlags::PROXY_ALLOCATION)
+            .build();
+        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap())
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.query(pad, query))
+            })
+            .build();
+        Self {
+            sink_pad,
+            src_pad,
+            settings: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Img2PoseOverlay {
+    fn properties() -> &'static [glib::ParamSpec] {
+        Settings::param_specs()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.settings().set(pspec.name(), value);
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        self.settings().get(pspec.name())
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element
+            .add_pad(&self.sink_pad)
+            .expect("a new element has no pads");
+        element.add_pad(&self.src_pad).expect("a new element has one pad");
+    }
+}
+
+impl GstObjectImpl for Img2PoseOverlay {}
+
+impl ElementImpl for Img2PoseOverlay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Faces and head poses drawn into video",
+                "Filter/Editor/Video",
+                "Draws what img2posedetect found: boxes, scores, head axes (x red, y green, z blue), points, outlines, \
+                 angles; or makes faces unrecognisable",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = negotiation::template_caps();
+            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                .into_iter()
+                .map(|(name, direction)| {
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+                        .expect("the caps are valid")
+                })
+                .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            *self.state() = State::default();
+        }
+        Ok(success)
+    }
+}
+
+impl Img2PoseOverlay {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        // Nothing panics half-way through a change of the settings.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A half-drawn frame leaves nothing behind that the next one reads.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chain(&self, pad: &gst::Pad, mut buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.src_pad.check_reconfigure()
+            && let Some(caps) = pad.current_caps()
+        {
+            self.negotiate(&caps)
+                .inspect_err(|_| self.src_pad.mark_reconfigure())?;
+        }
+        self.draw(&mut buffer)?;
+        self.src_pad.push(buffer)
+    }
+
+    /// Does with the frame what its faces and the settings ask for. A frame without faces is not touched.
+    fn draw(&self, buffer: &mut gst::Buffer) -> Result<(), gst::FlowError> {
+        let settings = *self.settings();
+        let mut state = self.state();
+        let state = &mut *state;
+        let Some(info) = &state.info else {
+            gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
+            return Err(gst::FlowError::NotNegotiated);
+        };
+        let current = meta::read_current(buffer, info).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
+            gst::FlowError::Error
+        })?;
+        let Some(current) = current else {
+            if settings.blur_faces != Blur::None {
+                self.warn_of_unknown(&mut state.warned_of_unknown);
+            }
+            return Ok(());
+        };
+        if current.recorded.faces.is_empty() {
+            return Ok(());
+        }
+        let known = matches!(current.change, FrameChange::None | FrameChange::Scaled);
+        if !known {
+            self.warn_of_change(&mut state.warned_of_change, &current, &settings);
+        }
+        if settings.blur_faces != Blur::None {
+            let areas = hidden_areas(&current, known);
+            hide(buffer, info, areas, settings.blur_faces, &mut state.scratch)
+                .map_err(|error| self.failed("blurred", &error))?;
+        }
+        if !known || !settings.draws() {
+            return Ok(());
+        }
+        let composition = state
+            .painter
+            .compose(current, &settings)
+            .map_err(|error| self.failed("drawn", &error))?;
+        let Some(composition) = composition else {
+            return Ok(());
+        };
+        if state.attach {
+            attach(buffer, &composition)
+        } else {
+            blend(buffer, info, &composition)
+        }
+        .map_err(|error| self.failed("drawn", &error))
+    }
+
+    fn failed(&self, what: &str, error: &glib::BoolError) -> gst::FlowError {
+        gst::element_imp_error!(
+            self,
+            gst::StreamError::Failed,
+            ("Faces could not be {what}: {error}")
+        );
+        gst::FlowError::Error
+    }
+
+    fn warn_of_change(&self, warned: &mut bool, current: &CurrentFaces, settings: &Settings) {
+        if std::mem::replace(warned, true) {
+            return;
+        }
+        let what = match current.change {
+            FrameChange::Reframed => "was cropped, padded or flipped",
+            _ => "may have been cropped, padded, stretched or flipped",
+        };
+        let then = if settings.blur_faces == Blur::None {
+            "nothing is drawn"
+        } else {
+            "nothing is drawn and whole frames are blurred"
+        };
+        gst::element_imp_warning!(
+            self,
+            gst::StreamError::Format,
+            (
+                "The {}x{} frame {what} after its faces were found in {}x{} pixels, so it is not known where they are \
+                 now: {then}. Put img2poseoverlay before the element that changes the picture.",
+                current.width,
+                current.height,
+                current.recorded.frame_width,
+                current.recorded.frame_height
+            )
+        );
+    }
+
+    fn warn_of_unknown(&self, warned: &mut bool) {
+        if std::mem::replace(warned, true) {
+            return;
+        }
+        gst::element_imp_warning!(
+            self,
+            gst::StreamError::Format,
+            ("A frame that no detector looked at passes without blurring. Put img2posedetect before img2poseoverlay; \
+              with inference-interval, set its reuse-faces.")
+        );
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::trace!(CAT, obj = pad, "{event:?}");
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.set_caps(pad, caps.caps()),
+            gst::EventView::StreamStart(_) => {
+                let mut state = self.state();
+                state.warned_of_change = false;
+                state.warned_of_unknown = false;
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn set_caps(&self, pad: &gst::Pad, caps: &gst::CapsRef) -> bool {
+        match VideoInfo::from_caps(caps) {
+            Ok(info) => {
+                let mut state = self.state();
+                state.info = Some(info);
+                state.painter.clear();
+            }
+            Err(error) => {
+                gst::error!(CAT, obj = pad, "caps {caps} refused: {error}");
+                return false;
+            }
+        }
+        // Negotiated here, not again with the next frame.
+        self.src_pad.check_reconfigure();
+        match self.negotiate(&caps.to_owned()) {
+            Ok(()) => true,
+            Err(error) => {
+                gst::warning!(CAT, obj = pad, "caps {caps} refused downstream: {error}");
+                self.src_pad.mark_reconfigure();
+                false
+            }
+        }
+    }
+
+    fn negotiate(&self, caps: &gst::Caps) -> Result<(), gst::FlowError> {
+        let attach = negotiation::negotiate(&self.src_pad, caps)?;
+        gst::debug!(
+            CAT,
+            imp = self,
+            "drawings are {}",
+            if attach { "attached" } else { "blended" }
+        );
+        self.state().attach = attach;
+        Ok(())
+    }
+
+    /// Of either pad.
+    fn query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(caps) => {
+                let filter = caps.filter_owned();
+                let filter = filter.as_deref();
+                let result = if *pad == self.sink_pad {
+                    negotiation::sink_caps(&self.src_pad, filter)
+                } else {
+                    negotiation::src_caps(&self.sink_pad, filter)
+                };
+                gst::log!(CAT, obj = pad, "caps {result} for filter {filter:?}");
+                caps.set_result(&result);
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+}
+
+/// Where faces are, or may be: anywhere, if it is not known.
+fn hidden_areas(current: &CurrentFaces, known: bool) -> impl Iterator<Item = Area> {
+    let (width, height) = (current.width, current.height);
+    let whole = Area {
+        x: 0,
+        y: 0,
+        width,
+        height,
+    };
+    let boxes = current
+        .recorded
+        .faces
+        .iter()
+        .filter(move |_| known)
+        .filter_map(move |face| Area::around(current.to_frame(face.bbox), width, height));
+    boxes.chain((!known).then_some(whole))
+}
+
+fn hide(
+    buffer: &mut gst::Buffer,
+    info: &VideoInfo,
+    areas: impl Iterator<Item = Area>,
+    kind: Blur,
+    scratch: &mut Scratch,
+) -> Result<(), glib::BoolError> {
+    let mut areas = areas.peekable();
+    if areas.peek().is_none() {
+        return Ok(());
+    }
+    let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), info)?;
+    for area in areas {
+        obscure(&mut frame, area, kind, scratch)?;
+    }
+    Ok(())
+}
+
+fn attach(buffer: &mut gst::Buffer, composition: &VideoOverlayComposition) -> Result<(), glib::BoolError> {
+    let buffer = buffer.make_mut();
+    if let Some(mut meta) = buffer.meta_mut::<VideoOverlayCompositionMeta>() {
+        // An element before us has drawn too; ours goes on top.
+        let mut both = meta.overlay().to_owned();
+        {
+            let both = both.make_mut();
+            for rectangle in composition.iter() {
+                both.add_rectangle(&rectangle);
+            }
+        }
+        meta.set_overlay(&both);
+    } else {
+        VideoOverlayCompositionMeta::add(buffer, composition);
+    }
+    Ok(())
+}
+
+fn blend(
+    buffer: &mut gst::Buffer,
+    info: &VideoInfo,
+    composition: &VideoOverlayComposition,
+) -> Result<(), glib::BoolError> {
+    let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), info)?;
+    composition.blend(&mut frame)
+}

@@ -1,0 +1,71 @@
+//! The element `img2poseoverlay`: draws the faces of a frame into it, or makes them unrecognisable.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! videoconvert ! img2posedetect ! \
+//!     img2poseoverlay label=score+angles ! videoconvert ! autovideosink
+//! ```
+//!
+//! # What is drawn
+//! * `draw-box`: the face box.
+//! * `draw-axes`: the axes of the head, from the tip of the nose. For an upright face that looks into the camera, x
+//!   (red) points to the right of the picture and y (green) down, as the axes of [`img2pose::pose`] do; z (blue) points
+//!   out of the face to where the nose points, which is the -z of that frame: drawn into the head it could not be seen.
+//!   An axis is 0.9 head units long, seen in perspective: it grows with the head, and what points at the camera is
+//!   short.
+//! * `draw-points`: the five keypoints, or all 68 landmarks of the head model under the face's pose.
+//! * `draw-outline`: contours through the 68 landmarks.
+//! * `label`: any of number, score, angles (see [`img2pose::pose::yaw_pitch_roll`]) and position, joined by `+`.
+//!
+//! Colours are numbers 0xAARRGGBB. Lines and text are sized by the frame unless `thickness` and `text-size` say
+//! otherwise. All properties can be changed while the pipeline plays.
+//!
+//! # Anonymising
+//! `blur-faces` changes the pixels inside the boxes: `pixelate` leaves the means of at most eight blocks along the short
+//! side, `blur` the same with smooth transitions. With it alone:
+//!
+//! ```text
+//! img2poseoverlay blur-faces=pixelate draw-box=false draw-axes=false draw-points=none label=0
+//! ```
+//!
+//! Faces that the detector misses stay as they are, and so do frames that it did not look at; a warning tells of the
+//! latter. With `inference-interval`, set `reuse-faces` on the detector.
+//!
+//! # Where it draws
+//! Drawings are attached to the buffer as a `GstVideoOverlayComposition` where downstream takes those (sinks that draw
+//! them with the GPU do), and blended into the frame otherwise. A filter of plain `video/x-raw` behind the element
+//! makes it blend. A frame without faces passes untouched: nothing is mapped or copied.
+//!
+//! Faces are drawn where they are when the frame was scaled or converted since the detector. When it was cropped,
+//! padded or flipped, or nothing tells, the element posts a warning and draws nothing; with `blur-faces` it blurs the
+//! whole frame.
+
+mod figure;
+mod imp;
+mod label;
+mod negotiation;
+mod obscure;
+mod painter;
+mod pixels;
+mod settings;
+mod style;
+mod text;
+
+use gst::glib;
+use gst::prelude::*;
+
+pub use settings::{Blur, Label, Points};
+
+glib::wrapper! {
+    /// The element `img2poseoverlay`, see the [module](self).
+    pub struct Img2PoseOverlay(ObjectSubclass<imp::Img2PoseOverlay>) @extends gst::Element, gst::Object;
+}
+
+/// Makes the element known to GStreamer under the name `img2poseoverlay`.
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "img2poseoverlay",
+        gst::Rank::NONE,
+        Img2PoseOverlay::static_type(),
+    )
+}

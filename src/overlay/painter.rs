@@ -1,0 +1,139 @@
+//! From the faces of a frame to the composition that is laid over it.
+
+use gst::glib;
+use gst_video::{VideoOverlayComposition, VideoOverlayRectangle};
+
+use super::figure::Figure;
+use super::label;
+use super::pixels::{PIXEL, PixelStore};
+use super::settings::Settings;
+use super::style::{Area, Color, Style};
+use super::text::Glyphs;
+use crate::meta::CurrentFaces;
+
+/// Draws, and keeps what the next frame can use again.
+#[derive(Default)]
+pub struct Painter {
+    pixels: PixelStore,
+    glyphs: Option<Glyphs>,
+    text: String,
+    rectangles: Vec<VideoOverlayRectangle>,
+    last: Option<Drawing>,
+}
+
+/// What was drawn last, and of what.
+struct Drawing {
+    faces: CurrentFaces,
+    settings: Settings,
+    composition: Option<VideoOverlayComposition>,
+}
+
+impl Painter {
+    /// What to lay over a frame with the given faces; `None` if nothing of it lies inside the frame.
+    ///
+    /// A face is several rectangles: the four sides of its box, the figure inside, the label. Blending takes time for
+    /// every pixel of a rectangle, and most of a box is empty.
+    ///
+    /// # Errors
+    /// Memory cannot be mapped.
+    pub fn compose(
+        &mut self,
+        faces: CurrentFaces,
+        settings: &Settings,
+    ) -> Result<Option<VideoOverlayComposition>, glib::BoolError> {
+        if let Some(last) = &self.last
+            && last.settings == *settings
+            && last.faces == faces
+        {
+            return Ok(last.composition.clone());
+        }
+        // Gives the pixels back before new ones are needed.
+        self.last = None;
+        self.draw(&faces, settings)?;
+        let composition = if self.rectangles.is_empty() {
+            None
+        } else {
+            Some(VideoOverlayComposition::new(&self.rectangles)?)
+        };
+        // The composition holds them.
+        self.rectangles.clear();
+        self.last = Some(Drawing {
+            faces,
+            settings: *settings,
+            composition: composition.clone(),
+        });
+        Ok(composition)
+    }
+
+    /// Lets go of everything that was kept.
+    pub fn clear(&mut self) {
+        self.last = None;
+        self.pixels.clear();
+        self.glyphs = None;
+    }
+
+    fn draw(&mut self, current: &CurrentFaces, settings: &Settings) -> Result<(), glib::BoolError> {
+        self.rectangles.clear();
+        let (width, height) = (current.width, current.height);
+        let style = Style::new(settings, width, height);
+        for face in &current.recorded.faces {
+            let bbox = current.to_frame(face.bbox);
+            if settings.draw_box
+                && let Some(area) = Area::around(bbox, width, height)
+            {
+                for side in area.sides(style.thickness) {
+                    self.fill(side, settings.colors.face_box)?;
+                }
+            }
+            let figure = Figure::new(face, current, settings);
+            if let Some(area) = figure.area(style, width, height) {
+                let rectangle = self
+                    .pixels
+                    .rectangle(area, |pixels| figure.draw(settings, style, area, pixels))?;
+                self.rectangles.push(rectangle);
+            }
+        }
+        if settings.label.is_empty() {
+            return Ok(());
+        }
+        let glyphs = match self.glyphs.take() {
+            Some(glyphs) if glyphs.size == style.text_size => self.glyphs.insert(glyphs),
+            _ => self.glyphs.insert(Glyphs::new(style.text_size)),
+        };
+        // After all figures, so that none lies over a label.
+        for (number, face) in current.recorded.faces.iter().enumerate() {
+            label::write(&mut self.text, settings.label, number, face);
+            let text = &self.text;
+            let bbox = current.to_frame(face.bbox);
+            if let Some(area) = label::place(text, glyphs, bbox, width, height) {
+                let rectangle = self.pixels.rectangle(area, |pixels| {
+                    label::draw(text, glyphs, &settings.colors, area, pixels);
+                })?;
+                self.rectangles.push(rectangle);
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, area: Area, color: Color) -> Result<(), glib::BoolError> {
+        let color = color.premultiplied();
+        let rectangle = self.pixels.rectangle(area, |pixels| {
+            pixels
+                .chunks_exact_mut(PIXEL)
+                .for_each(|pixel| pixel.copy_from_slice(&color));
+        })?;
+        self.rectangles.push(rectangle);
+        Ok(())
+    }
+}
+
+impl CurrentFaces {
+    /// A box in pixels of the frame that was looked at, scaled to this one.
+    pub(super) fn to_frame(&self, [x_min, y_min, x_max, y_max]: [f32; 4]) -> [f32; 4] {
+        let x_scale = f64::from(self.width) / f64::from(self.recorded.frame_width);
+        let y_scale = f64::from(self.height) / f64::from(self.recorded.frame_height);
+        let x = |x: f32| (f64::from(x) * x_scale) as f32;
+        let y = |y: f32| (f64::from(y) * y_scale) as f32;
+        [x(x_min), y(y_min), x(x_max), y(y_max)]
+    }
+}

@@ -1,0 +1,189 @@
+//! Colours, areas, and sizes that follow the frame's.
+
+use super::settings::Settings;
+
+/// A colour as 0xAARRGGBB, alpha not multiplied in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color(pub u32);
+
+impl Color {
+    /// Blue, green, red, alpha: the order of the bytes in an overlay rectangle.
+    fn bgra(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    /// The same with alpha multiplied in.
+    pub fn premultiplied(self) -> [u8; 4] {
+        let [b, g, r, a] = self.bgra();
+        let times = |c: u8| ((u32::from(c) * u32::from(a) + 127) / 255) as u8;
+        [times(b), times(g), times(r), a]
+    }
+
+    /// For tiny-skia, whose RGBA is our BGRA.
+    pub fn paint(self) -> tiny_skia::Paint<'static> {
+        let [b, g, r, a] = self.bgra();
+        let mut paint = tiny_skia::Paint::default();
+        paint.set_color_rgba8(b, g, r, a);
+        paint
+    }
+}
+
+/// A part of the frame in whole pixels, inside the frame and not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Left.
+    pub x: u32,
+    /// Top.
+    pub y: u32,
+    /// Width, at least 1.
+    pub width: u32,
+    /// Height, at least 1.
+    pub height: u32,
+}
+
+impl Area {
+    /// The smallest area that holds the box `x_min, y_min, x_max, y_max`, clipped to a frame of `width` x `height`;
+    /// `None` if nothing is left.
+    pub fn around([x_min, y_min, x_max, y_max]: [f32; 4], width: u32, height: u32) -> Option<Self> {
+        // A float that is negative, too large or NaN saturates in the cast.
+        let span = |low: f32, high: f32, side: u32| {
+            let low = (low.floor() as u32).min(side);
+            (low, (high.ceil() as u32).min(side).saturating_sub(low))
+        };
+        let (x, width) = span(x_min, x_max, width);
+        let (y, height) = span(y_min, y_max, height);
+        (width > 0 && height > 0).then_some(Self { x, y, width, height })
+    }
+
+    /// The four sides of the area as areas of their own that do not overlap, `thickness` wide.
+    pub fn sides(self, thickness: u32) -> impl Iterator<Item = Self> {
+        let Self { x, y, width, height } = self;
+        let top = thickness.min(height);
+        let bottom = thickness.min(height - top);
+        let left = thickness.min(width);
+        let right = thickness.min(width - left);
+        let between = height - top - bottom;
+        [
+            (x, y, width, top),
+            (x, y + height - bottom, width, bottom),
+            (x, y + top, left, between),
+            (x + width - right, y + top, right, between),
+        ]
+        .into_iter()
+        .filter(|(_, _, width, height)| *width > 0 && *height > 0)
+        .map(|(x, y, width, height)| Self { x, y, width, height })
+    }
+}
+
+/// Sizes in pixels for one frame size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Width of lines.
+    pub thickness: u32,
+    /// Height of a line of text.
+    pub text_size: u32,
+}
+
+impl Style {
+    /// For a frame of `width` x `height` pixels.
+    pub fn new(settings: &Settings, width: u32, height: u32) -> Self {
+        let short = width.min(height);
+        let or_auto = |set: u32, auto: u32| if set > 0 { set } else { auto };
+        Self {
+            // A line of one pixel can miss every chroma sample of a subsampled format and lose its colour.
+            thickness: or_auto(settings.thickness, ((short + 180) / 360).max(2)),
+            text_size: or_auto(settings.text_size, (short / 40).max(12)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colors() {
+        assert_eq!(Color(0xff11_2233).premultiplied(), [0x33, 0x22, 0x11, 0xff]);
+        assert_eq!(Color(0x80ff_0000).premultiplied(), [0, 0, 0x80, 0x80]);
+        assert_eq!(Color(0x00ff_ffff).premultiplied(), [0; 4]);
+    }
+
+    #[test]
+    fn areas_are_clipped() {
+        let area = |b| Area::around(b, 100, 50).map(|a| (a.x, a.y, a.width, a.height));
+        assert_eq!(area([10.2, 5.0, 20.1, 7.5]), Some((10, 5, 11, 3)));
+        assert_eq!(area([-5.0, -5.0, 500.0, 500.0]), Some((0, 0, 100, 50)));
+        assert_eq!(area([10.0, 5.0, 10.0, 20.0]), None);
+        assert_eq!(area([120.0, 5.0, 130.0, 20.0]), None);
+        assert_eq!(area([20.0, 5.0, 10.0, 20.0]), None);
+        assert_eq!(area([f32::NAN, 0.0, f32::NAN, 1.0]), None);
+    }
+
+    #[test]
+    fn sides_cover_the_border_once() {
+        for (width, height, thickness) in [(7, 5, 2), (3, 9, 2), (1, 1, 2), (4, 4, 2), (8, 8, 1)] {
+            let area = Area {
+                x: 3,
+                y: 2,
+                width,
+                height,
+            };
+            let mut hits = vec![0; (width * height) as usize];
+            for side in area.sides(thickness) {
+                for y in side.y..side.y + side.height {
+                    for x in side.x..side.x + side.width {
+                        hits[((y - 2) * width + x - 3) as usize] += 1;
+                    }
+                }
+            }
+            for y in 0..height {
+                for x in 0..width {
+                    let border = x.min(y).min(width - 1 - x).min(height - 1 - y) < thickness;
+                    assert_eq!(
+                        hits[(y * width + x) as usize],
+                        i32::from(border),
+                        "{width}x{height} {x} {y}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_follow_the_frame() {
+        let auto = Settings::default();
+        assert_eq!(
+            Style::new(&auto, 1280, 720),
+            Style {
+                thickness: 2,
+                text_size: 18
+            }
+        );
+        assert_eq!(
+            Style::new(&auto, 2160, 3840),
+            Style {
+                thickness: 6,
+                text_size: 54
+            }
+        );
+        assert_eq!(
+            Style::new(&auto, 160, 120),
+            Style {
+                thickness: 2,
+                text_size: 12
+            }
+        );
+        let set = Settings {
+            thickness: 1,
+            text_size: 9,
+            ..auto
+        };
+        assert_eq!(
+            Style::new(&set, 1280, 720),
+            Style {
+                thickness: 1,
+                text_size: 9
+            }
+        );
+    }
+}

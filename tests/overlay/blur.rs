@@ -1,0 +1,139 @@
+//! Faces made unrecognisable.
+
+use gst_video::{VideoFormat, VideoInfo, VideoOverlayCompositionMeta};
+use gstimg2pose::meta::FrameFaces;
+use img2pose::Face;
+
+use super::faces;
+use super::support::{FORMATS, NOTHING, Picture, bytes, harness, middle_face, noise};
+
+const KINDS: [&str; 2] = ["pixelate", "blur"];
+
+/// A face in even pixels, so that no chroma sample lies across its border.
+fn found(info: &VideoInfo) -> FrameFaces {
+    let face = |bbox| Face {
+        bbox,
+        ..middle_face([0.0; 3])
+    };
+    FrameFaces::new(
+        info,
+        vec![
+            face([20.0, 30.0, 84.0, 110.0]),
+            face([300.0, 200.0, 320.0, 240.0]),
+        ],
+    )
+}
+
+fn inside((x, y): (usize, usize)) -> bool {
+    ((20..84).contains(&x) && (30..110).contains(&y)) || ((300..320).contains(&x) && (200..240).contains(&y))
+}
+
+#[test]
+fn only_the_boxes_change_in_every_format() {
+    for format in FORMATS {
+        for kind in KINDS {
+            let info = faces::info(format, 320, 240);
+            let frame = noise(&info, &found(&info));
+            let before = Picture::new(&frame, &info);
+            let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+            let after = Picture::new(&harness.push_and_pull(frame).unwrap(), &info);
+            let changes = after.changes(&before, 0);
+            let area = 64 * 80 + 20 * 40;
+            assert!(
+                changes.len() > area * 95 / 100,
+                "{format:?} {kind}: {} of {area}",
+                changes.len()
+            );
+            // The converter smooths chroma over a pixel beside its sample.
+            let stray = changes.iter().filter(|(x, y)| {
+                let near = |v: usize| [v.saturating_sub(1), v, v + 1];
+                !near(*x).iter().any(|x| near(*y).iter().any(|y| inside((*x, *y))))
+            });
+            assert_eq!(stray.count(), 0, "{format:?} {kind}");
+        }
+    }
+}
+
+#[test]
+fn bytes_outside_and_alpha_stay() {
+    let info = faces::info(VideoFormat::Rgba, 320, 240);
+    for kind in KINDS {
+        let frame = noise(&info, &found(&info));
+        let before = bytes(&frame);
+        let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+        let after = bytes(&harness.push_and_pull(frame).unwrap());
+        for (index, (a, b)) in before.iter().zip(&after).enumerate() {
+            let at = (index / 4 % 320, index / 4 / 320);
+            assert!(a == b || (inside(at) && index % 4 != 3), "{kind} {at:?}");
+        }
+    }
+}
+
+#[test]
+fn blocks_are_of_one_colour_and_blurs_are_smooth() {
+    let info = faces::info(VideoFormat::Gray8, 320, 240);
+    let row = |kind: &str| {
+        let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+        let out = bytes(&harness.push_and_pull(noise(&info, &found(&info))).unwrap());
+        out[70 * 320 + 20..70 * 320 + 84].to_vec()
+    };
+    // 64 pixels in 8 cells.
+    let blocks = row("pixelate");
+    assert!(
+        blocks
+            .chunks(8)
+            .all(|block| block.iter().all(|value| *value == block[0])),
+        "{blocks:?}"
+    );
+    assert!(blocks.windows(2).any(|pair| pair[0] != pair[1]));
+    let smooth = row("blur");
+    let steps = |row: &[u8]| {
+        row.windows(2)
+            .map(|pair| pair[0].abs_diff(pair[1]))
+            .max()
+            .unwrap()
+    };
+    assert!(steps(&smooth) <= steps(&blocks) / 4 + 1, "{smooth:?}");
+}
+
+#[test]
+fn pixels_change_also_when_the_drawing_is_attached() {
+    let info = faces::info(VideoFormat::Nv12, 320, 240);
+    let frame = noise(&info, &found(&info));
+    let before = Picture::new(&frame, &info);
+    let mut harness = harness(&info, "blur-faces=pixelate", true);
+    let out = harness.push_and_pull(frame).unwrap();
+    assert!(out.meta::<VideoOverlayCompositionMeta>().is_some());
+    assert!(Picture::new(&out, &info).changes(&before, 0).len() > 64 * 80);
+}
+
+#[test]
+fn boxes_at_odd_places_and_over_the_edge() {
+    for format in FORMATS {
+        // An odd size: the last chroma sample stands for less than two pixels.
+        let info = faces::info(format, 321, 241);
+        let boxes = [
+            [319.5, 239.5, 321.0, 241.0],
+            [-20.0, -20.0, 11.3, 7.7],
+            [310.1, 100.0, 400.0, 143.9],
+            [33.0, 55.0, 34.0, 56.0],
+            [50.0, 50.0, 50.0, 90.0],
+            [0.0, 0.0, 321.0, 241.0],
+        ];
+        let faces = boxes.map(|bbox| Face {
+            bbox,
+            ..middle_face([0.0; 3])
+        });
+        let found = FrameFaces::new(&info, faces.to_vec());
+        for kind in KINDS {
+            let frame = noise(&info, &found);
+            let before = bytes(&frame);
+            let mut harness = harness(&info, &format!("blur-faces={kind}"), false);
+            assert_ne!(
+                bytes(&harness.push_and_pull(frame).unwrap()),
+                before,
+                "{format:?} {kind}"
+            );
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What is drawn where.
+
+use gst_video::{VideoFormat, VideoInfo};
+use gstimg2pose::meta::FrameFaces;
+use img2pose::contract::REFERENCE_POINTS_68;
+use img2pose::pose::{project_landmarks, project_points};
+
+use super::faces;
+use super::support::{NOTHING, Picture, blank, middle_face, render};
+
+fn info() -> VideoInfo {
+    faces::info(VideoFormat::Rgb, 640, 480)
+}
+
+fn picture(properties: &str, rotation: [f32; 3]) -> Picture {
+    let info = info();
+    let found = FrameFaces::new(&info, vec![middle_face(rotation)]);
+    Picture::new(&render(&info, &format!("{NOTHING} {properties}"), &found), &info)
+}
+
+#[track_caller]
+fn assert_color(picture: &Picture, [x, y]: [f32; 2], color: [u8; 3]) {
+    let found = picture.at(x.round() as usize, y.round() as usize);
+    let near = found.iter().zip(color).all(|(a, b)| a.abs_diff(b) <= 20);
+    assert!(near, "{found:?} at {x}, {y}, expected {color:?}");
+}
+
+const AXES: &str = "draw-axes=true x-axis-color=0xffff0000 y-axis-color=0xff00ff00 z-axis-color=0xff0000ff";
+const COLORS: [[u8; 3]; 3] = [[255, 0, 0], [0, 255, 0], [0, 0, 255]];
+
+/// The nose and the ends of the axes.
+fn axis_ends(rotation: [f32; 3]) -> [[f32; 2]; 4] {
+    let [x, y, z] = REFERENCE_POINTS_68[30];
+    let points = [[x, y, z], [x + 0.9, y, z], [x, y + 0.9, z], [x, y, z - 0.9]];
+    project_points(&points, &middle_face(rotation).pose, 640, 480)
+}
+
+#[test]
+fn axes_of_an_upright_face_point_right_and_down() {
+    // Seen from the front, one head unit at the nose is 1120 / (7 - 0.746) = 179 pixels.
+    let picture = picture(AXES, [0.0; 3]);
+    let nose = [320.0 - 0.0181 * 179.0, 240.0 - 0.062 * 179.0];
+    assert_color(&picture, [nose[0] + 100.0, nose[1]], COLORS[0]);
+    assert_color(&picture, [nose[0], nose[1] + 100.0], COLORS[1]);
+    // z points into the camera: next to nothing of it is seen.
+    assert_color(&picture, nose, COLORS[2]);
+    for beside in [
+        [nose[0] - 20.0, nose[1]],
+        [nose[0], nose[1] - 20.0],
+        [nose[0] + 180.0, nose[1]],
+    ] {
+        assert_color(&picture, beside, [128; 3]);
+    }
+}
+
+#[test]
+fn axes_turn_with_the_head() {
+    for rotation in [
+        [0.0, 0.6, 0.0],
+        [-0.5, 0.0, 0.0],
+        [0.0, 0.0, 0.7],
+        [-0.3, -0.5, 0.2],
+    ] {
+        let picture = picture(AXES, rotation);
+        let [nose, ends @ ..] = axis_ends(rotation);
+        for (end, color) in ends.into_iter().zip(COLORS) {
+            let length = (end[0] - nose[0]).hypot(end[1] - nose[1]);
+            // Beyond the middle, where no other axis lies over it; a shorter one points at the camera.
+            if length > 25.0 {
+                let at = |share: f32| [0, 1].map(|c| nose[c] + (end[c] - nose[c]) * share);
+                assert_color(&picture, at(0.6), color);
+                assert_color(&picture, at(0.95), color);
+                assert_color(&picture, at(1.0 + 10.0 / length), [128; 3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn z_goes_where_the_nose_points() {
+    // A positive yaw turns the face to the left of the picture.
+    let rotation = [0.0, 0.6, 0.0];
+    assert!(img2pose::pose::yaw_pitch_roll(&middle_face(rotation).pose)[0] > 30.0);
+    let picture = picture(AXES, rotation);
+    let blue = |x: usize| (0..480).any(|y| picture.at(x, y) == [0, 0, 255]);
+    let nose = axis_ends(rotation)[0][0] as usize;
+    assert!(blue(nose - 60));
+    assert!(!blue(nose + 20));
+}
+
+#[test]
+fn box_edges_are_inside_the_box() {
+    let picture = picture("draw-box=true box-color=0xff0000ff thickness=3", [0.0; 3]);
+    let blank = blank(&info());
+    for (x, y) in [
+        (200, 120),
+        (202, 240),
+        (320, 122),
+        (439, 359),
+        (437, 300),
+        (300, 357),
+    ] {
+        assert_eq!(picture.at(x, y), [0, 0, 255], "{x} {y}");
+    }
+    let changes = picture.changes(&blank, 0);
+    assert_eq!(changes.len(), 240 * 240 - 234 * 234);
+    let border = |v: usize, low: usize| v < low + 3 || v >= low + 237;
+    for (x, y) in changes {
+        assert!((200..440).contains(&x) && (120..360).contains(&y), "{x} {y}");
+        assert!(border(x, 200) || border(y, 120), "{x} {y}");
+    }
+}
+
+#[test]
+fn keypoints_and_landmarks() {
+    let color = "points-color=0xff00ffff thickness=4";
+    let face = middle_face([0.1, 0.2, 0.0]);
+    let keypoints = picture(&format!("draw-points=keypoints {color}"), [0.1, 0.2, 0.0]);
+    for point in face.keypoints {
+        assert_color(&keypoints, point, [0, 255, 255]);
+    }
+    let landmarks = picture(&format!("draw-points=landmarks {color}"), [0.1, 0.2, 0.0]);
+    for point in project_landmarks(&face.pose, 640, 480) {
+        assert_color(&landmarks, point, [0, 255, 255]);
+    }
+    let blank = blank(&info());
+    let count = |picture: &Picture| picture.changes(&blank, 0).len();
+    assert!(count(&keypoints) < 5 * 120);
+    assert!(count(&landmarks) > 3 * count(&keypoints));
+}
+
+#[test]
+fn outline_runs_through_the_landmarks() {
+    let picture = picture("draw-outline=true outline-color=0xffff00ff thickness=5", [0.0; 3]);
+    let landmarks = project_landmarks(&middle_face([0.0; 3]).pose, 640, 480);
+    let middle = |a: usize, b: usize| [0, 1].map(|c| (landmarks[a][c] + landmarks[b][c]) / 2.0);
+    // Along the jaw, and where the eye is closed.
+    for (a, b) in [(7, 8), (10, 11), (41, 36), (29, 30)] {
+        assert_color(&picture, middle(a, b), [255, 0, 255]);
+    }
+    // Nothing between the jaw and the brow, nor on the chin.
+    assert_color(&picture, middle(16, 17), [128; 3]);
+    assert_color(&picture, middle(8, 57), [128; 3]);
+}
+
+#[test]
+fn label_stands_on_the_box() {
+    let picture = picture("label=score+angles label-background-color=0xff0000ff", [0.0; 3]);
+    assert_eq!(picture.at(200, 119), [0, 0, 255]);
+    let changes = picture.changes(&blank(&info()), 0);
+    assert!(
+        changes
+            .iter()
+            .all(|(x, y)| (200..400).contains(x) && (40..120).contains(y))
+    );
+    assert!(
+        changes.iter().any(|(x, y)| picture.at(*x, *y) == [255; 3]),
+        "white text"
+    );
+    let small = self::picture("label=score", [0.0; 3]).changes(&blank(&info()), 0);
+    assert!(small.len() * 3 < changes.len());
+}
+
+#[test]
+fn nothing_far_from_the_face() {
+    let all = "draw-box=true draw-axes=true draw-points=landmarks draw-outline=true label=score+number";
+    let picture = picture(all, [0.3, -0.4, 0.2]);
+    for (x, y) in picture.changes(&blank(&info()), 0) {
+        assert!((190..530).contains(&x) && (80..470).contains(&y), "{x} {y}");
+    }
+}
+
+#[test]
+fn sizes_and_colours_follow_the_properties() {
+    let changed = |properties: &str| picture(properties, [0.4; 3]).changes(&blank(&info()), 0).len();
+    assert!(changed("draw-axes=true thickness=8") > 2 * changed("draw-axes=true thickness=2"));
+    assert!(changed("label=score text-size=40") > 4 * changed("label=score text-size=14"));
+    // Half transparent yellow on gray.
+    let picture = picture("draw-box=true box-color=0x80ffff00", [0.0; 3]);
+    assert_color(&picture, [201.0, 200.0], [191, 191, 64]);
+}
