@@ -95,7 +95,11 @@ impl Img2PoseDetect {
             };
             if is_ready {
                 state.pushing = true;
-                break state.queue.pop();
+                let item = state.queue.pop();
+                drop(state);
+                // There is room from now on, however long downstream takes for this item.
+                self.stream.left.notify_all();
+                break item;
             }
             state = Stream::wait(&self.stream.ready, state);
         }
