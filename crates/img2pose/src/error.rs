@@ -36,7 +36,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// The wanted execution provider cannot be had.
-    #[error("execution provider '{provider}' is not available: {reason}")]
+    #[error("execution provider '{provider}' cannot be used: {reason}")]
     Provider {
         /// Name of the provider.
         provider: &'static str,
@@ -67,6 +67,19 @@ pub enum Error {
     /// A batch has no free slot, or a frame of another layout was offered to it.
     #[error("the frame does not fit the batch: {0}")]
     Batch(String),
+    /// There is no memory for the network images of a batch.
+    #[error(
+        "not enough memory for a batch of {frames} frames of {width}x{height} pixels; lower the batch size, or the \
+         size that frames are resized to (min-size, max-size)"
+    )]
+    OutOfMemory {
+        /// Frames that the batch is to hold.
+        frames: usize,
+        /// Width in pixels of a resized and padded frame.
+        width: u32,
+        /// Height in pixels of a resized and padded frame.
+        height: u32,
+    },
     /// An option is out of its range.
     #[error("option {option} is {found}, expected {expected}")]
     Option {

@@ -143,7 +143,12 @@ fn open(path: &Path) -> Result<ort::environment::EnvironmentBuilder, String> {
         return Err("no such file".to_owned());
     }
     ort::init_from(path).map_err(|error| match error {
-        ort::LoadDynamicError::Dlopen { error, .. } => format!("it cannot be loaded: {error}"),
+        // What the system says is one level down; the error itself only says "dlopen failed".
+        ort::LoadDynamicError::Dlopen { error, .. } => {
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            format!("it cannot be loaded: {cause}")
+        }
         ort::LoadDynamicError::MissingApi { .. } => "it is not ONNX Runtime (no OrtGetApiBase)".to_owned(),
         ort::LoadDynamicError::BadVersion { version_str, .. } => {
             format!("it is version {version_str}, at least {MINIMUM_VERSION} is needed")

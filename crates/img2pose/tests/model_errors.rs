@@ -72,6 +72,15 @@ fn files_that_are_not_onnx() {
 }
 
 #[test]
+fn a_checkpoint_is_told_what_to_do_with_it() {
+    let text = message(b"PK\x03\x04 and so on".to_vec());
+    assert!(
+        text.contains("zip file") && text.contains("img2pose-export convert"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_onnx_file_of_something_else() {
     let node = NodeProto {
         input: vec!["x".to_owned()],

@@ -46,7 +46,12 @@ fn a_missing_library() {
 fn a_file_that_is_no_library() {
     let text = Path::new(env!("CARGO_TARGET_TMPDIR")).join("text.so");
     std::fs::write(&text, "not a library").unwrap();
-    assert!(refusal(&text).contains("cannot be loaded"));
+    // It used to say no more than "dlopen failed".
+    let text = refusal(&text);
+    assert!(
+        text.contains("cannot be loaded") && text.contains("file too short"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl BatchMaker {
     /// An empty batch for `capacity` frames of one layout.
     ///
     /// # Errors
-    /// When the layout has a side of 0 or `capacity` is 0.
+    /// When the layout has a side of 0, `capacity` is 0, or there is not so much memory.
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
         Batch::new(layout, self, capacity)
     }
@@ -61,11 +61,20 @@ impl Batch {
                 expected: "1 or more",
             });
         }
+        let mut images = Vec::new();
+        capacity
+            .checked_mul(size.tensor_len())
+            .and_then(|len| images.try_reserve_exact(len).ok())
+            .ok_or(Error::OutOfMemory {
+                frames: capacity,
+                width: size.padded_width,
+                height: size.padded_height,
+            })?;
         Ok(Self {
             layout,
             size,
             converter: Converter::new(layout, size, maker.image_mean, maker.image_std)?,
-            images: vec![0.0; capacity * size.tensor_len()],
+            images,
             len: 0,
             capacity,
         })
@@ -87,6 +96,11 @@ impl Batch {
             )));
         }
         let slot = self.size.tensor_len();
+        // In memory that is reserved; slots that no frame has reached take none.
+        let used = (self.len + 1) * slot;
+        if self.images.len() < used {
+            self.images.resize(used, 0.0);
+        }
         self.converter
             .convert(frame, &mut self.images[self.len * slot..][..slot])?;
         self.len += 1;
@@ -157,5 +171,33 @@ impl Batch {
     /// Forgets the frames and keeps the memory.
     pub fn clear(&mut self) {
         self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{ColorMatrix, ColorRange, PixelFormat};
+
+    /// The process used to be aborted.
+    #[test]
+    fn a_batch_that_no_memory_can_hold_is_an_error() {
+        let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
+        let maker = BatchMaker::new(&contract, Some(16_384), Some(16_384));
+        let layout = FrameLayout {
+            format: PixelFormat::Gray8,
+            width: 1000,
+            height: 1000,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Full,
+        };
+        for capacity in [usize::MAX, 1_000_000_000] {
+            let error = maker.new_batch(layout, capacity).err().expect("too large");
+            let text = error.to_string();
+            assert!(
+                text.contains("16384x16384") && text.contains("batch size"),
+                "{text}"
+            );
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Detector {
     /// An empty batch for `capacity` frames of one layout.
     ///
     /// # Errors
-    /// When the layout has a side of 0 or `capacity` is 0.
+    /// When the layout has a side of 0, `capacity` is 0, or there is not so much memory.
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
         self.batch_maker().new_batch(layout, capacity)
     }

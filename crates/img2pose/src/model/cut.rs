@@ -170,7 +170,8 @@ pub(crate) fn take_channels_last(
 /// Name of the weight of the first `Gemm` (with transposed B) that `input` flows into.
 fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
     let mut value = input;
-    loop {
+    // A damaged graph may run in circles.
+    for _ in 0..graph.node.len() {
         let mut users = graph
             .node
             .iter()
@@ -179,21 +180,30 @@ fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
             return Err(format!("tensor '{value}' is not used exactly once"));
         };
         match user.op_type() {
-            "Flatten" | "Reshape" | "Identity" => value = &user.output[0],
+            "Flatten" | "Reshape" | "Identity" => {
+                value = user
+                    .output
+                    .first()
+                    .ok_or_else(|| format!("node '{}' has no output", user.name()))?;
+            }
             "Gemm" => {
                 let transposed = user.attribute.iter().any(|a| a.name() == "transB" && a.i() == 1);
-                let weight = user.input.get(1).filter(|_| transposed && user.input[0] == value);
+                let weight = user
+                    .input
+                    .get(1)
+                    .filter(|_| transposed && user.input.first().is_some_and(|name| name == value));
                 let weight = weight.ok_or_else(|| format!("node '{}' is no plain Gemm", user.name()))?;
                 // Weights that are stored as f16 pass through a Cast first.
                 let cast = graph
                     .node
                     .iter()
-                    .find(|n| n.op_type() == "Cast" && n.output[0] == *weight);
-                return Ok(cast.map_or(weight, |cast| &cast.input[0]).clone());
+                    .find(|n| n.op_type() == "Cast" && n.output.first() == Some(weight));
+                return Ok(cast.and_then(|cast| cast.input.first()).unwrap_or(weight).clone());
             }
             other => return Err(format!("'{input}' flows into {other}, expected Flatten and Gemm")),
         }
     }
+    Err(format!("'{input}' flows in a circle"))
 }
 
 /// The file that ONNX Runtime is given.
@@ -226,5 +236,63 @@ fn float_value(name: &str, shape: Option<&[Dimension]>) -> ValueInfoProto {
             }),
         }),
         doc_string: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(operator: &str, input: &[&str], output: &[&str]) -> NodeProto {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        NodeProto {
+            input: names(input),
+            output: names(output),
+            op_type: Some(operator.to_owned()),
+            attribute: vec![AttributeProto {
+                name: Some("transB".to_owned()),
+                i: Some(1),
+                r#type: Some(attribute_type::INT),
+                ..AttributeProto::default()
+            }],
+            ..NodeProto::default()
+        }
+    }
+
+    fn matrix_of(nodes: Vec<NodeProto>) -> Result<String, String> {
+        let graph = GraphProto {
+            node: nodes,
+            ..GraphProto::default()
+        };
+        first_matrix(&graph, "regions")
+    }
+
+    #[test]
+    fn the_first_matrix_is_found_behind_flatten_and_cast() {
+        let flatten = || node("Flatten", &["regions"], &["flat"]);
+        let gemm = || node("Gemm", &["flat", "weight"], &["out"]);
+        assert_eq!(matrix_of(vec![flatten(), gemm()]), Ok("weight".to_owned()));
+        let cast = node("Cast", &["stored"], &["weight"]);
+        assert_eq!(matrix_of(vec![flatten(), cast, gemm()]), Ok("stored".to_owned()));
+    }
+
+    /// Each of these used to panic.
+    #[test]
+    fn nodes_without_inputs_or_outputs_are_no_panic() {
+        let flatten = || node("Flatten", &["regions"], &["flat"]);
+        let gemm = || node("Gemm", &["flat", "weight"], &["out"]);
+        assert!(matrix_of(vec![node("Flatten", &["regions"], &[])]).is_err());
+        assert!(matrix_of(vec![node("Cast", &[], &[]), flatten(), gemm()]).is_ok());
+        assert!(matrix_of(vec![flatten(), node("Cast", &[], &["weight"]), gemm()]).is_ok());
+    }
+
+    /// It used to go round for ever.
+    #[test]
+    fn a_circle_is_refused() {
+        let circle = vec![
+            node("Identity", &["regions"], &["around"]),
+            node("Identity", &["around"], &["regions"]),
+        ];
+        assert!(matrix_of(circle).unwrap_err().contains("circle"));
     }
 }

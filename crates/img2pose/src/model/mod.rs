@@ -63,6 +63,12 @@ impl Model {
         if bytes.is_empty() {
             return Err(not_onnx("the file is empty"));
         }
+        if bytes.starts_with(b"PK\x03\x04") {
+            return Err(not_onnx(
+                "it is a zip file, as PyTorch checkpoints are; make a model of a checkpoint with `img2pose-export \
+                 convert`",
+            ));
+        }
         let proto = ModelProto::decode(bytes)
             .map_err(|_| not_onnx("it is no protobuf message of the ONNX format, or it is truncated"))?;
         if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {

@@ -44,7 +44,9 @@ impl Placement {
             return Err(refusal(
                 self.provider,
                 format!(
-                    "nothing here computes in precision '{}'; choose 'fp32' or 'auto'",
+                    "no provider of ONNX Runtime {} computes in {}; set precision to fp32 or auto, or load a build \
+                     with OpenVINO (bf16) or TensorRT (fp16, bf16)",
+                    runtime.path().display(),
                     self.precision.name()
                 ),
             ));
