@@ -42,6 +42,30 @@ pub struct Figure {
     outline: bool,
 }
 
+/// What gets a rectangle of its own: blending takes time for every pixel of it, drawn or not.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// Contours and landmarks.
+    Landmarks,
+    /// One of the five keypoints.
+    Keypoint(usize),
+    /// One of the axes, by its place in the order of distance.
+    Axis(usize),
+}
+
+/// In the order in which they lie over each other.
+pub const PARTS: [Part; 9] = [
+    Part::Landmarks,
+    Part::Keypoint(0),
+    Part::Keypoint(1),
+    Part::Keypoint(2),
+    Part::Keypoint(3),
+    Part::Keypoint(4),
+    Part::Axis(0),
+    Part::Axis(1),
+    Part::Axis(2),
+];
+
 impl Figure {
     /// The figure of a face as the settings want it.
     pub fn new(face: &Face, current: &CurrentFaces, settings: &Settings) -> Self {
@@ -58,22 +82,24 @@ impl Figure {
         }
     }
 
-    /// What the figure covers of a frame of `width` x `height`.
-    pub fn area(&self, style: Style, width: u32, height: u32) -> Option<Area> {
-        let axes = self
-            .axes
-            .iter()
-            .flat_map(|(start, ends)| ends.iter().map(|(_, end)| *end).chain([*start]));
-        let landmarks = self.landmarks.iter().flatten().copied();
-        let points = self.points.iter().flatten().copied();
-        let mut bounds: Option<[f32; 4]> = None;
-        for Point { x, y } in axes.chain(landmarks).chain(points) {
-            let [left, top, right, bottom] = bounds.unwrap_or([x, y, x, y]);
-            bounds = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
-        }
+    /// What a part covers of a frame of `width` x `height`; `None` if it is not drawn.
+    pub fn area(&self, part: Part, style: Style, width: u32, height: u32) -> Option<Area> {
+        let of = |points: &[Point]| {
+            points.iter().fold(None, |bounds, Point { x, y }| {
+                let [left, top, right, bottom] = bounds.unwrap_or([*x, *y, *x, *y]);
+                Some([left.min(*x), top.min(*y), right.max(*x), bottom.max(*y)])
+            })
+        };
+        let [left, top, right, bottom] = match part {
+            Part::Landmarks => of(self.landmarks.as_ref()?)?,
+            Part::Keypoint(index) => of(&[self.points.as_ref()?[index]])?,
+            Part::Axis(index) => {
+                let (start, ends) = self.axes.as_ref()?;
+                of(&[*start, ends[index].1])?
+            }
+        };
         // Half of a shaded line, or the radius of a point, and a pixel for the soft edge.
         let margin = style.thickness as f32 * 1.5 + 1.0;
-        let [left, top, right, bottom] = bounds?;
         Area::around(
             [left - margin, top - margin, right + margin, bottom + margin],
             width,
@@ -81,45 +107,43 @@ impl Figure {
         )
     }
 
-    /// Draws into the pixels of the area.
-    pub fn draw(&self, settings: &Settings, style: Style, area: Area, pixels: &mut [u8]) {
+    /// Draws a part into the pixels of its area.
+    pub fn draw(&self, part: Part, settings: &Settings, style: Style, area: Area, pixels: &mut [u8]) {
         let Some(mut pixmap) = PixmapMut::from_bytes(pixels, area.width, area.height) else {
             return;
         };
         let place = |point: Point| Point::from_xy(point.x - area.x as f32, point.y - area.y as f32);
         let thickness = style.thickness as f32;
         let colors = &settings.colors;
-        if let Some(landmarks) = &self.landmarks {
-            if self.outline {
-                draw_contours(
-                    &mut pixmap,
-                    &landmarks.map(place),
-                    thickness * 0.75,
-                    colors.outline,
-                );
+        match (part, &self.landmarks, &self.points, &self.axes) {
+            (Part::Landmarks, Some(landmarks), ..) => {
+                let landmarks = landmarks.map(place);
+                if self.outline {
+                    draw_contours(&mut pixmap, &landmarks, thickness * 0.75, colors.outline);
+                }
+                if settings.draw_points == Points::Landmarks {
+                    draw_points(&mut pixmap, &landmarks, thickness * 0.75, colors.points);
+                }
             }
-            if settings.draw_points == Points::Landmarks {
+            (Part::Keypoint(index), _, Some(points), _) => {
                 draw_points(
                     &mut pixmap,
-                    &landmarks.map(place),
-                    thickness * 0.75,
+                    &[place(points[index])],
+                    thickness * 1.25,
                     colors.points,
                 );
             }
-        }
-        if let Some(points) = &self.points {
-            draw_points(&mut pixmap, &points.map(place), thickness * 1.25, colors.points);
-        }
-        if let Some((start, ends)) = &self.axes {
-            for (axis, end) in ends {
+            (Part::Axis(index), .., Some((start, ends))) => {
+                let (axis, end) = ends[index];
                 draw_line(
                     &mut pixmap,
                     place(*start),
-                    place(*end),
+                    place(end),
                     thickness * 1.5,
-                    colors.axes[*axis],
+                    colors.axes[axis],
                 );
             }
+            _ => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use gst::glib;
 use gst_video::{VideoOverlayComposition, VideoOverlayRectangle};
 
-use super::figure::Figure;
+use super::figure::{Figure, PARTS};
 use super::label;
 use super::pixels::{PIXEL, PixelStore};
 use super::settings::Settings;
@@ -31,7 +31,7 @@ struct Drawing {
 impl Painter {
     /// What to lay over a frame with the given faces; `None` if nothing of it lies inside the frame.
     ///
-    /// A face is several rectangles: the four sides of its box, the figure inside, the label. Blending takes time for
+    /// A face is several rectangles: the four sides of its box, the parts of the figure, the label. Blending takes time for
     /// every pixel of a rectangle, and most of a box is empty.
     ///
     /// # Errors
@@ -86,11 +86,13 @@ impl Painter {
                 }
             }
             let figure = Figure::new(face, current, settings);
-            if let Some(area) = figure.area(style, width, height) {
-                let rectangle = self
-                    .pixels
-                    .rectangle(area, |pixels| figure.draw(settings, style, area, pixels))?;
-                self.rectangles.push(rectangle);
+            for part in PARTS {
+                if let Some(area) = figure.area(part, style, width, height) {
+                    let rectangle = self
+                        .pixels
+                        .rectangle(area, |pixels| figure.draw(part, settings, style, area, pixels))?;
+                    self.rectangles.push(rectangle);
+                }
             }
         }
         if settings.label.is_empty() {
