@@ -97,7 +97,7 @@ impl ObjectImpl for Img2PoseDetect {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                ["property '{name}' can only be changed in the states NULL and READY; it stays as it is"]
+                ("property '{name}' can only be changed in the states NULL and READY; it stays as it is")
             );
             return;
         }
@@ -105,9 +105,7 @@ impl ObjectImpl for Img2PoseDetect {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                [
-                    "property '{name}' can only be changed in NULL while the model is shared; it stays as it is"
-                ]
+                ("property '{name}' can only be changed in NULL while the model is shared; it stays as it is")
             );
             return;
         }
