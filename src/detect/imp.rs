@@ -25,6 +25,8 @@ pub struct Img2PoseDetect {
     pub(super) stream: Arc<Stream>,
     settings: Mutex<Settings>,
     model: Mutex<Option<LoadedModel>>,
+    /// Held while one thread decides how long batches wait.
+    patience: Mutex<()>,
 }
 
 #[glib::object_subclass]
@@ -81,6 +83,7 @@ impl ObjectSubclass for Img2PoseDetect {
             stream: Arc::default(),
             settings: Mutex::default(),
             model: Mutex::default(),
+            patience: Mutex::default(),
         }
     }
 }
@@ -299,7 +302,7 @@ impl Img2PoseDetect {
         self.apply_patience();
     }
 
-    /// Makes every thread of the stream stop what it does, and forgets what is queued. Returns what that was.
+    /// Makes every thread of the stream stop what it does, and takes everything out of the queue.
     pub(super) fn set_flushing(&self) -> VecDeque<Item<Pending>> {
         gst::debug!(CAT, imp = self, "flushing");
         let (items, timer) = {
@@ -319,6 +322,8 @@ impl Img2PoseDetect {
 
     /// Works out how long open batches wait now, tells the worker, and starts a timer if the open batch needs one.
     pub(super) fn apply_patience(&self) {
+        // From the decision to the worker in one piece: of two threads the later decision has to come last.
+        let deciding = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = self.settings().clone();
         let (patience, changed, untimed) = {
             let mut state = self.stream.lock();
@@ -334,6 +339,7 @@ impl Img2PoseDetect {
         if let Some(client) = self.client() {
             client.set_eager(patience == Patience::None);
         }
+        drop(deciding);
         if let (Patience::For(time), Some(batch)) = (patience, untimed) {
             self.start_timer(batch, time);
         }

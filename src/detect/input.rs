@@ -139,14 +139,16 @@ impl InputFormat {
         }))
     }
 
-    /// For a buffer with a plane that no single memory holds. GStreamer copies such memories together.
+    /// For a buffer with a plane that no single memory holds. GStreamer copies such memories together; into a memory
+    /// of its own, because mapping the buffer would put the copy in the place of the buffer's memories.
     fn read_merged<R>(
         &self,
         buffer: &gst::BufferRef,
         extents: &[Extent],
         read: impl FnOnce(&Frame<'_>) -> R,
     ) -> Result<R, String> {
-        let map = buffer
+        let memory = buffer.all_memory().ok_or("it holds no memory")?;
+        let map = memory
             .map_readable()
             .map_err(|error| format!("it cannot be mapped: {error}"))?;
         let mut planes = [NO_PLANE; 3];
@@ -369,6 +371,8 @@ mod tests {
             .append_memory(gst::Memory::from_slice((20..48).collect::<Vec<u8>>()));
         let rows = format.read_frame(&buffer, rows).unwrap();
         assert_eq!(rows, [0, 8, 16, 24, 32, 40]);
+        // The buffer leaves as it came.
+        assert_eq!(buffer.n_memory(), 2);
     }
 
     #[test]

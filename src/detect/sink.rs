@@ -1,5 +1,6 @@
 //! The sink pad: what the thread that delivers frames does.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,8 +38,9 @@ impl Img2PoseDetect {
         }
         if !active {
             drop(self.set_flushing());
-            // Wait for a chain or event function that is still in there.
+            // Wait for a chain or event function that is still in there; it may leave an event.
             let _stream_lock = pad.stream_lock();
+            drop(self.set_flushing());
             let mut state = self.stream.lock();
             state.reset();
             state.format = None;
@@ -87,9 +89,12 @@ impl Img2PoseDetect {
             };
             (old_timer, wait)
         });
-        let (old_timer, wait) = queued.inspect_err(|_| {
-            // The frame got into the batch after the others had been given up.
-            client.abandon();
+        let (old_timer, wait) = queued.inspect_err(|error| {
+            if *error == gst::FlowError::Flushing {
+                // The frame got into the batch after the others had been given up. Otherwise the queue has kept
+                // frames that wait for their batches, this one among them; it is inferred for nothing.
+                client.abandon();
+            }
         })?;
         drop(old_timer);
         if let Some(time) = wait {
@@ -205,15 +210,15 @@ impl Img2PoseDetect {
             gst::EventView::FlushStart(_) => {
                 let forwarded = self.srcpad.push_event(event);
                 let items = self.set_flushing();
+                self.end_task();
                 self.keep_sticky_events(items);
-                // Returns when the task has left its function.
-                if let Err(error) = self.srcpad.pause_task() {
-                    gst::error!(CAT, obj = pad, "cannot pause the task: {error}");
-                }
                 forwarded
             }
             gst::EventView::FlushStop(_) => {
                 let forwarded = self.srcpad.push_event(event);
+                // An event function may have left one after the FLUSH_START.
+                let items = self.stream.lock().queue.clear();
+                self.keep_sticky_events(items);
                 self.stream.lock().reset();
                 self.apply_patience();
                 self.start_task() && forwarded
@@ -223,15 +228,17 @@ impl Img2PoseDetect {
         }
     }
 
-    /// Keeps the caps, tags and so on of a queue that is flushed: upstream will not send them again.
-    fn keep_sticky_events(&self, items: impl IntoIterator<Item = Item<Pending>>) {
+    /// Leaves the sticky events of a flushed queue on the source pad, which sends them before the next frame: upstream
+    /// has seen them accepted and will not send them again. To be called when the task rests, because an older
+    /// event that it is pushing would replace them.
+    fn keep_sticky_events(&self, items: VecDeque<Item<Pending>>) {
         for item in items {
             if let Item::Event(event) = item
                 && event.is_sticky()
                 && !matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos)
-                && let Err(error) = self.srcpad.store_sticky_event(&event)
             {
-                gst::debug!(CAT, imp = self, "{event:?} is lost in the flush: {error:?}");
+                // Says that the pad is flushing, and keeps the event.
+                let _ = self.srcpad.store_sticky_event(&event);
             }
         }
     }
@@ -277,9 +284,15 @@ impl Img2PoseDetect {
                 }
                 _ => {}
             }
-            state.eos |= is_eos;
+            let accepted = match state.flow {
+                Ok(_) | Err(gst::FlowError::Eos) => true,
+                // Refused, a sticky event would make upstream's next frame fail for itself and not for the cause: a
+                // loose end, or an element that stops, would look like caps that nobody wants.
+                Err(_) => event.is_sticky() && !is_eos,
+            };
             match state.flow {
-                Ok(_) | Err(gst::FlowError::Eos) => {
+                _ if accepted => {
+                    state.eos |= is_eos;
                     if let Some(format) = format {
                         let rate = format.frame_duration;
                         let old = state.format.replace(format);
@@ -288,7 +301,7 @@ impl Img2PoseDetect {
                     state.queue.push_event(event);
                     None
                 }
-                Err(error) => Some(error),
+                flow => flow.err(),
             }
         };
         match refused {

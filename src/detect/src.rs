@@ -43,9 +43,12 @@ impl Img2PoseDetect {
     /// Lets frames flow and starts the task.
     pub(super) fn start_task(&self) -> bool {
         self.stream.lock().flow = Ok(gst::FlowSuccess::Ok);
-        let imp = self.ref_counted();
+        // Weak: GStreamer 1.22 leaks the function if there is a task already.
+        let imp = self.downgrade();
         let started = self.srcpad.start_task(move || {
-            gst::panic_to_error!(&*imp, (), { imp.src_loop() });
+            if let Some(imp) = imp.upgrade() {
+                gst::panic_to_error!(&*imp, (), { imp.src_loop() });
+            }
         });
         if let Err(error) = &started {
             gst::error!(CAT, imp = self, "cannot start the task: {error}");
@@ -54,11 +57,23 @@ impl Img2PoseDetect {
         started.is_ok()
     }
 
+    /// Waits until the task has left its function, and ends it. [`set_flushing`](Self::set_flushing) comes first.
+    pub(super) fn end_task(&self) {
+        let is_task = self.stream.lock().task == Some(std::thread::current().id());
+        let ended = if is_task {
+            // Somebody downstream seeks out of the thread that brings the frames. It cannot wait for itself.
+            self.srcpad.pause_task()
+        } else {
+            self.srcpad.stop_task()
+        };
+        if let Err(error) = ended {
+            gst::error!(CAT, imp = self, "cannot end the task: {error}");
+        }
+    }
+
     /// One round of the task: waits for the item whose turn it is and pushes it.
     fn src_loop(&self) {
         let Some(item) = self.next_item() else {
-            gst::debug!(CAT, imp = self, "the task pauses");
-            let _ = self.srcpad.pause_task();
             return;
         };
         let flow = match item {
@@ -75,26 +90,38 @@ impl Img2PoseDetect {
         self.item_left(flow);
     }
 
-    /// Waits until the front of the queue is ready to leave. `None`: the task has nothing to do any more.
+    /// Waits until the front of the queue is ready to leave. `None`: the task has nothing to do any more and pauses.
     fn next_item(&self) -> Option<Item<Pending>> {
         let mut state = self.stream.lock();
+        state.task = Some(std::thread::current().id());
         loop {
-            if state.flow.is_err_and(|error| error != gst::FlowError::Eos) {
-                break None;
+            match state.flow {
+                Ok(_) | Err(gst::FlowError::Eos) => {}
+                // Until downstream is linked and says so.
+                Err(gst::FlowError::NotLinked) => {
+                    state = Stream::wait(&self.stream.ready, state);
+                    continue;
+                }
+                Err(error) => {
+                    drop(state);
+                    gst::debug!(CAT, imp = self, "the task pauses: {error:?}");
+                    let _ = self.srcpad.pause_task();
+                    break None;
+                }
             }
             let is_ready = match state.queue.front() {
                 Some(Item::Event(_)) => true,
                 Some(Item::Frame(frame)) => state.failed || frame.is_ready(),
                 None if state.failed => {
                     state.flow = Err(gst::FlowError::Error);
-                    drop(state);
                     self.stream.notify();
-                    break None;
+                    continue;
                 }
                 None => false,
             };
             if is_ready {
                 state.pushing = true;
+                state.reconfigured = false;
                 let item = state.queue.pop();
                 drop(state);
                 // There is room from now on, however long downstream takes for this item.
@@ -250,6 +277,9 @@ impl Img2PoseDetect {
                         state.flow = Err(gst::FlowError::Eos);
                     }
                 }
+                Err(gst::FlowError::NotLinked) if state.reconfigured => {
+                    gst::debug!(CAT, imp = self, "linked again while a frame met a loose end");
+                }
                 Err(error) => {
                     gst::debug!(CAT, imp = self, "downstream returned {error:?}");
                     if state.flow.is_ok() {
@@ -300,11 +330,8 @@ impl Img2PoseDetect {
 
     pub(super) fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::log!(CAT, obj = pad, "received {event:?}");
-        if event.type_() == gst::EventType::Reconfigure
-            && self.stream.lock().flow == Err(gst::FlowError::NotLinked)
-        {
-            gst::debug!(CAT, obj = pad, "linked again");
-            self.start_task();
+        if event.type_() == gst::EventType::Reconfigure {
+            self.reconfigure();
         }
         if let gst::EventView::Qos(qos) = event.view() {
             self.note_lateness(qos);
@@ -365,6 +392,18 @@ impl Img2PoseDetect {
         gst::info!(CAT, imp = self, "a blank frame took {time:?}");
         let batch_size = self.settings().load.batch_size;
         self.stream.lock().promise.assume(clock_time(time), batch_size);
+    }
+
+    /// Goes on if the last frame met a loose end, which may be linked now.
+    fn reconfigure(&self) {
+        let mut state = self.stream.lock();
+        state.reconfigured = true;
+        if state.flow == Err(gst::FlowError::NotLinked) {
+            gst::debug!(CAT, imp = self, "linked again");
+            state.flow = Ok(gst::FlowSuccess::Ok);
+            drop(state);
+            self.stream.notify();
+        }
     }
 
     pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {

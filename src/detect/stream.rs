@@ -1,6 +1,7 @@
 //! What the threads of an element share: the queue, the flow, and what is known of the stream.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::Instant;
 
 use img2pose::Batch;
@@ -66,8 +67,12 @@ pub struct State {
     pub flow: Result<gst::FlowSuccess, gst::FlowError>,
     /// What waits to leave.
     pub queue: ItemQueue<Pending>,
+    /// The thread of the source pad's task.
+    pub task: Option<ThreadId>,
     /// Whether the source pad's task has taken an item that has not left yet.
     pub pushing: bool,
+    /// Whether downstream has asked for a RECONFIGURE since the task took that item: it may be linked again.
+    pub reconfigured: bool,
     /// Whether EOS has arrived.
     pub eos: bool,
     /// Whether inference has failed: what is queued leaves without faces, then the stream ends with an error.
@@ -123,7 +128,9 @@ impl Default for Stream {
             state: Mutex::new(State {
                 flow: Err(gst::FlowError::Flushing),
                 queue: ItemQueue::default(),
+                task: None,
                 pushing: false,
+                reconfigured: false,
                 eos: false,
                 failed: false,
                 error_posted: false,

@@ -157,3 +157,33 @@ fn a_full_queue_blocks_upstream_and_no_frame_is_lost() {
     // Waiting for room is no reason to run small batches.
     assert_eq!(stat(&element, "batches"), 10);
 }
+
+/// Refused, the caps would turn upstream's NOT_LINKED, which demuxers live with, into NOT_NEGOTIATED.
+#[test]
+fn caps_are_accepted_while_nothing_is_linked() {
+    let element = detector();
+    let mut harness = harness(&element, true);
+    harness.push(frame(0)).unwrap();
+    let (source, sink) = (element.static_pad("src").unwrap(), harness.sinkpad().unwrap());
+    source.unlink(&sink).unwrap();
+    let flow = (1..1000)
+        .map(|index| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            harness.push(frame(index))
+        })
+        .find(Result::is_err);
+    assert_eq!(flow, Some(Err(gst::FlowError::NotLinked)));
+    let caps = "video/x-raw,format=GRAY8,width=96,height=60,framerate=25/1";
+    let caps = caps.parse::<gst::Caps>().unwrap();
+    assert!(harness.push_event(gst::event::Caps::new(&caps)));
+    assert_eq!(
+        harness.push(frame_of(96, 60, 1000)),
+        Err(gst::FlowError::NotLinked)
+    );
+    source.link(&sink).unwrap();
+    harness.push(frame_of(96, 60, 1001)).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    wait_until("the new size arrives", || {
+        sink.current_caps() == Some(caps.clone())
+    });
+}

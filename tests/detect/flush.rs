@@ -215,3 +215,17 @@ fn caps_that_wait_survive_a_flush() {
     let end = &list[list.iter().position(|what| what == "flush-stop").unwrap()..];
     assert_eq!(end, ["flush-stop", "caps", "segment", "1", "eos"]);
 }
+
+/// GStreamer 1.22 leaks the function of a task that is started twice, and the element with it.
+#[test]
+fn a_flushed_element_is_freed() {
+    let element = detector();
+    let mut harness = harness(&element, true);
+    for index in 0..4 {
+        harness.push(frame(index)).unwrap();
+    }
+    flush(&mut harness);
+    let weak = element.downgrade();
+    drop((harness, element));
+    assert!(weak.upgrade().is_none());
+}

@@ -88,3 +88,23 @@ fn faces_of_an_earlier_detector_are_replaced() {
     harness.push(buffer).unwrap();
     assert_frame(&harness.pull().unwrap(), 1);
 }
+
+/// Mapping such a buffer as a whole would replace its memories by a copy.
+#[test]
+fn a_plane_in_two_memories_leaves_in_its_two_memories() {
+    let element = detector();
+    let mut harness = harness(&element, false);
+    let data = pixels(WIDTH, HEIGHT, 3);
+    let mut buffer = gst::Buffer::from_mut_slice(data[..1000].to_vec());
+    let second = gst::Memory::from_mut_slice(data[1000..].to_vec());
+    buffer.get_mut().unwrap().append_memory(second);
+    buffer.get_mut().unwrap().set_offset(3);
+    let memories = |buffer: &gst::BufferRef| -> Vec<_> {
+        buffer.iter_memories().map(|memory| memory.as_ptr()).collect()
+    };
+    let sent = memories(&buffer);
+    harness.push(buffer).unwrap();
+    let buffer = harness.pull().unwrap();
+    assert_frame(&buffer, 3);
+    assert_eq!(memories(&buffer), sent);
+}
