@@ -1,0 +1,75 @@
+//! Random sequences leave nothing behind: no object of GStreamer, no thread, no file descriptor.
+//!
+//! In a program of its own, because GStreamer's leak tracer has to be there from the start and because threads and
+//! descriptors are those of the whole process.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use gst::prelude::*;
+
+use crate::{from_environment, run_cases, support};
+
+/// Set in the program that is started here.
+const INSIDE: &str = "IMG2POSE_LEAKS_INSIDE";
+
+fn count(folder: &str) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+/// How many objects of each type are alive.
+fn alive(tracer: &gst::Tracer) -> BTreeMap<String, usize> {
+    let live: gst::Structure = tracer.emit_by_name("get-live-objects", &[]);
+    let list = live.get::<gst::List>("live-objects-list").unwrap();
+    let mut counts = BTreeMap::new();
+    for object in list.iter() {
+        let object = object.get::<gst::Structure>().unwrap();
+        let value = object.value("object").unwrap();
+        *counts.entry(value.type_().name().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    if std::env::var_os(INSIDE).is_some() {
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["leaks::inside", "--exact", "--ignored", "--nocapture"])
+        .env(INSIDE, "1")
+        .env("GST_TRACERS", "leaks")
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "started by nothing_is_left_behind"]
+fn inside() {
+    support::init();
+    let tracer = gst::active_tracers()
+        .into_iter()
+        .find(|tracer| tracer.type_().name() == "GstLeaksTracer")
+        .expect("GST_TRACERS=leaks");
+    let cases = from_environment("IMG2POSE_RANDOM_CASES", 2000) / 10 + 1;
+    // What is made once and kept: threads of pools, caches.
+    run_cases(1_000_000..1_000_040);
+    let (threads, files) = (count("/proc/self/task"), count("/proc/self/fd"));
+    let before = alive(&tracer);
+    run_cases(2_000_000..2_000_000 + cases);
+    let after = alive(&tracer);
+    eprintln!("before {before:?}\nafter {after:?}");
+    for (kind, count) in &after {
+        let before = before.get(kind).copied().unwrap_or(0);
+        assert!(*count <= before, "{kind}: {before} objects before, {count} after");
+    }
+    support::wait_until("no thread is left", || count("/proc/self/task") <= threads);
+    assert_eq!(count("/proc/self/fd"), files);
+}

@@ -1,0 +1,637 @@
+//! Drives the real element through a sequence and hands what happened to the model.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use crate::downstream::Downstream;
+use crate::expect::{Action, End, EventKind, Outcome, Part, Sent, Step, check};
+use crate::frames::{THRESHOLDS, buffer, caps};
+use crate::operation::{Answer, EventOp, FrameOp, Op, Sequence, Start};
+use crate::support;
+
+/// How long nothing may come before what is missing counts as lost.
+const QUIET_LIMIT: Duration = Duration::from_secs(20);
+
+/// A call into the sink pad.
+enum Call {
+    Chain(gst::Buffer),
+    ChainList(gst::BufferList),
+    Event(gst::Event),
+    Drain(u64),
+    Allocation(gst::Caps),
+}
+
+/// The streaming thread.
+struct Streamer {
+    calls: Option<Sender<Call>>,
+    made: usize,
+    outcomes: Arc<(Mutex<Vec<Outcome>>, Condvar)>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Streamer {
+    fn start(pad: gst::Pad) -> Self {
+        let (calls, receiver) = channel();
+        let outcomes = Arc::<(Mutex<Vec<Outcome>>, Condvar)>::default();
+        let thread = std::thread::spawn({
+            let outcomes = outcomes.clone();
+            move || stream(&pad, &receiver, &outcomes)
+        });
+        Self {
+            calls: Some(calls),
+            made: 0,
+            outcomes,
+            thread: Some(thread),
+        }
+    }
+
+    fn call(&mut self, call: Call) {
+        self.made += 1;
+        self.calls.as_ref().unwrap().send(call).unwrap();
+    }
+
+    /// Waits until all calls have returned; returns what the last one returned.
+    fn rest(&self) -> Outcome {
+        let outcomes = self.outcomes.0.lock().unwrap();
+        let outcomes = self
+            .outcomes
+            .1
+            .wait_while(outcomes, |outcomes| outcomes.len() < self.made)
+            .unwrap();
+        outcomes.last().copied().unwrap_or(Outcome::Nothing)
+    }
+}
+
+impl Drop for Streamer {
+    fn drop(&mut self) {
+        self.calls = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn stream(pad: &gst::Pad, calls: &Receiver<Call>, outcomes: &(Mutex<Vec<Outcome>>, Condvar)) {
+    for call in calls {
+        let outcome = match call {
+            Call::Chain(buffer) => Outcome::Flow(pad.chain(buffer)),
+            Call::ChainList(list) => Outcome::Flow(pad.chain_list(list)),
+            Call::Event(event) => Outcome::Done(pad.send_event(event)),
+            Call::Drain(id) => {
+                let mut query = gst::query::Drain::new();
+                query.structure_mut().set("id", id);
+                Outcome::Done(pad.query(&mut query))
+            }
+            Call::Allocation(caps) => {
+                Outcome::Done(pad.query(&mut gst::query::Allocation::new(Some(&caps), false)))
+            }
+        };
+        outcomes.0.lock().unwrap().push(outcome);
+        outcomes.1.notify_all();
+    }
+}
+
+/// The element between two pads of the test.
+struct Rig {
+    element: gst::Element,
+    bus: gst::Bus,
+    upstream: gst::Pad,
+    sinkpad: gst::Pad,
+    srcpad: gst::Pad,
+    downstream: Downstream,
+    downpad: gst::Pad,
+    qos_upstream: Arc<Mutex<usize>>,
+    streamer: Streamer,
+    parts: Vec<Part>,
+    stream: usize,
+    thresholds: Vec<usize>,
+    next_id: u64,
+    streams_started: usize,
+    /// Whether EOS was sent since the stream began.
+    eos: bool,
+    /// Number of OOB events by whether they were accepted.
+    oob: Vec<(gst::Seqnum, bool)>,
+    qos_sent: usize,
+    held_buffers: Vec<gst::Buffer>,
+    life: Arc<()>,
+}
+
+/// Runs a sequence.
+///
+/// # Errors
+/// What the element did wrong, in words.
+pub fn run(sequence: &Sequence) -> Result<(), String> {
+    let mut rig = Rig::new(&sequence.start);
+    for op in &sequence.ops {
+        rig.apply(op)?;
+    }
+    rig.finish()
+}
+
+fn new_element(start: &Start) -> gst::Element {
+    let element = support::detector();
+    element.set_property("batch-size", start.batch_size);
+    element.set_property("max-queued-batches", start.max_queued_batches);
+    element.set_property("batch-timeout", nanoseconds(start.timeout));
+    element.set_property("score-threshold", THRESHOLDS[0]);
+    element
+}
+
+fn nanoseconds(timeout: Option<u64>) -> u64 {
+    timeout.map_or(u64::MAX, |microseconds| microseconds * 1000)
+}
+
+impl Rig {
+    fn new(start: &Start) -> Self {
+        let element = new_element(start);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let clock = gst::SystemClock::obtain();
+        element.set_clock(Some(&clock)).unwrap();
+        element.set_base_time(clock.time());
+
+        let (sinkpad, srcpad) = (
+            element.static_pad("sink").unwrap(),
+            element.static_pad("src").unwrap(),
+        );
+        let live = start.live;
+        let qos_upstream = Arc::new(Mutex::new(0));
+        let upstream = gst::Pad::builder(gst::PadDirection::Src)
+            .name("upstream")
+            .query_function(move |pad, parent, query| match query.view_mut() {
+                gst::QueryViewMut::Latency(latency) => {
+                    latency.set(live, gst::ClockTime::ZERO, gst::ClockTime::NONE);
+                    true
+                }
+                _ => gst::Pad::query_default(pad, parent, query),
+            })
+            .event_function({
+                let qos_upstream = qos_upstream.clone();
+                move |_, _, event| {
+                    if event.type_() == gst::EventType::Qos {
+                        *qos_upstream.lock().unwrap() += 1;
+                    }
+                    true
+                }
+            })
+            .build();
+        upstream.set_active(true).unwrap();
+        upstream.link(&sinkpad).unwrap();
+        let (downstream, downpad) = Downstream::new();
+        srcpad.link(&downpad).unwrap();
+
+        let state = if start.playing {
+            gst::State::Playing
+        } else {
+            gst::State::Paused
+        };
+        element.set_state(state).unwrap();
+        let mut this = Self {
+            streamer: Streamer::start(sinkpad.clone()),
+            element,
+            bus,
+            upstream,
+            sinkpad,
+            srcpad,
+            downstream,
+            downpad,
+            qos_upstream,
+            parts: vec![Part {
+                steps: Vec::new(),
+                end: End::Whole,
+            }],
+            stream: start.stream,
+            thresholds: vec![0],
+            next_id: 1,
+            streams_started: 0,
+            eos: false,
+            oob: Vec::new(),
+            qos_sent: 0,
+            held_buffers: Vec::new(),
+            life: Arc::new(()),
+        };
+        this.begin_stream();
+        this
+    }
+
+    fn begin_stream(&mut self) {
+        self.event(EventOp::StreamStart);
+        self.event(EventOp::Caps(self.stream));
+        self.event(EventOp::Segment(1, 0));
+    }
+
+    fn note(&mut self, action: Action) {
+        let outcome = Outcome::Nothing;
+        self.parts
+            .last_mut()
+            .unwrap()
+            .steps
+            .push(Step { action, outcome });
+    }
+
+    fn call(&mut self, action: Action, call: Call) {
+        self.note(action);
+        self.streamer.call(call);
+    }
+
+    /// Lets downstream go on and waits until the streaming thread rests.
+    fn rest(&mut self) -> Outcome {
+        self.downstream.hold(false);
+        self.streamer.rest()
+    }
+
+    fn end_part(&mut self, end: End) {
+        self.parts.last_mut().unwrap().end = end;
+        self.parts.push(Part {
+            steps: Vec::new(),
+            end: End::Whole,
+        });
+    }
+
+    fn frame(&mut self, op: &FrameOp) -> (gst::Buffer, Sent) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut buffer = buffer(self.stream, op.picture, op.layout, &self.life);
+        let flags = [
+            gst::BufferFlags::DISCONT,
+            gst::BufferFlags::MARKER,
+            gst::BufferFlags::GAP,
+            gst::BufferFlags::DROPPABLE,
+        ]
+        .into_iter()
+        .enumerate()
+        .filter(|(bit, _)| op.flags & (1 << bit) != 0)
+        .fold(gst::BufferFlags::empty(), |flags, (_, flag)| flags | flag);
+        {
+            let buffer = buffer.get_mut().unwrap();
+            buffer.set_offset(id);
+            buffer.set_pts(op.pts.map(gst::ClockTime::from_mseconds));
+            buffer.set_dts(op.pts.map(|pts| gst::ClockTime::from_mseconds(pts / 2)));
+            buffer.unset_flags(gst::BufferFlags::all() - gst::BufferFlags::TAG_MEMORY);
+            buffer.set_flags(flags);
+        }
+        if op.shared {
+            self.held_buffers.push(buffer.clone());
+        }
+        let answer = match op.answer {
+            Answer::Ok => None,
+            Answer::Eos => Some(gst::FlowError::Eos),
+            Answer::Error => Some(gst::FlowError::Error),
+            Answer::NotNegotiated => Some(gst::FlowError::NotNegotiated),
+            Answer::Flushing => Some(gst::FlowError::Flushing),
+        };
+        if let Some(error) = answer {
+            self.downstream.answer(id, error);
+        }
+        let sent = Sent {
+            id,
+            buffer: buffer.as_ptr() as usize,
+            memories: buffer
+                .iter_memories()
+                .map(|memory| memory.as_ptr() as usize)
+                .collect(),
+            shared: op.shared,
+            in_list: false,
+            pts: buffer.pts(),
+            dts: buffer.dts(),
+            flags,
+            stream: self.stream,
+            picture: op.picture,
+            threshold: self.thresholds.len() - 1,
+            answer,
+        };
+        (buffer, sent)
+    }
+
+    fn event(&mut self, op: EventOp) {
+        let empty = gst::Structure::new_empty;
+        let mut kind = None;
+        let event = match op {
+            EventOp::Gap => gst::event::Gap::new(gst::ClockTime::ZERO, gst::ClockTime::SECOND),
+            EventOp::Tag => {
+                let mut tags = gst::TagList::new();
+                tags.get_mut()
+                    .unwrap()
+                    .add::<gst::tags::Title>(&"title", gst::TagMergeMode::Append);
+                gst::event::Tag::new(tags)
+            }
+            EventOp::Custom => gst::event::CustomDownstream::new(empty("custom")),
+            EventOp::CustomSticky(name) => {
+                gst::event::CustomDownstreamSticky::new(empty(&format!("sticky-{name}")))
+            }
+            EventOp::Segment(rate, start) => {
+                let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+                segment.set_rate(f64::from(rate));
+                segment.set_start(gst::ClockTime::from_mseconds(start.into()));
+                segment.set_stop(gst::ClockTime::from_seconds(10));
+                segment.set_offset(gst::ClockTime::from_mseconds(u64::from(start) / 3));
+                gst::event::Segment::new(&segment)
+            }
+            EventOp::SegmentDone => gst::event::SegmentDone::new(gst::ClockTime::ZERO),
+            EventOp::StreamGroupDone => gst::event::StreamGroupDone::new(gst::GroupId::next()),
+            EventOp::Caps(stream) => {
+                self.stream = stream;
+                gst::event::Caps::new(&caps(stream))
+            }
+            EventOp::BadCaps => {
+                kind = Some(EventKind::BadCaps);
+                let caps = "video/x-raw,format=Y42B,width=64,height=48,framerate=25/1";
+                gst::event::Caps::new(&caps.parse().unwrap())
+            }
+            EventOp::StreamStart => {
+                self.streams_started += 1;
+                self.eos = false;
+                gst::event::StreamStart::new(&format!("stream-{}", self.streams_started))
+            }
+            EventOp::Eos => {
+                self.eos = true;
+                gst::event::Eos::new()
+            }
+        };
+        let action = Action::Event {
+            seqnum: event.seqnum(),
+            kind: kind.unwrap_or_else(|| EventKind::of(&event)),
+        };
+        self.call(action, Call::Event(event));
+    }
+
+    fn drain(&mut self) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.call(Action::Query(id), Call::Drain(id));
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<(), String> {
+        match op {
+            Op::Frame(frame) => {
+                let (buffer, sent) = self.frame(frame);
+                self.call(Action::Frames(vec![sent]), Call::Chain(buffer));
+            }
+            Op::List(frames) => {
+                let (buffers, sent): (Vec<_>, Vec<_>) = frames
+                    .iter()
+                    .map(|frame| FrameOp {
+                        answer: Answer::Ok,
+                        ..frame.clone()
+                    })
+                    .map(|frame| {
+                        let (buffer, sent) = self.frame(&frame);
+                        let in_list = true;
+                        (buffer, Sent { in_list, ..sent })
+                    })
+                    .unzip();
+                self.call(
+                    Action::Frames(sent),
+                    Call::ChainList(buffers.into_iter().collect()),
+                );
+            }
+            Op::ShortBuffer => {
+                self.call(
+                    Action::ShortBuffer,
+                    Call::Chain(gst::Buffer::from_slice([0u8; 100])),
+                );
+            }
+            // After EOS caps would be refused, and frames of the old caps be taken for those of the new.
+            Op::Event(EventOp::Caps(_)) if self.eos => {}
+            Op::Event(event) => self.event(*event),
+            Op::Oob => {
+                let event = gst::event::CustomDownstreamOob::new(gst::Structure::new_empty("oob"));
+                let seqnum = event.seqnum();
+                let accepted = self.sinkpad.send_event(event);
+                self.oob.push((seqnum, accepted));
+            }
+            Op::Drain => self.drain(),
+            Op::Allocation => self.call(Action::Query(0), Call::Allocation(caps(self.stream))),
+            Op::Flush { rested, times } => self.flush(*rested, *times)?,
+            Op::Restart {
+                rested,
+                null,
+                batch_size,
+                playing,
+            } => self.restart(*rested, *null, *batch_size, *playing),
+            Op::Play(playing) => {
+                let state = if *playing {
+                    gst::State::Playing
+                } else {
+                    gst::State::Paused
+                };
+                self.element
+                    .set_state(state)
+                    .map_err(|_| format!("cannot go to {state:?}"))?;
+            }
+            Op::Timeout(timeout) => self.element.set_property("batch-timeout", nanoseconds(*timeout)),
+            Op::Threshold(threshold) => {
+                self.thresholds.push(*threshold);
+                self.downstream.next_threshold();
+                self.element
+                    .set_property("score-threshold", THRESHOLDS[*threshold]);
+            }
+            Op::Hold => self.downstream.hold(true),
+            Op::Release => self.downstream.hold(false),
+            Op::Rest => {
+                self.rest();
+            }
+            Op::Relink { frames, stream } => self.relink(*frames, *stream),
+            Op::Reconfigure => {
+                self.downpad.push_event(gst::event::Reconfigure::new());
+            }
+            Op::Qos => {
+                let qos = gst::event::Qos::new(gst::QOSType::Underflow, 1.5, 30, gst::ClockTime::ZERO);
+                if self.downpad.push_event(qos) {
+                    self.qos_sent += 1;
+                }
+            }
+            Op::Latency => {
+                let mut query = gst::query::Latency::new();
+                if !self.srcpad.query(&mut query) {
+                    return Err("the latency query was refused".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, rested: bool, times: u8) -> Result<(), String> {
+        if rested {
+            self.rest();
+        }
+        for round in 0..times {
+            // The pad refuses the second: it flushes already.
+            for first in [true, false] {
+                let started = self.sinkpad.send_event(gst::event::FlushStart::new());
+                if started != first {
+                    return Err(format!("FLUSH_START returned {started}, first: {first}"));
+                }
+            }
+            self.streamer.rest();
+            let rested = rested || round > 0;
+            self.end_part(End::Flush { rested });
+            if !self.sinkpad.send_event(gst::event::FlushStop::new(true)) {
+                return Err("FLUSH_STOP was refused".to_owned());
+            }
+        }
+        self.eos = false;
+        // What the flush has refused, the pad of a real upstream would send again.
+        let last_start = format!("stream-{}", self.streams_started);
+        if self.sinkpad.stream_id().is_none_or(|id| id != last_start) {
+            self.event(EventOp::StreamStart);
+        }
+        if self.sinkpad.current_caps() != Some(caps(self.stream)) {
+            self.event(EventOp::Caps(self.stream));
+        }
+        self.event(EventOp::Segment(1, 0));
+        Ok(())
+    }
+
+    fn restart(&mut self, rested: bool, null: bool, batch_size: u32, playing: bool) {
+        if rested {
+            self.rest();
+        }
+        // As a sink would, which stops first.
+        self.downstream.hold(false);
+        self.element.set_state(gst::State::Ready).unwrap();
+        self.streamer.rest();
+        self.downstream.stopped();
+        self.end_part(End::Stop { rested });
+        if null {
+            self.element.set_state(gst::State::Null).unwrap();
+            self.element.set_property("batch-size", batch_size);
+        }
+        let state = if playing {
+            gst::State::Playing
+        } else {
+            gst::State::Paused
+        };
+        self.element.set_state(state).unwrap();
+        self.begin_stream();
+    }
+
+    /// Leaves the source pad unlinked for some frames. Not after an error or EOS, where nothing would be tried.
+    fn relink(&mut self, frames: u8, stream: Option<usize>) {
+        self.drain();
+        if self.rest() != Outcome::Done(true) || self.sinkpad.pad_flags().contains(gst::PadFlags::EOS) {
+            return;
+        }
+        self.srcpad.unlink(&self.downpad).unwrap();
+        self.note(Action::Unlinked);
+        let plain = FrameOp {
+            picture: 1,
+            layout: crate::frames::Layout::Plain,
+            pts: None,
+            flags: 0,
+            shared: false,
+            answer: Answer::Ok,
+        };
+        for _ in 0..frames {
+            let (buffer, sent) = self.frame(&plain);
+            self.call(Action::Frames(vec![sent]), Call::Chain(buffer));
+        }
+        if let Some(stream) = stream {
+            self.event(EventOp::Caps(stream));
+            let (buffer, sent) = self.frame(&plain);
+            self.call(Action::Frames(vec![sent]), Call::Chain(buffer));
+        }
+        self.streamer.rest();
+        self.srcpad.link(&self.downpad).unwrap();
+        self.note(Action::Linked);
+    }
+
+    /// The parts with the outcomes of the calls.
+    fn parts(&self) -> Vec<Part> {
+        let outcomes = self.streamer.outcomes.0.lock().unwrap();
+        let mut outcomes = outcomes.iter().copied();
+        let mut parts = self.parts.clone();
+        for step in parts.iter_mut().flat_map(|part| &mut part.steps) {
+            if !matches!(step.action, Action::Unlinked | Action::Linked) {
+                step.outcome = outcomes.next().expect("an outcome for each call");
+            }
+        }
+        parts
+    }
+
+    fn finish(mut self) -> Result<(), String> {
+        self.event(EventOp::Eos);
+        self.rest();
+        let parts = self.parts();
+        self.downstream
+            .check_until(QUIET_LIMIT, |seen| check(&parts, seen, &self.thresholds))?;
+        self.check_around()?;
+        if self.errors(&parts) == (0, 0) {
+            // The task may still be on its way back from downstream.
+            support::wait_until("the queue is empty", || {
+                support::stat(&self.element, "queue-level") == 0
+            });
+        }
+        self.element.set_state(gst::State::Null).unwrap();
+        self.check_errors(&parts)?;
+        self.downstream.clear();
+        self.held_buffers.clear();
+        self.bus.set_flushing(true);
+        self.upstream.unlink(&self.sinkpad).unwrap();
+        self.srcpad.unlink(&self.downpad).unwrap();
+        let life = self.life.clone();
+        let element = self.element.downgrade();
+        drop(self);
+        if let Some(element) = element.upgrade() {
+            return Err(format!("the element is still referenced {}", element.ref_count()));
+        }
+        match Arc::strong_count(&life) {
+            1 => Ok(()),
+            more => Err(format!("{} memories have leaked", more - 1)),
+        }
+    }
+
+    /// What is not in the order of the stream.
+    fn check_around(&self) -> Result<(), String> {
+        let mut came = self.downstream.oob();
+        for (seqnum, accepted) in &self.oob {
+            let times = came.iter().filter(|other| *other == seqnum).count();
+            if times != usize::from(*accepted) {
+                return Err(format!("an OOB event, accepted: {accepted}, came {times} times"));
+            }
+            came.retain(|other| other != seqnum);
+        }
+        let qos = *self.qos_upstream.lock().unwrap();
+        if qos != self.qos_sent {
+            return Err(format!("{qos} of {} QOS events came upstream", self.qos_sent));
+        }
+        Ok(())
+    }
+
+    /// Least and greatest number of error messages that are right.
+    fn errors(&self, parts: &[Part]) -> (usize, usize) {
+        let mut least = 0;
+        let mut most = 0;
+        for part in parts {
+            let has_short = part.steps.iter().any(|step| {
+                matches!(step.action, Action::ShortBuffer)
+                    && step.outcome == Outcome::Flow(Err(gst::FlowError::Error))
+            });
+            let has_failure = part.steps.iter().any(|step| match &step.action {
+                Action::Frames(frames) => frames
+                    .iter()
+                    .any(|frame| frame.answer.is_some_and(|answer| answer != gst::FlowError::Eos)),
+                Action::Unlinked => true,
+                _ => false,
+            });
+            least += usize::from(has_short && !has_failure);
+            most += usize::from(has_short || has_failure);
+        }
+        (least, most)
+    }
+
+    fn check_errors(&self, parts: &[Part]) -> Result<(), String> {
+        let (least, most) = self.errors(parts);
+        let errors: Vec<String> = std::iter::from_fn(|| self.bus.pop_filtered(&[gst::MessageType::Error]))
+            .map(|message| support::error_text(&message))
+            .collect();
+        if (least..=most).contains(&errors.len()) {
+            Ok(())
+        } else {
+            Err(format!("{least} to {most} errors expected, posted: {errors:?}"))
+        }
+    }
+}
