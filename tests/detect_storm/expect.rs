@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::downstream::{Seen, SeenBuffer};
 use crate::frames::{caps, faces_alone};
+use crate::walk::Walk;
 
 /// What the rules for an event depend on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,7 @@ impl EventKind {
         }
     }
 
-    fn is_sticky(&self) -> bool {
+    pub fn is_sticky(&self) -> bool {
         *self != Self::Passing
     }
 
@@ -131,13 +132,14 @@ pub struct Part {
 
 /// Something that must come out.
 #[derive(Clone, Debug)]
-struct Due<'a> {
-    what: DueWhat<'a>,
-    optional: bool,
+pub struct Due<'a> {
+    pub what: DueWhat<'a>,
+    /// It may as well not come.
+    pub optional: bool,
 }
 
 #[derive(Clone, Debug)]
-enum DueWhat<'a> {
+pub enum DueWhat<'a> {
     Frame(&'a Sent),
     Event(gst::Seqnum, &'a EventKind),
     Query(u64),
@@ -348,225 +350,72 @@ fn compare_frame(sent: &Sent, seen: &SeenBuffer, thresholds: &[usize]) -> Result
     Ok(())
 }
 
-/// Walks through the steps of a part and works out what is due.
-struct Walk {
-    end: End,
-    /// The sink pad is at EOS.
-    eos: bool,
-    /// What downstream returns, or will return when the frame arrives there.
-    doom: Option<gst::FlowError>,
-    /// That has reached upstream.
-    known: bool,
-    /// The link is away.
-    unlinked: bool,
-    /// The place of the first frame that was accepted since.
-    first_unlinked: Option<usize>,
-    /// The flush that ends this part has reached upstream.
-    flushing: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-type Found<'a> = (Vec<Due<'a>>, Vec<(&'a EventKind, gst::Seqnum)>);
-
-impl Walk {
-    fn new(end: End) -> Self {
-        Self {
-            end,
-            eos: false,
-            doom: None,
-            known: false,
-            unlinked: false,
-            first_unlinked: None,
-            flushing: false,
-        }
+    fn step(action: Action, accepted: bool) -> Step {
+        let outcome = Outcome::Done(accepted);
+        Step { action, outcome }
     }
 
-    /// What is due, and the events behind an error, which will not leave before a flush.
-    fn due<'a>(mut self, steps: &'a [Step]) -> Result<Found<'a>, String> {
-        let mut due: Vec<Due<'a>> = Vec::new();
-        let mut cut = Vec::new();
-        for (number, step) in steps.iter().enumerate() {
-            self.step(step, &mut due, &mut cut)
-                .map_err(|error| format!("step {number}, {:?}: {error}", step.action))?;
-        }
-        Ok((due, cut))
-    }
-
-    fn step<'a>(
-        &mut self,
-        step: &'a Step,
-        due: &mut Vec<Due<'a>>,
-        cut: &mut Vec<(&'a EventKind, gst::Seqnum)>,
-    ) -> Result<(), String> {
-        match &step.action {
-            Action::Unlinked => {
-                self.unlinked = true;
-                self.known = false;
-                self.first_unlinked = None;
-            }
-            Action::Linked => {
-                self.unlinked = false;
-                if let Some(first) = self.first_unlinked.take() {
-                    if self.known {
-                        due.remove(first);
-                    } else {
-                        due[first].optional = true;
-                    }
-                }
-                self.known = false;
-            }
-            Action::Frames(frames) => {
-                let accepted = self.flow(step.outcome)?;
-                if accepted || (frames.len() > 1 && self.flushing) {
-                    for sent in frames {
-                        if self.doom.is_some() {
-                            break;
-                        }
-                        if self.unlinked && self.first_unlinked.is_none() {
-                            self.first_unlinked = Some(due.len());
-                        }
-                        due.push(Due {
-                            what: DueWhat::Frame(sent),
-                            optional: !accepted,
-                        });
-                        if accepted && sent.answer.is_some() {
-                            self.doom = sent.answer;
-                            self.known = false;
-                        }
-                    }
-                }
-            }
-            Action::ShortBuffer => {
-                let is_read_error = step.outcome == Outcome::Flow(Err(gst::FlowError::Error));
-                if self.eos || !is_read_error {
-                    let accepted = self.flow(step.outcome)?;
-                    if accepted {
-                        return Err("a buffer with too few bytes was accepted".to_owned());
-                    }
-                }
-            }
-            Action::Event { seqnum, kind } => {
-                let was_flushing = self.flushing;
-                let accepted = self.event(kind, step.outcome)?;
-                if !accepted && self.flushing && !was_flushing && kind.is_sticky() {
-                    // The flush may have come when the element had it and its pad had not.
-                    due.push(Due {
-                        what: DueWhat::Event(*seqnum, kind),
-                        optional: true,
-                    });
-                }
-                if accepted {
-                    match kind {
-                        EventKind::StreamStart => self.eos = false,
-                        EventKind::Eos => self.eos = true,
-                        _ => {}
-                    }
-                    if matches!(kind, EventKind::StreamStart | EventKind::Segment)
-                        && self.doom == Some(gst::FlowError::Eos)
-                    {
-                        self.doom = None;
-                        self.known = false;
-                    }
-                    if self.doom.is_none_or(|error| error == gst::FlowError::Eos) {
-                        due.push(Due {
-                            what: DueWhat::Event(*seqnum, kind),
-                            optional: false,
-                        });
-                    } else {
-                        cut.push((kind, *seqnum));
-                    }
-                }
-            }
-            Action::Query(id) => {
-                let answered = match (step.outcome, self.doom) {
-                    (Outcome::Done(true), None) if !self.flushing => true,
-                    // Everything before it has left by now, so the error is known.
-                    (Outcome::Done(false), Some(_)) => {
-                        self.known = true;
-                        false
-                    }
-                    (outcome, _) => {
-                        self.refused_by_flush(outcome)?;
-                        false
-                    }
+    fn events(kinds: &[EventKind]) -> (Vec<Step>, Vec<Seen>) {
+        kinds
+            .iter()
+            .map(|kind| {
+                let (seqnum, kind) = (gst::Seqnum::next(), kind.clone());
+                let seen = Seen::Event {
+                    seqnum,
+                    kind: kind.clone(),
                 };
-                if answered {
-                    due.push(Due {
-                        what: DueWhat::Query(*id),
-                        optional: false,
-                    });
-                }
-            }
-        }
-        Ok(())
+                (step(Action::Event { seqnum, kind }, true), seen)
+            })
+            .unzip()
     }
 
-    /// Whether a frame was accepted.
-    fn flow(&mut self, outcome: Outcome) -> Result<bool, String> {
-        let Outcome::Flow(flow) = outcome else {
-            return Err(format!("unexpected outcome {outcome:?}"));
-        };
-        let error = if self.unlinked {
-            Some(gst::FlowError::NotLinked)
-        } else {
-            self.doom
-        };
-        if self.eos && flow == Err(gst::FlowError::Eos) {
-            return Ok(false);
-        }
-        let can_be_accepted = !self.eos && (error.is_none() || !self.known) && !self.flushing;
-        match flow {
-            Ok(_) if can_be_accepted => Ok(true),
-            Err(returned) if Some(returned) == error => {
-                self.known = true;
-                Ok(false)
-            }
-            _ => self.refused_by_flush(outcome).map(|()| false).map_err(|other| {
-                format!("{other}; accepted can be {can_be_accepted}, error can be {error:?}")
-            }),
-        }
+    fn whole(steps: Vec<Step>) -> [Part; 1] {
+        let end = End::Whole;
+        [Part { steps, end }]
     }
 
-    /// Whether an event was accepted.
-    fn event(&mut self, kind: &EventKind, outcome: Outcome) -> Result<bool, String> {
-        if *kind == EventKind::BadCaps || (self.eos && *kind != EventKind::StreamStart) {
-            return match outcome {
-                Outcome::Done(false) => Ok(false),
-                other => Err(format!("{other:?}, but it must be refused")),
-            };
-        }
-        let fatal = self.doom.filter(|error| *error != gst::FlowError::Eos);
-        // Sticky events stay; what follows them will report the error.
-        let is_kept = kind.is_sticky() && *kind != EventKind::Eos;
-        if is_kept && self.flushing && outcome == Outcome::Done(true) && matches!(self.end, End::Stop { .. })
-        {
-            // It was on its way when the element stopped.
-            return Ok(false);
-        }
-        let can_be_refused = fatal.is_some() && !is_kept;
-        match outcome {
-            Outcome::Done(true) if !self.flushing && !(can_be_refused && self.known) => Ok(true),
-            Outcome::Done(false) if can_be_refused => {
-                self.known = true;
-                Ok(false)
-            }
-            other => self.refused_by_flush(other).map(|()| false),
-        }
+    #[test]
+    fn what_is_lost_swapped_doubled_or_made_up_is_found() {
+        crate::support::init();
+        let kinds = [EventKind::Segment, EventKind::Passing, EventKind::Tag];
+        let (steps, seen) = events(&kinds);
+        let parts = whole(steps);
+        assert_eq!(check(&parts, &seen, &[0]), Ok(()));
+        let mut seen = seen;
+        seen.swap(0, 1);
+        assert!(check(&parts, &seen, &[0]).is_err());
+        seen.swap(0, 1);
+        let last = seen.pop().unwrap();
+        assert!(check(&parts, &seen, &[0]).is_err());
+        seen.push(last);
+        let (_, more) = events(&[EventKind::Passing]);
+        seen.extend(more);
+        assert!(check(&parts, &seen, &[0]).is_err());
     }
 
-    fn refused_by_flush(&mut self, outcome: Outcome) -> Result<(), String> {
-        let is_refused = matches!(
-            outcome,
-            Outcome::Done(false) | Outcome::Flow(Err(gst::FlowError::Flushing))
-        );
-        let flush = matches!(
-            self.end,
-            End::Flush { rested: false } | End::Stop { rested: false }
-        );
-        if is_refused && flush {
-            self.flushing = true;
-            Ok(())
-        } else {
-            Err(format!("unexpected outcome {outcome:?}"))
-        }
+    #[test]
+    fn a_refusal_without_a_cause_is_found() {
+        crate::support::init();
+        let (mut steps, _) = events(&[EventKind::Tag]);
+        steps[0].outcome = Outcome::Done(false);
+        assert!(check(&whole(steps), &[], &[0]).is_err());
+    }
+
+    #[test]
+    fn after_a_flush_only_what_is_sticky_may_come() {
+        crate::support::init();
+        let (steps, mut seen) = events(&[EventKind::Passing, EventKind::Tag]);
+        let end = End::Flush { rested: true };
+        let parts = [Part { steps, end }, whole(Vec::new())[0].clone()];
+        let tag = seen.pop().unwrap();
+        let passing = seen.pop().unwrap();
+        assert_eq!(check(&parts, &[Seen::FlushStop], &[0]), Ok(()));
+        assert_eq!(check(&parts, &[Seen::FlushStop, tag], &[0]), Ok(()));
+        assert!(check(&parts, &[Seen::FlushStop, passing], &[0]).is_err());
+        assert!(check(&parts, &[], &[0]).is_err(), "no flush was seen");
     }
 }

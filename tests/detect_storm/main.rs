@@ -14,6 +14,8 @@ mod frames;
 mod leaks;
 mod operation;
 mod rig;
+mod streamer;
+mod walk;
 mod watchdog;
 
 use std::sync::atomic::{AtomicU64, Ordering};

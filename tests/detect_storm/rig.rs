@@ -1,7 +1,6 @@
 //! Drives the real element through a sequence and hands what happened to the model.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -10,89 +9,11 @@ use crate::downstream::Downstream;
 use crate::expect::{Action, End, EventKind, Outcome, Part, Sent, Step, check};
 use crate::frames::{THRESHOLDS, buffer, caps};
 use crate::operation::{Answer, EventOp, FrameOp, Op, Sequence, Start};
+use crate::streamer::{Call, Streamer};
 use crate::support;
 
 /// How long nothing may come before what is missing counts as lost.
 const QUIET_LIMIT: Duration = Duration::from_secs(20);
-
-/// A call into the sink pad.
-enum Call {
-    Chain(gst::Buffer),
-    ChainList(gst::BufferList),
-    Event(gst::Event),
-    Drain(u64),
-    Allocation(gst::Caps),
-}
-
-/// The streaming thread.
-struct Streamer {
-    calls: Option<Sender<Call>>,
-    made: usize,
-    outcomes: Arc<(Mutex<Vec<Outcome>>, Condvar)>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Streamer {
-    fn start(pad: gst::Pad) -> Self {
-        let (calls, receiver) = channel();
-        let outcomes = Arc::<(Mutex<Vec<Outcome>>, Condvar)>::default();
-        let thread = std::thread::spawn({
-            let outcomes = outcomes.clone();
-            move || stream(&pad, &receiver, &outcomes)
-        });
-        Self {
-            calls: Some(calls),
-            made: 0,
-            outcomes,
-            thread: Some(thread),
-        }
-    }
-
-    fn call(&mut self, call: Call) {
-        self.made += 1;
-        self.calls.as_ref().unwrap().send(call).unwrap();
-    }
-
-    /// Waits until all calls have returned; returns what the last one returned.
-    fn rest(&self) -> Outcome {
-        let outcomes = self.outcomes.0.lock().unwrap();
-        let outcomes = self
-            .outcomes
-            .1
-            .wait_while(outcomes, |outcomes| outcomes.len() < self.made)
-            .unwrap();
-        outcomes.last().copied().unwrap_or(Outcome::Nothing)
-    }
-}
-
-impl Drop for Streamer {
-    fn drop(&mut self) {
-        self.calls = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-    }
-}
-
-fn stream(pad: &gst::Pad, calls: &Receiver<Call>, outcomes: &(Mutex<Vec<Outcome>>, Condvar)) {
-    for call in calls {
-        let outcome = match call {
-            Call::Chain(buffer) => Outcome::Flow(pad.chain(buffer)),
-            Call::ChainList(list) => Outcome::Flow(pad.chain_list(list)),
-            Call::Event(event) => Outcome::Done(pad.send_event(event)),
-            Call::Drain(id) => {
-                let mut query = gst::query::Drain::new();
-                query.structure_mut().set("id", id);
-                Outcome::Done(pad.query(&mut query))
-            }
-            Call::Allocation(caps) => {
-                Outcome::Done(pad.query(&mut gst::query::Allocation::new(Some(&caps), false)))
-            }
-        };
-        outcomes.0.lock().unwrap().push(outcome);
-        outcomes.1.notify_all();
-    }
-}
 
 /// The element between two pads of the test.
 struct Rig {
@@ -541,8 +462,8 @@ impl Rig {
 
     /// The parts with the outcomes of the calls.
     fn parts(&self) -> Vec<Part> {
-        let outcomes = self.streamer.outcomes.0.lock().unwrap();
-        let mut outcomes = outcomes.iter().copied();
+        let outcomes = self.streamer.outcomes();
+        let mut outcomes = outcomes.into_iter();
         let mut parts = self.parts.clone();
         for step in parts.iter_mut().flat_map(|part| &mut part.steps) {
             if !matches!(step.action, Action::Unlinked | Action::Linked) {
