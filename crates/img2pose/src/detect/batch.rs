@@ -95,14 +95,8 @@ impl Batch {
                 frame.layout, self.layout
             )));
         }
-        let slot = self.size.tensor_len();
-        // In memory that is reserved; slots that no frame has reached take none.
-        let used = (self.len + 1) * slot;
-        if self.images.len() < used {
-            self.images.resize(used, 0.0);
-        }
-        self.converter
-            .convert(frame, &mut self.images[self.len * slot..][..slot])?;
+        let slot = self.reach_next_slot();
+        self.converter.convert(frame, &mut self.images[slot])?;
         self.len += 1;
         Ok(self.len - 1)
     }
@@ -128,9 +122,20 @@ impl Batch {
             )));
         }
         let floats = self.size.tensor_len();
-        self.images[self.len * floats..][..floats].copy_from_slice(&from.images[slot * floats..][..floats]);
+        let next = self.reach_next_slot();
+        self.images[next].copy_from_slice(&from.images[slot * floats..][..floats]);
         self.len += 1;
         Ok(self.len - 1)
+    }
+
+    /// Where the next frame goes, in memory that is reserved; slots that no frame has reached take none.
+    fn reach_next_slot(&mut self) -> std::ops::Range<usize> {
+        let floats = self.size.tensor_len();
+        let slot = self.len * floats..(self.len + 1) * floats;
+        if self.images.len() < slot.end {
+            self.images.resize(slot.end, 0.0);
+        }
+        slot
     }
 
     /// Number of frames in the batch.
