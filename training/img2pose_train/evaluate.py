@@ -20,7 +20,7 @@ import torch
 
 from . import checkpoint, geometry
 from .detect import Faces, detect, network_size
-from .metrics import Evaluation
+from .metrics import Evaluation, Truth
 from .pack import Labels, Photos
 
 
@@ -62,8 +62,30 @@ class OnnxModel:
         self.process.wait()
 
 
-def evaluate_pack(model, photos, labels, min_side, portraits=False, progress=None):
-    """`Evaluation.summary` over the held-out photos: scenes, or (`portraits`) crops of a single face."""
+def turn(image, truth, degrees):
+    """A photo and its `Truth` turned about the middle, clockwise; the canvas grows. Faces without a
+    pose are ignored from then on, as their boxes cannot be turned."""
+    height, width = image.shape[:2]
+    angle = np.radians(degrees)
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    size = np.ceil(np.abs(linear) @ [width, height]).astype(int)
+    offset = size / 2 - linear @ [width / 2, height / 2]
+    turned = cv2.warpAffine(image, np.column_stack([linear, offset]), tuple(int(v) for v in size))
+    roll = geometry.rotation_matrix([0, 0, angle])[0]
+    rotation, translation = roll @ truth.rotation, truth.translation @ roll.T
+    centre = truth.centre @ linear.T + offset
+    seen = geometry.project(rotation, translation, truth.focal, centre, geometry.REFERENCE_68)
+    posed = (truth.quality == 2)[:, None]
+    corners = truth.box[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ linear.T + offset
+    around = np.concatenate([corners.min(1), corners.max(1)], 1)
+    box = np.where(posed, geometry.face_box(seen, geometry.rotation_vector(rotation)[:, 2]), around)
+    quality = np.where(truth.quality == 2, 2, 0)
+    return turned, Truth(box, quality, rotation, translation, truth.focal, centre)
+
+
+def evaluate_pack(model, photos, labels, min_side, portraits=False, degrees=0.0, progress=None):
+    """`Evaluation.summary` over the held-out photos, turned by `degrees`: scenes, or (`portraits`)
+    crops of a single face."""
     rows, evaluation = labels.faces_of(), Evaluation()
     size = labels.size
     for i in np.nonzero(labels.held_out)[0]:
@@ -72,12 +94,15 @@ def evaluate_pack(model, photos, labels, min_side, portraits=False, progress=Non
         portrait = max(width, height) < 400 and bool(faces) and max(size[faces]) > 0.45 * np.sqrt(width * height)
         if portrait != portraits:
             continue
-        scale = network_size(height, width, min_side)[0] / height
         k = np.array(faces, int)
-        evaluation.add(
-            model(photos.read(i)), labels.box[k], labels.quality[k], labels.rotation[k],
-            labels.translation[k], labels.focal[k], labels.centre[k], (height, width), scale,
+        image, truth = photos.read(i), Truth(
+            labels.box[k], labels.quality[k], labels.rotation[k], labels.translation[k],
+            labels.focal[k], labels.centre[k],
         )
+        if degrees and faces:
+            image, truth = turn(image, truth, degrees)
+        scale = network_size(*image.shape[:2], min_side)[0] / image.shape[0]
+        evaluation.add(model(image), truth, image.shape[:2], scale)
         if progress and evaluation.images % 50 == 0:
             progress(f"{evaluation.images} photos")
     return evaluation.summary()
@@ -133,6 +158,7 @@ def main():
     parser.add_argument("--pack", help="folder of the pack")
     parser.add_argument("--labels", help="refined labels")
     parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
+    parser.add_argument("--turn", type=float, default=0.0, help="turn the photos by this many degrees first")
     parser.add_argument("--video", nargs="+", default=[], help="clips to measure")
     parser.add_argument("--every", type=int, default=1, help="only every n-th frame of the clips")
     parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")
@@ -147,11 +173,11 @@ def main():
         model = OnnxModel(options.model, options.min_size, options.detector)
     else:
         model = CheckpointModel(options.model, options.min_size)
-    result = {"model": Path(options.model).name, "min_size": options.min_size}
+    result = {"model": Path(options.model).name, "min_size": options.min_size, "turn": options.turn}
     if options.pack:
         result |= evaluate_pack(
             model, Photos(options.pack), Labels.load(options.labels), options.min_size, options.portraits,
-            lambda text: print(text, file=sys.stderr, flush=True),
+            options.turn, lambda text: print(text, file=sys.stderr, flush=True),
         )
     for clip in options.video:
         result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)

@@ -66,6 +66,19 @@ def threshold_for(false_scores, images, rate=FALSE_PER_IMAGE):
 
 
 @dataclass
+class Truth:
+    """The labelled faces of one image: box [G, 4], quality [G] (see `pack`), and their poses, rotation
+    [G, 3, 3] and translation [G, 3], in the cameras focal [G] and centre [G, 2]."""
+
+    box: np.ndarray
+    quality: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal: np.ndarray
+    centre: np.ndarray
+
+
+@dataclass
 class Evaluation:
     """Collects images one by one; `summary` gives the figures."""
 
@@ -73,49 +86,49 @@ class Evaluation:
     score: list = field(default_factory=list)
     true_size: list = field(default_factory=list)  # network pixels of the matched label; 0: false
     label_size: list = field(default_factory=list)
-    poses: list = field(default_factory=list)  # (size, yaw, rvec error in the label, angle, angle to PnP, ...)
+    poses: list = field(default_factory=list)  # rows of `_pose`
 
-    def add(self, faces, box, quality, rotation, translation, focal, centre, image_size, scale):
-        """One image: detected `Faces` and its labels.
-
-        box [G, 4], quality [G] (see `pack`), rotation, translation, focal, centre: the labels' poses;
-        image_size (height, width); scale from image to network pixels.
-        """
+    def add(self, faces, truth, image_size, scale):
+        """One image: detected `Faces`, its `Truth`, its (height, width), and the scale to network pixels."""
         self.images += 1
-        face, posed = quality >= 1, quality[quality >= 1] == 2
-        size = np.sqrt((box[:, 2:] - box[:, :2]).prod(1)) * scale
-        taken = match(faces.box, box[face])
-        counted = (taken >= 0) | (covered(faces.box, box[~face]) < 0.5)
+        face = truth.quality >= 1
+        size = np.sqrt((truth.box[:, 2:] - truth.box[:, :2]).prod(1)) * scale
+        taken = match(faces.box, truth.box[face])
+        counted = (taken >= 0) | (covered(faces.box, truth.box[~face]) < 0.5)
         rows = np.nonzero(face)[0]
         for i in np.nonzero(counted)[0]:
             self.score.append(float(faces.score[i]))
             self.true_size.append(float(size[rows[taken[i]]]) if taken[i] >= 0 else 0.0)
         self.label_size += [float(s) for s in size[face]]
         for i in np.nonzero(taken >= 0)[0]:
-            if posed[taken[i]]:
-                k = rows[taken[i]]
-                self._pose(faces.pose[i], float(faces.score[i]), size[k], rotation[k], translation[k], focal[k], centre[k], image_size)
+            k = rows[taken[i]]
+            if truth.quality[k] == 2:
+                self.poses.append(self._pose(faces.pose[i], size[k], truth, k, image_size))
 
-    def _pose(self, pose, score, size, rotation, translation, focal, centre, image_size):
+    @staticmethod
+    def _pose(pose, size, truth, k, image_size):
+        """Size, yaw of the label, angle to the label, angle to a PnP in the photo's camera, the two
+        errors as rotation vectors, relative error of the translation. Angles in degrees."""
         height, width = image_size
-        image_focal, middle = float(width + height), np.array([width / 2, height / 2])
-        wanted, wanted_translation = geometry.to_image(
-            rotation[None], translation[None], np.array([focal]), centre[None], image_focal, middle
+        focal, middle = float(width + height), np.array([width / 2, height / 2])
+        one = slice(k, k + 1)
+        wanted, translation = geometry.to_image(
+            truth.rotation[one], truth.translation[one], truth.focal[one], truth.centre[one], focal, middle
         )
+        landmarks = geometry.project(
+            truth.rotation[one], truth.translation[one], truth.focal[one], truth.centre[one], geometry.REFERENCE_68
+        )
+        start = (geometry.rotation_vector(wanted)[0], translation[0])
+        in_photo = geometry.rotation_matrix(solve_pose(landmarks[0], focal, middle, start)[0])
         got = geometry.rotation_matrix(pose[:3])
-        landmarks = geometry.project(rotation[None], translation[None], focal, centre[None], geometry.REFERENCE_68)
-        start = (geometry.rotation_vector(wanted)[0], wanted_translation[0])
-        photo = geometry.rotation_matrix(solve_pose(landmarks[0], image_focal, middle, start)[0])
-        forward = -rotation[:, 2]
-        signed = geometry.rotation_vector(got @ np.transpose(wanted, (0, 2, 1)))[0]
-        signed_photo = geometry.rotation_vector(got @ np.transpose(photo, (0, 2, 1)))[0]
-        distance = np.linalg.norm(wanted_translation[0])
-        self.poses.append((
+        forward = -truth.rotation[k][:, 2]
+        error = lambda to: np.degrees(geometry.rotation_vector(got @ np.transpose(to, (0, 2, 1)))[0])
+        return (
             size, np.degrees(abs(np.arctan2(forward[0], -forward[2]))),
-            geometry.rotation_angle(got, wanted)[0], geometry.rotation_angle(got, photo)[0],
-            *np.degrees(signed), *np.degrees(signed_photo),
-            np.linalg.norm(pose[3:] - wanted_translation[0]) / distance,
-        ))
+            geometry.rotation_angle(got, wanted)[0], geometry.rotation_angle(got, in_photo)[0],
+            *error(wanted), *error(in_photo),
+            np.linalg.norm(pose[3:] - translation[0]) / np.linalg.norm(translation[0]),
+        )
 
     def summary(self):
         """Nested dictionary of plain numbers, ready for JSON."""

@@ -9,9 +9,9 @@ import torch
 
 from img2pose_train import geometry
 from img2pose_train.detect import Faces, detect, faces_of, network_size
-from img2pose_train.evaluate import OnnxModel, evaluate_pack, evaluate_video
+from img2pose_train.evaluate import OnnxModel, evaluate_pack, evaluate_video, turn
 from img2pose_train.labels import difference_hash, validation_split
-from img2pose_train.metrics import average_precision, match, threshold_for
+from img2pose_train.metrics import Truth, average_precision, match, threshold_for
 from img2pose_train.network import TINY, Network
 
 
@@ -23,7 +23,7 @@ def perfect(labels, rows, image_size):
         float(width + height), np.array([width / 2, height / 2]),
     )
     pose = np.concatenate([geometry.rotation_vector(rotation), translation], 1)
-    return Faces(labels.box[rows], np.full(len(rows), 0.9), pose)
+    return Faces(labels.box[rows], np.full(len(pose), 0.9), pose)
 
 
 def test_a_perfect_detector_gets_perfect_figures(pack):
@@ -35,6 +35,24 @@ def test_a_perfect_detector_gets_perfect_figures(pack):
     assert everything["recall_at_0.1_false_per_image"] == 1.0 == everything["average_precision"]
     assert summary["pose"]["all"]["rotation_median"] == pytest.approx(0, abs=0.01)
     assert summary["pose"]["all"]["translation_median_relative"] == pytest.approx(0, abs=1e-4)
+
+
+def test_photos_are_turned_with_their_labels(pack):
+    """A detector that answers the turned label is perfect, and the drawn eyes are where it says."""
+    photos, labels, _ = pack
+    rows = np.nonzero(labels.image == 7)[0]
+    truth = Truth(*(getattr(labels, f)[rows] for f in ("box", "quality", "rotation", "translation", "focal", "centre")))
+    image, turned = turn(photos.read(7), truth, 40.0)
+    seen = geometry.project(turned.rotation, turned.translation, turned.focal, turned.centre, geometry.REFERENCE_68)
+    for face in seen:
+        for eye in (slice(36, 42), slice(42, 48)):
+            x, y = face[eye].mean(0).astype(int)
+            assert image[y, x].max() < 90
+    summary = evaluate_pack(
+        lambda picture: perfect(turned, slice(None), picture.shape[:2]), photos, labels, 480, degrees=40.0
+    )
+    assert summary["detection"]["by_size"]["all"]["recall_at_score_0.5"] == 1.0
+    assert summary["pose"]["all"]["rotation_median"] == pytest.approx(0, abs=0.01)
 
 
 def test_errors_show_in_the_figures(pack):
