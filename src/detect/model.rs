@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use img2pose::{Detector, Error, runtime};
 
+use super::CAT;
 use super::instance::{self, Instance};
 use super::locate;
 use super::settings::{LoadSettings, Settings};
@@ -79,6 +80,9 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
         .map_err(|error| load_error(Error::from(error)))?;
     let detector = Detector::open(&model, settings.detector_options()).map_err(load_error)?;
     let active_provider = detector.active_provider().to_owned();
+    for reason in detector.passed_over() {
+        gst::warning!(CAT, "{element}: runs on '{active_provider}', because {reason}");
+    }
     let worker = Worker::start(detector, settings.load.batch_size as usize).map_err(|error| LoadError {
         kind: LoadErrorKind::Library,
         message: format!("cannot start a thread for the model: {error}"),
@@ -94,10 +98,10 @@ fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<Pat
     match &settings.model {
         Some(model) if model.is_file() => Ok(model.clone()),
         Some(model) => {
-            let found = if model.is_dir() {
-                "a folder"
-            } else {
-                "no such file"
+            let found = match std::fs::metadata(model) {
+                Ok(metadata) if metadata.is_dir() => "a folder".to_owned(),
+                Ok(_) => "neither a file nor a folder".to_owned(),
+                Err(error) => error.to_string(),
             };
             Err(not_found(format!(
                 "model {}: {found}, expected an ONNX file made by img2pose-export",

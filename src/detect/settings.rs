@@ -163,7 +163,7 @@ impl Default for Settings {
 }
 
 /// The properties in which elements that share a model must agree.
-const SHARED: [&str; 13] = [
+const SHARED: [&str; 14] = [
     "model",
     "onnxruntime-library",
     "batch-size",
@@ -172,6 +172,7 @@ const SHARED: [&str; 13] = [
     "num-threads",
     "execution-provider",
     "precision",
+    "device-id",
     "score-threshold",
     "max-faces",
     "bbox-x-factor",

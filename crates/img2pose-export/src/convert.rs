@@ -43,6 +43,8 @@ pub struct Report {
     pub unused: Vec<String>,
     /// Size of the model file.
     pub bytes: u64,
+    /// Whether the checkpoint has names of torchvision 0.8 to 0.12, the first of which had no batch norm epsilon.
+    pub old_names: bool,
 }
 
 /// Converts the checkpoint at `from` to an ONNX model at `to` that keeps the contract
@@ -75,6 +77,7 @@ pub fn convert(from: &Path, to: &Path, options: &Options) -> Result<Report> {
         contract,
         parameters,
         unused,
+        old_names: checkpoint.has_old_names(),
         bytes,
     })
 }

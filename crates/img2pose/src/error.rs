@@ -61,6 +61,14 @@ pub enum Error {
         /// The shape it should have.
         expected: String,
     },
+    /// The network computed infinity or not-a-number: its weights are damaged, or the precision is too low for them.
+    #[error(
+        "the model gave '{tensor}' with values that are no numbers; use precision fp32 or convert the checkpoint again"
+    )]
+    NotFinite {
+        /// Name of the tensor.
+        tensor: String,
+    },
     /// A frame cannot be converted.
     #[error(transparent)]
     Frame(#[from] crate::frame::FrameError),

@@ -17,7 +17,7 @@ pub(crate) struct LevelFeatures<'a> {
 }
 
 /// A weighted cell of a feature level along one axis.
-type Tap = (u32, f32);
+type Tap = (usize, f32);
 
 /// The cells that the bins of one axis of a region are made of.
 struct AxisTaps {
@@ -90,8 +90,8 @@ fn pool(
             bin.clear();
             for &(y, vertical) in rows.bin(row) {
                 for &(x, horizontal) in columns.bin(column) {
-                    let cell = y as usize * level.width + x as usize;
-                    bin.push(((cell * channels) as u32, vertical * horizontal));
+                    let cell = y * level.width + x;
+                    bin.push((cell * channels, vertical * horizontal));
                 }
             }
             if let Some(cell) = cells.next() {
@@ -151,9 +151,9 @@ impl AxisTaps {
     }
 
     fn add(&mut self, first: usize, cell: usize, weight: f32) {
-        match self.taps[first..].iter_mut().find(|(at, _)| *at as usize == cell) {
+        match self.taps[first..].iter_mut().find(|(at, _)| *at == cell) {
             Some((_, sum)) => *sum += weight,
-            None => self.taps.push((cell as u32, weight)),
+            None => self.taps.push((cell, weight)),
         }
     }
 }
@@ -168,7 +168,7 @@ fn weighted_sum(data: &[f32], taps: &[Tap], out: &mut [f32]) {
     while start + LANES <= out.len() {
         let mut sums = [0.0; LANES];
         for &(offset, weight) in taps {
-            let from = offset as usize + start;
+            let from = offset + start;
             let values = &data[from..from + LANES];
             for lane in 0..LANES {
                 sums[lane] += weight * values[lane];
@@ -180,7 +180,7 @@ fn weighted_sum(data: &[f32], taps: &[Tap], out: &mut [f32]) {
     for (lane, sum) in out.iter_mut().enumerate().skip(start) {
         *sum = taps
             .iter()
-            .map(|&(offset, weight)| weight * data[offset as usize + lane])
+            .map(|&(offset, weight)| weight * data[offset + lane])
             .sum();
     }
 }

@@ -165,3 +165,42 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
         started.elapsed()
     );
 }
+
+#[test]
+fn regression_scores_that_are_no_numbers_are_an_error_and_not_an_empty_frame() {
+    use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+    use prost::Message;
+    let bytes = std::fs::read(golden_model()).unwrap();
+    let mut proto = img2pose::onnx::ModelProto::decode(&bytes[..]).unwrap();
+    let weights = &mut proto.graph.as_mut().unwrap().initializer;
+    let bias = weights
+        .iter_mut()
+        .find(|tensor| tensor.name().contains("cls_score.bias"))
+        .unwrap();
+    bias.raw_data = Some([f32::NAN.to_le_bytes(); 2].concat().into());
+    let model = img2pose::Model::parse("nan.onnx".as_ref(), proto.encode_to_vec().into()).unwrap();
+    let mut detector = Detector::load(
+        &model,
+        DetectorOptions {
+            min_size: Some(64),
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    let layout = FrameLayout {
+        format: PixelFormat::Gray8,
+        width: 64,
+        height: 48,
+        matrix: ColorMatrix::Bt601,
+        range: ColorRange::Full,
+    };
+    let frame = Frame {
+        layout,
+        planes: [Plane {
+            data: &[0; 64 * 48],
+            stride: 64,
+        }; 3],
+    };
+    let error = detector.detect(&[frame]).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+}

@@ -95,6 +95,16 @@ impl Checkpoint {
         })
     }
 
+    /// Whether the FPN's tensors are named as torchvision 0.8 to 0.12 did: the file may come from a torchvision whose
+    /// frozen batch norm had no epsilon.
+    pub fn has_old_names(&self) -> bool {
+        let fpn = |name: &&String| name.starts_with("backbone.fpn.");
+        self.tensors
+            .iter()
+            .filter(|(name, _)| fpn(name))
+            .any(|(name, (original, _))| original.trim_start_matches("module.") != name)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -30,9 +30,9 @@ pub struct Convert {
     pose_stats: Vec<PathBuf>,
 
     /// Epsilon of the frozen batch norm: 0 for weights trained with torchvision 0.8 (the published ones), 1e-5 for
-    /// later versions
-    #[arg(long, value_name = "E", default_value_t = 1e-5, value_parser = epsilon)]
-    bn_eps: f64,
+    /// later versions [default: 1e-5]
+    #[arg(long, value_name = "E", value_parser = epsilon)]
+    bn_eps: Option<f64>,
 
     /// Default size in pixels of the short side, written into the model
     #[arg(long, value_name = "N", default_value_t = 640, value_parser = clap::value_parser!(u32).range(32..=16384))]
@@ -50,6 +50,9 @@ pub struct Convert {
     #[arg(long, value_enum, default_value_t = StorageArg::F32)]
     storage: StorageArg,
 }
+
+/// The epsilon of torchvision since 0.9.
+const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum StorageArg {
@@ -78,7 +81,7 @@ impl Convert {
         }
         let options = Options {
             statistics: self.statistics()?,
-            batch_norm_epsilon: self.bn_eps,
+            batch_norm_epsilon: self.bn_eps.unwrap_or(BATCH_NORM_EPSILON),
             min_size: self.min_size,
             max_size: self.max_size,
             licence: licence(&self.licence)?,
@@ -95,6 +98,12 @@ impl Convert {
                 more => format!(" and {more} more"),
             };
             eprintln!("warning: left out, because the network has no such tensors: {named}{more}");
+        }
+        if report.old_names && self.bn_eps.is_none() {
+            eprintln!(
+                "warning: the names are those of torchvision 0.8 to 0.12; weights trained with 0.8, as the published ones \
+                 were, need --bn-eps 0 (taken: {BATCH_NORM_EPSILON:e})"
+            );
         }
         println!(
             "{}: {}, {:.1} M parameters, {:.1} MB",

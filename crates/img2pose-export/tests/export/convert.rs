@@ -64,6 +64,10 @@ fn every_spelling_and_format_gives_the_same_weights() {
         let report = convert(&from, &to, &options()).unwrap();
         assert_eq!(report.architecture, network);
         assert!(report.unused.is_empty(), "{:?}", report.unused);
+        assert_eq!(
+            report.old_names, style.old_fpn,
+            "decides on the hint about --bn-eps"
+        );
         weights(&to)
     };
     let usual = model("usual", &Style::default(), false);

@@ -70,12 +70,14 @@ pub(crate) fn process_prediction(
             continue;
         }
         let pose = pose.map(|value| value as f32);
+        // The reference clips each side at one edge only, so the box of a head beside the frame turns inside out.
+        let (width, height) = (size.width as f32, size.height as f32);
         faces.push(Face {
             bbox: [
-                bbox[0] * scale_x,
-                bbox[1] * scale_y,
-                bbox[2] * scale_x,
-                bbox[3] * scale_y,
+                bbox[0].min(width) * scale_x,
+                bbox[1].min(height) * scale_y,
+                bbox[2].max(0.0) * scale_x,
+                bbox[3].max(0.0) * scale_y,
             ],
             confidence: candidate.score,
             pose,
@@ -83,4 +85,34 @@ pub(crate) fn process_prediction(
         });
     }
     faces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_box_of_a_head_beside_the_frame_is_not_inside_out() {
+        let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
+        let size = NetworkSize::new(320, 240, 480, 1400, 32);
+        for (x, y) in [(-40.0, 0.0), (40.0, 0.0), (0.0, -40.0), (0.0, 40.0)] {
+            let mut proposals = [ScoredProposal {
+                proposal: [300.0, 220.0, 340.0, 260.0],
+                score: 0.9,
+                pose: [0.0, 0.0, 0.0, x, y, 3.0],
+            }];
+            let faces = process_prediction(&mut proposals, &size, &Selection::default(), &contract);
+            let [x_min, y_min, x_max, y_max] = faces[0].bbox;
+            assert!(
+                0.0 <= x_min && x_min <= x_max && x_max <= 320.0,
+                "{:?}",
+                faces[0].bbox
+            );
+            assert!(
+                0.0 <= y_min && y_min <= y_max && y_max <= 240.0,
+                "{:?}",
+                faces[0].bbox
+            );
+        }
+    }
 }

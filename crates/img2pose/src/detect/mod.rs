@@ -129,6 +129,12 @@ impl Detector {
         self.sessions.provider().name()
     }
 
+    /// Why `auto` did not take a provider that it would have preferred: a text for each that the library has and that
+    /// failed to load.
+    pub fn passed_over(&self) -> &[String] {
+        self.sessions.passed_over()
+    }
+
     /// Which faces are reported and how their boxes are drawn.
     pub fn selection(&self) -> &Selection {
         &self.options.selection

@@ -18,6 +18,7 @@ pub(crate) struct Sessions {
     heads: Heads,
     canceller: Canceller,
     provider: ExecutionProvider,
+    passed_over: Vec<String>,
 }
 
 /// The convolutions: network images to pyramid features and RPN outputs.
@@ -68,18 +69,27 @@ impl Sessions {
         runtime: &Runtime,
         candidates: &[Placement],
     ) -> Result<Self, Error> {
-        let mut outcome = Err(Error::Option {
+        let mut passed_over = Vec::new();
+        let mut last = Error::Option {
             option: "execution_provider",
             found: "none".to_owned(),
             expected: "at least one candidate",
-        });
+        };
         for placement in candidates {
-            outcome = Self::load_at(model, parts, runtime, *placement);
-            if outcome.is_ok() {
-                break;
+            match Self::load_at(model, parts, runtime, *placement) {
+                Ok(sessions) => {
+                    return Ok(Self {
+                        passed_over,
+                        ..sessions
+                    });
+                }
+                Err(error) => {
+                    passed_over.push(error.to_string());
+                    last = error;
+                }
             }
         }
-        outcome
+        Err(last)
     }
 
     fn load_at(model: &Model, parts: &Parts, runtime: &Runtime, placement: Placement) -> Result<Self, Error> {
@@ -117,12 +127,18 @@ impl Sessions {
             },
             canceller,
             provider: placement.provider,
+            passed_over: Vec::new(),
         })
     }
 
     /// Where the parts run.
     pub fn provider(&self) -> ExecutionProvider {
         self.provider
+    }
+
+    /// Why better candidates were not taken, one text for each.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
     }
 
     /// The handle that stops a run from another thread.
@@ -242,6 +258,9 @@ impl Part {
                 found: tensor.shape.to_vec(),
                 expected: format!("[{}, {columns}]", shape[0]),
             });
+        }
+        if !tensor.data.iter().all(|value| value.is_finite()) {
+            return Err(Error::NotFinite { tensor: output });
         }
         into.extend_from_slice(tensor.data);
         Ok(())
