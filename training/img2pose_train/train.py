@@ -1,8 +1,9 @@
 """Train a network on a pack: `python -m img2pose_train.train --help`.
 
 One process uses one thread; on a CPU start as many as there are cores (`--processes`), their
-gradients are averaged. A run is determined by its options and seed; it can be interrupted
-(SIGTERM, Ctrl-C) and goes on exactly where it stopped when the same command is given again.
+gradients are averaged. A run is determined by its options and seed. It can be interrupted
+(SIGTERM, Ctrl-C) and goes on when the same command is given again: with the same crops as without
+the interruption, while the random choice of proposals starts anew.
 The learning rate warms up, stays flat and decays to a hundredth over the last part of the
 steps. `--steps` may be changed on resuming: a run that is short of time is finished early by
 giving fewer.
