@@ -96,7 +96,9 @@ impl ObjectImpl for Img2PoseDetect {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let name = pspec.name();
         let effect = Settings::effect(name);
-        if effect == Effect::Start && self.obj().current_state() > gst::State::Ready {
+        // Also the state that it is on the way to: the model is loaded before the state is reached.
+        let state = self.obj().current_state().max(self.obj().pending_state());
+        if effect == Effect::Start && state > gst::State::Ready {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,

@@ -47,7 +47,13 @@ impl Img2PoseDetect {
         let imp = self.downgrade();
         let started = self.srcpad.start_task(move || {
             if let Some(imp) = imp.upgrade() {
-                gst::panic_to_error!(&*imp, (), { imp.src_loop() });
+                let alive = gst::panic_to_error!(&*imp, false, {
+                    imp.src_loop();
+                    true
+                });
+                if !alive {
+                    imp.stop_after_panic();
+                }
             }
         });
         if let Err(error) = &started {
@@ -55,6 +61,17 @@ impl Img2PoseDetect {
             self.stream.lock().flow = Err(gst::FlowError::Error);
         }
         started.is_ok()
+    }
+
+    /// Ends the stream after a panic, which has been posted as an error; the task would only find it again and again.
+    fn stop_after_panic(&self) {
+        {
+            let mut state = self.stream.lock();
+            state.flow = Err(gst::FlowError::Error);
+            state.pushing = false;
+        }
+        self.stream.notify();
+        let _ = self.srcpad.pause_task();
     }
 
     /// Waits until the task has left its function, and ends it. [`set_flushing`](Self::set_flushing) comes first.
