@@ -75,11 +75,20 @@ fn described(spec: &glib::ParamSpec) -> (String, String) {
         return (spec.default_value().to_string(), range);
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecUInt64>() {
-        // GStreamer writes the largest value as -1.
-        assert_eq!((spec.default_value(), spec.minimum()), (u64::MAX, 0));
-        return ("-1".to_owned(), "ns, or -1".to_owned());
+        assert_eq!(spec.minimum(), 0, "{}", spec.name());
+        return match spec.default_value() {
+            // As gst-launch-1.0 takes it.
+            u64::MAX => ("-1".to_owned(), "ns, or -1".to_owned()),
+            default => (default.to_string(), "ns".to_owned()),
+        };
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecFloat>() {
+        return (
+            spec.default_value().to_string(),
+            range(spec.minimum(), spec.maximum()),
+        );
+    }
+    if let Some(spec) = spec.downcast_ref::<glib::ParamSpecDouble>() {
         return (
             spec.default_value().to_string(),
             range(spec.minimum(), spec.maximum()),
