@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh [--help]
 #
-# Sets up what is missing, builds, and runs every test: cargo's, then scripts/acceptance.sh. The last line is
-# 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
+# Sets up what is missing, builds, and runs every test: cargo's, a minute of scripts/soak.sh, then
+# scripts/acceptance.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
 #
 # Tests against the reference implementation's output read it from the folder IMG2POSE_GOLDEN, or from
 # ../shared/golden; without it they say so and pass.
@@ -32,6 +32,8 @@ cd "$ROOT"
 export GST_REGISTRY=$CACHE/gst-registry-test.bin
 step 'cargo test'
 cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
+step 'Soak'
+scripts/soak.sh 1 </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Acceptance'
 scripts/acceptance.sh </dev/null 2>&1 | tee -a "$log" || status=1
 

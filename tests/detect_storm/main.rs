@@ -12,6 +12,7 @@ mod downstream;
 mod expect;
 mod frames;
 mod leaks;
+mod make;
 mod operation;
 mod rig;
 mod streamer;

@@ -7,7 +7,8 @@ use gst::prelude::*;
 
 use crate::downstream::Downstream;
 use crate::expect::{Action, End, EventKind, Outcome, Part, Sent, Step, check};
-use crate::frames::{THRESHOLDS, buffer, caps};
+use crate::frames::{THRESHOLDS, caps};
+use crate::make;
 use crate::operation::{Answer, EventOp, FrameOp, Op, Sequence, Start};
 use crate::streamer::{Call, Streamer};
 use crate::support;
@@ -175,108 +176,34 @@ impl Rig {
     fn frame(&mut self, op: &FrameOp) -> (gst::Buffer, Sent) {
         let id = self.next_id;
         self.next_id += 1;
-        let mut buffer = buffer(self.stream, op.picture, op.layout, &self.life);
-        let flags = [
-            gst::BufferFlags::DISCONT,
-            gst::BufferFlags::MARKER,
-            gst::BufferFlags::GAP,
-            gst::BufferFlags::DROPPABLE,
-        ]
-        .into_iter()
-        .enumerate()
-        .filter(|(bit, _)| op.flags & (1 << bit) != 0)
-        .fold(gst::BufferFlags::empty(), |flags, (_, flag)| flags | flag);
-        {
-            let buffer = buffer.get_mut().unwrap();
-            buffer.set_offset(id);
-            buffer.set_pts(op.pts.map(gst::ClockTime::from_mseconds));
-            buffer.set_dts(op.pts.map(|pts| gst::ClockTime::from_mseconds(pts / 2)));
-            buffer.unset_flags(gst::BufferFlags::all() - gst::BufferFlags::TAG_MEMORY);
-            buffer.set_flags(flags);
-        }
+        let threshold = self.thresholds.len() - 1;
+        let (buffer, sent) = make::frame(op, id, self.stream, threshold, &self.life);
         if op.shared {
             self.held_buffers.push(buffer.clone());
         }
-        let answer = match op.answer {
-            Answer::Ok => None,
-            Answer::Eos => Some(gst::FlowError::Eos),
-            Answer::Error => Some(gst::FlowError::Error),
-            Answer::NotNegotiated => Some(gst::FlowError::NotNegotiated),
-            Answer::Flushing => Some(gst::FlowError::Flushing),
-        };
-        if let Some(error) = answer {
+        if let Some(error) = sent.answer {
             self.downstream.answer(id, error);
         }
-        let sent = Sent {
-            id,
-            buffer: buffer.as_ptr() as usize,
-            memories: buffer
-                .iter_memories()
-                .map(|memory| memory.as_ptr() as usize)
-                .collect(),
-            shared: op.shared,
-            in_list: false,
-            pts: buffer.pts(),
-            dts: buffer.dts(),
-            flags,
-            stream: self.stream,
-            picture: op.picture,
-            threshold: self.thresholds.len() - 1,
-            answer,
-        };
         (buffer, sent)
     }
 
     fn event(&mut self, op: EventOp) {
-        let empty = gst::Structure::new_empty;
-        let mut kind = None;
-        let event = match op {
-            EventOp::Gap => gst::event::Gap::new(gst::ClockTime::ZERO, gst::ClockTime::SECOND),
-            EventOp::Tag => {
-                let mut tags = gst::TagList::new();
-                tags.get_mut()
-                    .unwrap()
-                    .add::<gst::tags::Title>(&"title", gst::TagMergeMode::Append);
-                gst::event::Tag::new(tags)
-            }
-            EventOp::Custom => gst::event::CustomDownstream::new(empty("custom")),
-            EventOp::CustomSticky(name) => {
-                gst::event::CustomDownstreamSticky::new(empty(&format!("sticky-{name}")))
-            }
-            EventOp::Segment(rate, start) => {
-                let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
-                segment.set_rate(f64::from(rate));
-                segment.set_start(gst::ClockTime::from_mseconds(start.into()));
-                segment.set_stop(gst::ClockTime::from_seconds(10));
-                segment.set_offset(gst::ClockTime::from_mseconds(u64::from(start) / 3));
-                gst::event::Segment::new(&segment)
-            }
-            EventOp::SegmentDone => gst::event::SegmentDone::new(gst::ClockTime::ZERO),
-            EventOp::StreamGroupDone => gst::event::StreamGroupDone::new(gst::GroupId::next()),
-            EventOp::Caps(stream) => {
-                self.stream = stream;
-                gst::event::Caps::new(&caps(stream))
-            }
-            EventOp::BadCaps => {
-                kind = Some(EventKind::BadCaps);
-                let caps = "video/x-raw,format=Y42B,width=64,height=48,framerate=25/1";
-                gst::event::Caps::new(&caps.parse().unwrap())
-            }
+        match op {
+            EventOp::Caps(stream) => self.stream = stream,
             EventOp::StreamStart => {
                 self.streams_started += 1;
                 self.eos = false;
-                gst::event::StreamStart::new(&format!("stream-{}", self.streams_started))
             }
-            EventOp::Eos => {
-                self.eos = true;
-                gst::event::Eos::new()
-            }
+            EventOp::Eos => self.eos = true,
+            _ => {}
+        }
+        let event = make::event(op, self.streams_started);
+        let kind = match op {
+            EventOp::BadCaps => EventKind::BadCaps,
+            _ => EventKind::of(&event),
         };
-        let action = Action::Event {
-            seqnum: event.seqnum(),
-            kind: kind.unwrap_or_else(|| EventKind::of(&event)),
-        };
-        self.call(action, Call::Event(event));
+        let seqnum = event.seqnum();
+        self.call(Action::Event { seqnum, kind }, Call::Event(event));
     }
 
     fn drain(&mut self) {
@@ -396,7 +323,7 @@ impl Rig {
         }
         self.eos = false;
         // What the flush has refused, the pad of a real upstream would send again.
-        let last_start = format!("stream-{}", self.streams_started);
+        let last_start = make::stream_id(self.streams_started);
         if self.sinkpad.stream_id().is_none_or(|id| id != last_start) {
             self.event(EventOp::StreamStart);
         }

@@ -1,0 +1,69 @@
+//! Writes the first files of the corpora, small ones that the readers accept: `cargo +nightly run --bin seeds`.
+
+use std::path::Path;
+
+use img2pose_export::statistics::PoseStatistics;
+use img2pose_export::{Options, Storage, convert};
+use prost::Message;
+
+#[path = "../crates/img2pose-export/tests/export/synthetic.rs"]
+#[allow(dead_code)] // Written for the exporter's tests.
+mod synthetic;
+
+use synthetic::{Stored, Style};
+
+fn main() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for target in ["checkpoint", "model"] {
+        std::fs::create_dir_all(corpus.join(target)).unwrap();
+    }
+    let checkpoints = corpus.join("checkpoint");
+    let architecture = synthetic::tiny();
+    for (name, wrapped, stored) in [
+        ("wrapped", true, Stored::F32),
+        ("plain", false, Stored::F16),
+        ("bf16", false, Stored::Bf16),
+    ] {
+        let style = Style {
+            wrapped,
+            stored,
+            ..Default::default()
+        };
+        // The smallest tensors are enough: the reader knows nothing of the network.
+        let mut entries = synthetic::entries(&architecture, &style);
+        entries.sort_by_key(|(_, shape)| shape.iter().product::<usize>());
+        entries.truncate(3);
+        synthetic::write_pth(&checkpoints.join(format!("{name}.pth")), &entries, &style);
+        synthetic::write_safetensors(&checkpoints.join(format!("{name}.safetensors")), &entries, &style);
+    }
+
+    // A model without its weights: the graph's shape and the metadata are what is read.
+    let folder = std::env::temp_dir().join(format!("img2pose-seeds-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (checkpoint, whole) = (folder.join("tiny.safetensors"), folder.join("tiny.onnx"));
+    let style = Style::default();
+    let entries = synthetic::entries(&architecture, &style);
+    synthetic::write_safetensors(&checkpoint, &entries, &style);
+    let options = Options {
+        statistics: PoseStatistics {
+            mean: [0.0, 0.0, 0.0, 0.0, 0.0, 3.0],
+            stddev: [0.3, 0.5, 0.2, 0.2, 0.2, 0.4],
+        },
+        batch_norm_epsilon: 1e-5,
+        min_size: 64,
+        max_size: 1400,
+        licence: "made up for tests".to_owned(),
+        storage: Storage::F32,
+    };
+    convert(&checkpoint, &whole, &options).unwrap();
+    let bytes = std::fs::read(&whole).unwrap();
+    let mut proto = img2pose::onnx::ModelProto::decode(&bytes[..]).unwrap();
+    let graph = proto.graph.as_mut().unwrap();
+    for tensor in &mut graph.initializer {
+        tensor.raw_data = None;
+    }
+    let path = corpus.join("model/tiny.onnx");
+    std::fs::write(&path, proto.encode_to_vec()).unwrap();
+    img2pose::Model::open(&path).expect("the seed is a model");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,14 @@
+//! A model file of any content is parsed or refused.
+#![no_main]
+
+use std::path::Path;
+
+use img2pose::Model;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(model) = Model::parse(Path::new("fuzz.onnx"), bytes.to_vec().into()) {
+        assert!(model.channels() > 0);
+        assert!(model.contract().min_size > 0);
+    }
+});

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Usage: scripts/fuzz.sh SECONDS [TARGET...]
+#
+# Feeds random bytes to everything that reads what others have written, each target for so many seconds:
+#   checkpoint  torch and safetensors files
+#   model       ONNX files and their metadata
+#   frame       sizes, strides and lengths of frames
+#   record      the faces on a buffer
+# Needs the nightly Rust toolchain; builds cargo-fuzz into .cache. fuzz/corpus holds the files to start from; what is
+# found on the way stays in .cache/fuzz. An input that fails is written to fuzz/artifacts and ends the script.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+CARGO_FUZZ_VERSION=0.13.2
+# MiB. A reader that believes a length in a file dies of it.
+MOST_MEMORY=1024
+
+case ${1:-} in
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+esac
+[[ ${1:-} =~ ^[1-9][0-9]*$ ]] || die "expected a number of seconds, 1 or more; see --help"
+seconds=$1
+shift
+targets=("$@")
+((${#targets[@]})) || targets=(checkpoint model frame record)
+
+setup_base
+cargo +nightly --version >/dev/null 2>&1 || die "the nightly Rust toolchain is needed: 'rustup toolchain install nightly'"
+PATH=$(cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION"):$PATH
+cd "$ROOT"
+# Under the address sanitizer GLib's own allocator would hide what is freed.
+export G_SLICE=always-malloc
+for target in "${targets[@]}"; do
+    step "Fuzzing $target for $seconds s"
+    mkdir -p "$CACHE/fuzz/$target" "fuzz/corpus/$target"
+    # The first folder takes what is found. Leaks of libraries are scripts/sanitize.sh's matter.
+    cargo +nightly fuzz run --target-dir "$CACHE/fuzz/target" "$target" "$CACHE/fuzz/$target" "fuzz/corpus/$target" -- \
+        -max_total_time="$seconds" -rss_limit_mb="$MOST_MEMORY" -malloc_limit_mb="$MOST_MEMORY" -timeout=20 \
+        -detect_leaks=0 -print_final_stats=1 >"$CACHE/fuzz/$target.log" 2>&1 || {
+        tail -n 40 "$CACHE/fuzz/$target.log" >&2
+        die "$target failed; the input is in fuzz/artifacts/$target, the whole log is $CACHE/fuzz/$target.log"
+    }
+    printf '%s: %s runs, no failure\n' "$target" \
+        "$(sed -n 's/^stat::number_of_executed_units: *//p' "$CACHE/fuzz/$target.log")"
+done

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Usage: scripts/soak.sh MINUTES
+#
+# Runs eight pipelines for so many minutes (1 or more): live and not, from a file, of several sizes, rates and batch
+# sizes, three of them with a shared model, with seeks, changes of caps and of state, and elements that are made and
+# thrown away. Prints memory, threads, file descriptors and frames for each second; the table is kept in out/soak.log.
+#
+# Fails when memory, threads or descriptors grow after a warm-up (a quarter of the time, 15 seconds or more), when
+# a pipeline passes no frame for 20 seconds, and on every error message.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+case ${1:-} in
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+esac
+[[ $# == 1 && $1 =~ ^[1-9][0-9]*$ ]] || die "expected a number of minutes, 1 or more; see --help"
+
+setup_base
+mkdir -p "$ROOT/out"
+cd "$ROOT"
+export GST_REGISTRY=$CACHE/gst-registry-test.bin
+# One arena for each thread that ever ran would look like growth.
+export MALLOC_ARENA_MAX=2
+step "Soak of $1 minutes"
+IMG2POSE_SOAK_MINUTES=$1 cargo test --locked --quiet -p gst-plugin-img2pose --test soak -- --ignored --nocapture \
+    </dev/null 2>&1 | tee "$ROOT/out/soak.log"
