@@ -34,10 +34,12 @@ PATH=$(cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION"):$PATH
 cd "$ROOT"
 # Under the address sanitizer GLib's own allocator would hide what is freed.
 export G_SLICE=always-malloc
+# Leaks are scripts/sanitize.sh's matter, which knows what libraries keep.
+export ASAN_OPTIONS=detect_leaks=0
 for target in "${targets[@]}"; do
     step "Fuzzing $target for $seconds s"
     mkdir -p "$CACHE/fuzz/$target" "fuzz/corpus/$target"
-    # The first folder takes what is found. Leaks of libraries are scripts/sanitize.sh's matter.
+    # The first folder takes what is found.
     cargo +nightly fuzz run --target-dir "$CACHE/fuzz/target" "$target" "$CACHE/fuzz/$target" "fuzz/corpus/$target" -- \
         -max_total_time="$seconds" -rss_limit_mb="$MOST_MEMORY" -malloc_limit_mb="$MOST_MEMORY" -timeout=20 \
         -detect_leaks=0 -print_final_stats=1 >"$CACHE/fuzz/$target.log" 2>&1 || {
