@@ -21,6 +21,6 @@ tarpaulin=$(cargo_tool cargo-tarpaulin 0.37.5)
 report=$ROOT/out/coverage
 mkdir -p "$report"
 cd "$ROOT"
-"$tarpaulin/cargo-tarpaulin" tarpaulin --workspace --locked --skip-clean --engine llvm --target-dir "$CACHE/coverage" \
+"$tarpaulin/cargo-tarpaulin" tarpaulin --workspace --locked --skip-clean --engine llvm --timeout 900 --target-dir "$CACHE/coverage" \
     --exclude-files 'tests/*' 'crates/*/tests/*' 'crates/img2pose-bench/*' 'crates/test-support/*' --out Json --output-dir "$report" </dev/null >&2
 "$(python_with_pip)" scripts/lib/coverage.py "$report/tarpaulin-report.json" --at-least 80 crates/img2pose src
