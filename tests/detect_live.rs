@@ -96,5 +96,8 @@ fn with_qos_a_display_goes_on_when_the_model_is_too_slow() {
     // Frames that do not wait for the model are on time, so more are shown than it could look at; on an idle machine 9
     // of 10 of all. How many exactly depends on what else the machine does.
     let rendered = shown.rendered;
-    assert!(rendered > inferred, "{rendered} frames were shown, {inferred} were inferred");
+    assert!(
+        rendered > inferred,
+        "{rendered} frames were shown, {inferred} were inferred"
+    );
 }
