@@ -184,6 +184,10 @@ pub fn check(parts: &[Part], seen: &[Seen], thresholds: &[usize]) -> Result<(), 
         let due = Walk::new(part.end).due(&part.steps).and_then(|(due, cut)| {
             let mut carried_on = compare(part, &due, here, &mut carried, thresholds)?;
             for (kind, seqnum) in cut {
+                if *kind == EventKind::StreamStart {
+                    // Tags belong to their stream.
+                    carried_on.remove(&EventKind::Tag);
+                }
                 if kind.survives_flush() {
                     carried_on.entry(kind.clone()).or_default().must = Some(seqnum);
                 }

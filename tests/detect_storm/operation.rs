@@ -105,6 +105,8 @@ pub enum Op {
 /// How a sequence starts.
 #[derive(Clone, Debug)]
 pub struct Start {
+    /// Whether the model is shared with the sequences that run at the same time and have the same batch size.
+    pub shared: bool,
     pub batch_size: u32,
     pub max_queued_batches: u32,
     pub live: bool,
@@ -205,6 +207,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// Sequences of 5 to 40 steps.
 pub fn sequence() -> impl Strategy<Value = Sequence> {
     let start = (
+        prop::bool::weighted(0.4),
         1u32..6,
         1u32..4,
         prop::bool::weighted(0.3),
@@ -213,7 +216,8 @@ pub fn sequence() -> impl Strategy<Value = Sequence> {
         0..N_STREAMS,
     );
     let start = start.prop_map(
-        |(batch_size, max_queued_batches, live, playing, timeout, stream)| Start {
+        |(shared, batch_size, max_queued_batches, live, playing, timeout, stream)| Start {
+            shared,
             batch_size,
             max_queued_batches,
             live,

@@ -28,6 +28,7 @@ struct Rig {
     qos_upstream: Arc<Mutex<usize>>,
     streamer: Streamer,
     parts: Vec<Part>,
+    shared: bool,
     stream: usize,
     thresholds: Vec<usize>,
     next_id: u64,
@@ -55,11 +56,19 @@ pub fn run(sequence: &Sequence) -> Result<(), String> {
 
 fn new_element(start: &Start) -> gst::Element {
     let element = support::detector();
-    element.set_property("batch-size", start.batch_size);
+    set_batch_size(&element, start.shared, start.batch_size);
     element.set_property("max-queued-batches", start.max_queued_batches);
     element.set_property("batch-timeout", nanoseconds(start.timeout));
     element.set_property("score-threshold", THRESHOLDS[0]);
     element
+}
+
+/// Elements can share a model only if they have the same batch size.
+fn set_batch_size(element: &gst::Element, shared: bool, batch_size: u32) {
+    element.set_property("batch-size", batch_size);
+    if shared {
+        element.set_property("model-instance-id", format!("storm-{batch_size}"));
+    }
 }
 
 fn nanoseconds(timeout: Option<u64>) -> u64 {
@@ -125,6 +134,7 @@ impl Rig {
                 steps: Vec::new(),
                 end: End::Whole,
             }],
+            shared: start.shared,
             stream: start.stream,
             thresholds: vec![0],
             next_id: 1,
@@ -271,6 +281,8 @@ impl Rig {
                     .map_err(|_| format!("cannot go to {state:?}"))?;
             }
             Op::Timeout(timeout) => self.element.set_property("batch-timeout", nanoseconds(*timeout)),
+            // The elements of a shared model have to agree.
+            Op::Threshold(_) if self.shared => {}
             Op::Threshold(threshold) => {
                 self.thresholds.push(*threshold);
                 self.downstream.next_threshold();
@@ -346,7 +358,7 @@ impl Rig {
         self.end_part(End::Stop { rested });
         if null {
             self.element.set_state(gst::State::Null).unwrap();
-            self.element.set_property("batch-size", batch_size);
+            set_batch_size(&self.element, self.shared, batch_size);
         }
         let state = if playing {
             gst::State::Playing
