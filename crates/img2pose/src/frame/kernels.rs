@@ -21,8 +21,10 @@ impl Normalise {
         }
     }
 
+    /// Whether all that comes of 0..255 is finite, with room for what rounding adds.
     pub(super) fn is_finite(&self) -> bool {
-        self.scale.is_finite() && self.offset.is_finite()
+        let white = 256.0 * self.scale;
+        self.offset.is_finite() && white.is_finite() && (white + self.offset).is_finite()
     }
 }
 
