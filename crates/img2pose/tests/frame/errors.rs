@@ -173,7 +173,7 @@ fn numbers_that_cannot_normalise_are_refused() {
         // Found by fuzzing: the factor is finite, the product with a bright pixel is not.
         (0.0, 1.087_35e-40),
     ] {
-        let error = Converter::new(layout, size(8, 8), [0.5, mean, 0.5], [0.2, 0.2, std]).err();
+        let error = Converter::new(layout, size(8, 8), [0.5, mean, mean], [0.2, 0.2, std]).err();
         assert!(
             matches!(error, Some(FrameError::Normalisation { .. })),
             "{mean} {std}"
