@@ -3,7 +3,7 @@
 #
 # Runs the tests of the element, of the metadata and of the frame conversion under valgrind: reads of memory that is
 # freed, out of bounds or never written, and memory that is lost, are failures. What is known of libraries and is not
-# ours is listed, with its reason, in scripts/valgrind.supp. Takes about 15 minutes on two cores.
+# ours is listed, with its reason, in scripts/valgrind.supp. Takes about 8 minutes on two cores.
 #
 # Left out are the tests that measure time, which valgrind stretches, and those that start programs.
 

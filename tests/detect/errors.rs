@@ -80,9 +80,8 @@ fn a_provider_that_cannot_be_had() {
 #[test]
 fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
     let element = detector();
-    let bus = gst::Bus::new();
+    let bus = listen(&element);
     let mut harness = harness(&element, true);
-    element.set_bus(Some(&bus));
     harness.push(frame(0)).unwrap();
     harness.push(frame(1)).unwrap();
     let mut short = gst::Buffer::from_slice([0u8; 100]);
@@ -106,10 +105,9 @@ fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
 fn a_model_that_fails_gives_back_the_frames_and_ends_the_stream_once() {
     let element = detector();
     element.set_property("model", text(failing_model()));
-    let bus = gst::Bus::new();
+    let bus = listen(&element);
     let recorder = Recorder::on(&element.static_pad("src").unwrap());
     let mut harness = harness(&element, true);
-    element.set_bus(Some(&bus));
     for index in 0..4 {
         harness.push(frame(index)).unwrap();
     }

@@ -111,8 +111,7 @@ fn after_eos_from_downstream_a_new_segment_is_tried() {
 #[test]
 fn an_error_after_eos_is_posted_once() {
     let element = detector();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
+    let bus = listen(&element);
     let mut harness = harness(&element, true);
     return_from_downstream(&harness, gst::FlowReturn::Error);
     for index in 0..3 {

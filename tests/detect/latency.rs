@@ -139,9 +139,8 @@ fn the_pipeline_is_told_the_time_of_a_run_before_the_first_frame() {
 #[test]
 fn a_run_that_outgrows_the_promise_is_announced() {
     let element = detector();
-    let bus = gst::Bus::new();
+    let bus = listen(&element);
     let mut harness = harness(&element, true);
-    element.set_bus(Some(&bus));
     // No query came before the first frame, so nothing is promised yet.
     for index in 0..4 {
         harness.push(frame(index)).unwrap();

@@ -59,9 +59,8 @@ fn every_number_is_true() {
 fn they_are_posted_when_wanted() {
     let element = detector();
     element.set_property("batch-timeout", 0u64);
-    let bus = gst::Bus::new();
+    let bus = listen(&element);
     let mut harness = harness(&element, true);
-    element.set_bus(Some(&bus));
     let mut exchange = |index| {
         harness.push(frame(index)).unwrap();
         harness.pull().unwrap();

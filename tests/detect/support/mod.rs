@@ -139,6 +139,30 @@ pub fn harness(element: &gst::Element, live: bool) -> gst_check::Harness {
     harness
 }
 
+/// The bus of an element without a pipeline. At the end its messages go, which hold the element that holds the bus.
+pub struct Listener(gst::Bus);
+
+/// Listens to the messages of `element`.
+pub fn listen(element: &gst::Element) -> Listener {
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    Listener(bus)
+}
+
+impl std::ops::Deref for Listener {
+    type Target = gst::Bus;
+
+    fn deref(&self) -> &gst::Bus {
+        &self.0
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.set_flushing(true);
+    }
+}
+
 /// A number in the element's statistics.
 pub fn stat(element: &gst::Element, name: &str) -> u64 {
     element
