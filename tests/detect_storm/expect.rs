@@ -150,15 +150,34 @@ type Carried = BTreeMap<EventKind, CarriedEvents>;
 
 #[derive(Clone, Debug, Default)]
 struct CarriedEvents {
-    /// The event that must still come, unless a newer one of its kind does.
-    must: Option<gst::Seqnum>,
-    /// Events that may come: the flush may have hidden from GStreamer that they have come or that they were accepted.
+    /// Events that may come, oldest first: the flush may have hidden from GStreamer that they have come or that they
+    /// were accepted.
     may: Vec<gst::Seqnum>,
+    /// How many of them are older than the one that must come, unless a newer one does.
+    must: Option<usize>,
 }
 
 impl CarriedEvents {
+    /// One more that may come.
+    fn allow(&mut self, seqnum: gst::Seqnum) {
+        self.may.push(seqnum);
+    }
+
+    /// One more that must come.
+    fn demand(&mut self, seqnum: gst::Seqnum) {
+        self.must = Some(self.may.len());
+        self.may.push(seqnum);
+    }
+
     fn contains(&self, seqnum: gst::Seqnum) -> bool {
-        self.must == Some(seqnum) || self.may.contains(&seqnum)
+        self.may.contains(&seqnum)
+    }
+
+    fn has_come(&mut self, seqnum: gst::Seqnum) {
+        let place = self.may.iter().position(|other| *other == seqnum);
+        if place >= self.must {
+            self.must = None;
+        }
     }
 }
 
@@ -181,19 +200,24 @@ pub fn check(parts: &[Part], seen: &[Seen], thresholds: &[usize]) -> Result<(), 
         }
         let here = &rest[..end.unwrap_or(rest.len())];
         rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
-        let due = Walk::new(part.end).due(&part.steps).and_then(|(due, cut)| {
-            let mut carried_on = compare(part, &due, here, &mut carried, thresholds)?;
-            for (kind, seqnum) in cut {
-                if *kind == EventKind::StreamStart {
-                    // Tags belong to their stream.
-                    carried_on.remove(&EventKind::Tag);
+        let carries = carried
+            .keys()
+            .any(|kind| matches!(kind, EventKind::CustomSticky(_)));
+        let due = Walk::new(part.end, carries)
+            .due(&part.steps)
+            .and_then(|(due, cut)| {
+                let mut carried_on = compare(part, &due, here, &mut carried, thresholds)?;
+                for (kind, seqnum) in cut {
+                    if *kind == EventKind::StreamStart {
+                        // Tags belong to their stream.
+                        carried_on.remove(&EventKind::Tag);
+                    }
+                    if kind.survives_flush() {
+                        carried_on.entry(kind.clone()).or_default().demand(seqnum);
+                    }
                 }
-                if kind.survives_flush() {
-                    carried_on.entry(kind.clone()).or_default().must = Some(seqnum);
-                }
-            }
-            Ok(carried_on)
-        });
+                Ok(carried_on)
+            });
         carried = due.map_err(|error| {
             let here: Vec<String> = here.iter().map(brief).collect();
             format!("part {number}: {error}; came: {}", here.join(", "))
@@ -220,11 +244,8 @@ fn compare(
         if let Seen::Event { seqnum, kind } = seen {
             // From before the flush.
             if old.get(kind).is_some_and(|old| old.contains(*seqnum)) && !passed_kinds.contains(kind) {
-                if let Some(events) = carried.get_mut(kind)
-                    && events.must == Some(*seqnum)
-                {
-                    events.must = None;
-                    events.may.push(*seqnum);
+                if let Some(events) = carried.get_mut(kind) {
+                    events.has_come(*seqnum);
                 }
                 continue;
             }
@@ -285,9 +306,9 @@ fn compare(
             if index + 1 >= cursor {
                 let events = carried_on.entry(kind.clone()).or_default();
                 if index < cursor || due.optional {
-                    events.may.push(seqnum);
+                    events.allow(seqnum);
                 } else {
-                    events.must = Some(seqnum);
+                    events.demand(seqnum);
                 }
             }
         }

@@ -5,6 +5,8 @@ use crate::expect::{Action, Due, DueWhat, End, EventKind, Outcome, Step};
 /// Walks through the steps of a part and works out what is due.
 pub struct Walk {
     end: End,
+    /// A sticky custom event from before a flush may not have left yet.
+    carries: bool,
     /// The sink pad is at EOS.
     eos: bool,
     /// What downstream returns, or will return when the frame arrives there.
@@ -23,9 +25,10 @@ type Found<'a> = (Vec<Due<'a>>, Vec<(&'a EventKind, gst::Seqnum)>);
 
 impl Walk {
     /// At the beginning of a part with this end.
-    pub fn new(end: End) -> Self {
+    pub fn new(end: End, carries: bool) -> Self {
         Self {
             end,
+            carries,
             eos: false,
             doom: None,
             known: false,
@@ -132,8 +135,13 @@ impl Walk {
                 }
             }
             Action::Query(id) => {
+                // GStreamer sends such an event only after EOS, where it is refused; serialized queries then fail.
+                let may_fail = self.carries && self.eos;
+                // Pads let queries pass while they flush, and the element may not have heard of the flush yet.
+                let is_open = !self.flushing || self.is_raced();
                 let answered = match (step.outcome, self.doom) {
-                    (Outcome::Done(true), None) if !self.flushing => true,
+                    (Outcome::Done(true), None) if is_open => true,
+                    (Outcome::Done(false), None) if may_fail => false,
                     // Everything before it has left by now, so the error is known.
                     (Outcome::Done(false), Some(_)) => {
                         self.known = true;
@@ -147,7 +155,8 @@ impl Walk {
                 if answered {
                     due.push(Due {
                         what: DueWhat::Query(*id),
-                        optional: false,
+                        // ALLOCATION is answered for downstream too.
+                        optional: may_fail || self.flushing,
                     });
                 }
             }
@@ -208,16 +217,20 @@ impl Walk {
         }
     }
 
+    /// Whether the end of the part comes while the streaming thread works.
+    fn is_raced(&self) -> bool {
+        matches!(
+            self.end,
+            End::Flush { rested: false } | End::Stop { rested: false }
+        )
+    }
+
     fn refused_by_flush(&mut self, outcome: Outcome) -> Result<(), String> {
         let is_refused = matches!(
             outcome,
             Outcome::Done(false) | Outcome::Flow(Err(gst::FlowError::Flushing))
         );
-        let flush = matches!(
-            self.end,
-            End::Flush { rested: false } | End::Stop { rested: false }
-        );
-        if is_refused && flush {
+        if is_refused && self.is_raced() {
             self.flushing = true;
             Ok(())
         } else {
