@@ -129,7 +129,8 @@ impl ObjectImpl for Img2PoseDetect {
             }
             Effect::Timing => {
                 // The running timer has the old length.
-                self.stream.lock().timer = None;
+                let timer = self.stream.lock().timer.take();
+                drop(timer);
                 self.apply_patience();
                 self.post_latency();
             }
@@ -296,11 +297,12 @@ impl Img2PoseDetect {
     }
 
     fn set_playing(&self, playing: bool) {
-        {
+        let timer = {
             let mut state = self.stream.lock();
             state.playing = playing;
-            state.timer = None;
-        }
+            state.timer.take()
+        };
+        drop(timer);
         self.apply_patience();
     }
 
@@ -347,18 +349,21 @@ impl Img2PoseDetect {
         }
     }
 
-    /// Closes `batch` when `time` has passed on the pipeline's clock.
+    /// Closes `batch` when `time` has passed on the pipeline's clock since this element's first frame got into it.
     pub(super) fn start_timer(&self, batch: super::batcher::BatchId, time: gst::ClockTime) {
         let (Some(clock), Some(client)) = (self.obj().clock(), self.client()) else {
             return;
         };
-        let id = clock.new_single_shot_id(clock.time().saturating_add(time));
-        let old = {
+        let now = clock.time();
+        let (id, old) = {
             let mut state = self.stream.lock();
             if state.open != Some(batch) || !state.playing {
                 return;
             }
-            state.timer.replace(Timer(id.clone()))
+            let opened = state.opened_at.unwrap_or(now);
+            let id = clock.new_single_shot_id(opened.saturating_add(time));
+            let old = state.timer.replace(Timer(id.clone()));
+            (id, old)
         };
         drop(old);
         gst::trace!(CAT, imp = self, "{batch:?} closes at {}", id.time());

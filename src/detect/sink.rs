@@ -41,10 +41,13 @@ impl Img2PoseDetect {
             // Wait for a chain or event function that is still in there; it may leave an event.
             let _stream_lock = pad.stream_lock();
             drop(self.set_flushing());
-            let mut state = self.stream.lock();
-            state.reset();
-            state.format = None;
-            state.live = None;
+            let timer = {
+                let mut state = self.stream.lock();
+                state.format = None;
+                state.live = None;
+                state.reset()
+            };
+            drop(timer);
         }
         Ok(())
     }
@@ -77,11 +80,18 @@ impl Img2PoseDetect {
         let converted = began.elapsed();
 
         let batch = ticket.batch();
+        let arrived = match first_of_client {
+            true => self.obj().clock().map(|clock| clock.time()),
+            false => None,
+        };
         gst::trace!(CAT, obj = pad, "frame is in {batch:?}, full: {full}");
         let source = Source::Batch(ticket);
         let queued = self.queue_frame(buffer, admitted.format, admitted.running_time, source, |state| {
             state.stats.convert.add(converted);
             state.open = (!full).then_some(batch);
+            if first_of_client {
+                state.opened_at = arrived;
+            }
             let old_timer = (first_of_client || full).then(|| state.timer.take());
             let wait = match state.patience {
                 Patience::For(time) if !full && state.timer.is_none() => Some(time),
@@ -219,7 +229,8 @@ impl Img2PoseDetect {
                 // An event function may have left one after the FLUSH_START.
                 let items = self.stream.lock().queue.clear();
                 self.keep_sticky_events(items);
-                self.stream.lock().reset();
+                let timer = self.stream.lock().reset();
+                drop(timer);
                 self.apply_patience();
                 self.start_task() && forwarded
             }

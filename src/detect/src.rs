@@ -28,7 +28,8 @@ impl Img2PoseDetect {
             ));
         }
         if active {
-            self.stream.lock().reset();
+            let timer = self.stream.lock().reset();
+            drop(timer);
             self.apply_patience();
             if !self.start_task() {
                 return Err(gst::loggable_error!(CAT, "cannot start the task"));

@@ -97,6 +97,8 @@ pub struct State {
     pub open: Option<BatchId>,
     /// Closes the open batch in time.
     pub timer: Option<Timer>,
+    /// When this element's first frame got into the open batch, on the pipeline's clock if there was one.
+    pub opened_at: Option<gst::ClockTime>,
     /// How long open batches wait, and what the worker was told of it.
     pub patience: Patience,
     /// What the pipeline was told about the time of a run.
@@ -143,6 +145,7 @@ impl Default for Stream {
                 playing: false,
                 open: None,
                 timer: None,
+                opened_at: None,
                 patience: Patience::Endless,
                 promise: InferencePromise::default(),
                 probed: false,
@@ -262,8 +265,10 @@ impl State {
         }
     }
 
-    /// Forgets the stream but not the format; for flushes.
-    pub fn reset(&mut self) {
+    /// Forgets the stream but not the format; for flushes. The caller drops the timer without the lock, because that
+    /// calls into the clock.
+    #[must_use]
+    pub fn reset(&mut self) -> Option<Timer> {
         self.eos = false;
         self.failed = false;
         self.error_posted = false;
@@ -273,6 +278,6 @@ impl State {
         self.earliest = None;
         self.last_faces = None;
         self.open = None;
-        self.timer = None;
+        self.timer.take()
     }
 }

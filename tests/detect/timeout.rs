@@ -107,9 +107,11 @@ fn no_patience_means_no_wait() {
 fn a_new_timeout_counts_for_the_open_batch() {
     let element = detector();
     let mut harness = harness(&element, true);
+    let clock = harness.testclock().unwrap();
     harness.push(frame(0)).unwrap();
+    clock.set_time(clock.time() + gst::ClockTime::from_mseconds(3));
     element.set_property("batch-timeout", 7_000_000u64);
-    assert_eq!(waits_for(&harness), gst::ClockTime::from_mseconds(7));
+    assert_eq!(waits_for(&harness), gst::ClockTime::from_mseconds(4));
     assert_eq!(harness.testclock().unwrap().peek_id_count(), 1);
     harness.crank_single_clock_wait().unwrap();
     assert_frame(&harness.pull().unwrap(), 0);
