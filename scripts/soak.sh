@@ -7,6 +7,9 @@
 #
 # Fails when memory, threads or descriptors grow after a warm-up (a quarter of the time, 15 seconds or more), when
 # a pipeline passes no frame for 20 seconds, and on every error message.
+#
+# Then sixteen streams of different sizes and rates come and go on one model for as long again; fails when a frame is
+# lost, out of order, or carries other faces than it has alone.
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
@@ -28,3 +31,6 @@ export MALLOC_ARENA_MAX=2
 step "Soak of $1 minutes"
 IMG2POSE_SOAK_MINUTES=$1 cargo test --locked --quiet -p gst-plugin-img2pose --test soak -- --ignored --nocapture \
     </dev/null 2>&1 | tee "$ROOT/out/soak.log"
+step "Sixteen streams on one model for $1 minutes"
+IMG2POSE_SHARED_SECONDS=$((60 * $1)) cargo test --locked --quiet -p gst-plugin-img2pose --test detect_shared -- --nocapture \
+    </dev/null 2>&1 | tee -a "$ROOT/out/soak.log"

@@ -25,22 +25,23 @@ frame 1: 2 faces in 320x240
 }
 
 /// The plugin with `attachfaces`, which cargo builds beside the tests.
-fn stand_in() -> Option<PathBuf> {
-    let test = std::env::current_exe().unwrap();
-    let plugin = test.parent()?.parent()?.join("examples/libattach_faces.so");
+fn stand_in(test: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().unwrap();
+    let plugin = program.parent()?.parent()?.join("examples/libattach_faces.so");
     if plugin.exists() {
         return Some(plugin);
     }
-    eprintln!(
-        "skipped: {} is not built, run `cargo build --example attach_faces`",
-        plugin.display()
+    let plugin = plugin.display();
+    test_support::skip(
+        test,
+        &format!("{plugin} is not built, run `cargo build --example attach_faces`"),
     );
     None
 }
 
 /// Runs an example on a pipeline; its output, or its error and exit code.
 fn run(command: &[&Path], pipeline: &str) -> Result<String, (String, Option<i32>)> {
-    let plugin = stand_in().expect("checked by the caller");
+    let plugin = stand_in("an example").expect("checked by the caller");
     let output = Command::new(command[0])
         .args(&command[1..])
         .arg(format!("--gst-plugin-load={}", plugin.display()))
@@ -88,7 +89,7 @@ fn reads_faces(command: &[&Path]) {
 
 #[test]
 fn in_c() {
-    if stand_in().is_none() {
+    if stand_in("the C example").is_none() {
         return;
     }
     let flags = match Command::new("pkg-config")
@@ -96,10 +97,10 @@ fn in_c() {
         .output()
     {
         Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
-        _ => return eprintln!("skipped: pkg-config does not find gstreamer-video-1.0"),
+        _ => return test_support::skip("the C example", "pkg-config does not find gstreamer-video-1.0"),
     };
     if Command::new("cc").arg("--version").output().is_err() {
-        return eprintln!("skipped: no C compiler");
+        return test_support::skip("the C example", "no C compiler");
     }
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("read_faces");
     let compiled = Command::new("cc")
@@ -125,7 +126,7 @@ fn in_c() {
 
 #[test]
 fn in_python() {
-    if stand_in().is_none() {
+    if stand_in("the Python example").is_none() {
         return;
     }
     let check = "import gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
@@ -137,8 +138,9 @@ fn in_python() {
             .is_ok_and(|o| o.status.success())
     });
     let Some(python) = python else {
-        return eprintln!(
-            "skipped: no python3 with PyGObject and GstVideo (Debian: python3-gi gir1.2-gst-plugins-base-1.0)"
+        return test_support::skip(
+            "the Python example",
+            "no python3 with PyGObject and GstVideo (Debian: python3-gi gir1.2-gst-plugins-base-1.0)",
         );
     };
     reads_faces(&[Path::new(python), Path::new("examples/python/read_faces.py")]);

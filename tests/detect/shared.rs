@@ -1,10 +1,9 @@
 //! Elements with one `model-instance-id` share the model and its batches, and nothing else.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::support::*;
 use gst::prelude::*;
-use img2pose::Face;
 
 /// An element of the given group.
 fn member(group: &str) -> gst::Element {
@@ -183,63 +182,45 @@ fn a_failure_of_one_leaves_the_other_alone() {
     }
 }
 
-/// A stream of its own size and rate, in its own pipeline; every frame must come out once, in order, with its own faces.
-fn stream(number: u64, frames: u64) {
-    let (width, height) = (48 + 16 * (number % 4) as u32, 48 + 8 * (number % 3) as u32);
-    let alone: Vec<Vec<Face>> = {
-        let mut detector = bare_detector();
-        (0..5)
-            .map(|variant| faces_of(&mut detector, width, height, variant))
-            .collect()
-    };
-    let element = member("many");
-    element.set_property("batch-timeout", 3_000_000u64);
-    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
-    harness.use_systemclock();
-    harness.set_src_caps_str(&format!(
-        "video/x-raw,format=GRAY8,width={width},height={height},framerate=200/1"
-    ));
-    let (mut pushed, mut pulled) = (0, 0);
-    let check = |buffer: &gst::BufferRef, index: u64| {
-        assert_eq!(buffer.offset(), index, "stream {number}");
-        let own = &alone[(index % 5) as usize];
-        assert_eq!(
-            faces_on(buffer).as_ref(),
-            Some(own),
-            "stream {number}, frame {index}"
-        );
-    };
-    while pushed < frames {
-        let mut buffer = frame_of(width, height, pushed % 5);
-        buffer.get_mut().unwrap().set_offset(pushed);
-        harness.push(buffer).unwrap();
-        pushed += 1;
-        // Some are fast and some are slow.
-        std::thread::sleep(Duration::from_micros(400 * (number % 5)));
-        while let Some(buffer) = harness.try_pull() {
-            check(&buffer, pulled);
-            pulled += 1;
-        }
-    }
-    harness.push_event(gst::event::Eos::new());
-    for index in pulled..pushed {
-        check(&harness.pull().expect("every frame comes out"), index);
-    }
-    assert!(pushed > 0);
-}
-
+/// Of an element that always has frames, only those may go first that were there first: `max-queued-batches`, the one
+/// that runs, and the one that is open.
 #[test]
-fn sixteen_streams_that_come_and_go() {
-    init();
-    model();
+fn a_fast_stream_does_not_starve_a_slow_one() {
+    let elements = [member("fair"), member("fair")];
+    for element in &elements {
+        element.set_property("batch-size", 2u32);
+        // A run takes some milliseconds, longer than a frame takes to arrive.
+        element.set_property("min-size", 400u32);
+        element.set_property("max-size", 600u32);
+    }
+    let [mut fast, mut slow] = elements.each_ref().map(|element| harness(element, true));
+    let [fast_element, _] = &elements;
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for number in 0..16u64 {
-            scope.spawn(move || {
-                // Each is taken out and put in again twice, at different moments.
-                for round in 0..3 {
-                    stream(number, 15 + 7 * ((number + round) % 4));
-                }
-            });
-        }
+        scope.spawn(|| {
+            let mut index = 0;
+            while !stop.load(Ordering::Relaxed) {
+                fast.push(frame(index % 4)).unwrap();
+                index += 1;
+                while fast.try_pull().is_some() {}
+            }
+        });
+        wait_until("the fast stream flows", || stat(fast_element, "batches") >= 4);
+        let overtaken: Vec<u64> = (0..20)
+            .map(|index| {
+                let before = stat(fast_element, "batches");
+                slow.push(frame(index)).unwrap();
+                slow.push_event(gst::event::Gap::new(FRAME * (index + 1), FRAME));
+                let buffer = slow.pull().expect("a frame in its turn");
+                assert_eq!(buffer.offset(), index);
+                stat(fast_element, "batches") - before
+            })
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        // Two queued, one that runs, one open; and as much again for what the threads do before they have counted.
+        assert!(
+            overtaken.iter().all(|batches| *batches <= 8),
+            "batches of the fast stream that went before each frame of the slow one: {overtaken:?}"
+        );
     });
 }

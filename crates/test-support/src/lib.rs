@@ -5,8 +5,8 @@
 //! skipped when it is absent.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayD;
@@ -16,6 +16,9 @@ use serde::Deserialize;
 /// Environment variable that names the folder with the golden data.
 pub const VARIABLE: &str = "IMG2POSE_GOLDEN";
 
+/// Environment variable that names the file which takes a line for each test that was skipped.
+pub const SKIPPED: &str = "IMG2POSE_SKIPPED";
+
 /// The folder with the golden data, or `None` after printing that `test` is skipped.
 pub fn golden(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
@@ -23,11 +26,28 @@ pub fn golden(test: &str) -> Option<PathBuf> {
     if folder.join("README.md").exists() {
         return Some(folder);
     }
-    println!(
-        "skipped {test}: no golden data at {} (set {VARIABLE})",
-        folder.display()
-    );
+    let folder = folder.display();
+    skip(test, &format!("no golden data at {folder} (set {VARIABLE})"));
     None
+}
+
+/// Says that `test` tests nothing and why: on stdout, and in the file that [`SKIPPED`] names, which `scripts/test.sh`
+/// counts, because cargo counts such a test as passed and does not show what it prints.
+pub fn skip(test: &str, why: &str) {
+    println!("skipped {test}: {why}");
+    let Some(path) = std::env::var_os(SKIPPED) else {
+        return;
+    };
+    let line = format!("{test}: {why}\n");
+    let added = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        // In one piece: tests run at the same time.
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = added {
+        panic!("{}: {error}", path.display());
+    }
 }
 
 /// The model that the golden numbers belong to: the converted checkpoint that the project ships.

@@ -18,7 +18,7 @@ pub fn runtime_is_there(test: &str) -> bool {
     match runtime::load(None, None) {
         Ok(_) => true,
         Err(error) => {
-            println!("skipped {test}: {error}");
+            test_support::skip(test, &error.to_string());
             false
         }
     }

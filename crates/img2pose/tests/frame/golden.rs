@@ -1,21 +1,12 @@
 //! The network input that torchvision's `GeneralizedRCNNTransform` made, from the same PNG files.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use img2pose::frame::{NetworkSize, PixelFormat};
 use ndarray_npy::NpzReader;
 
 use super::picture::{Picture, layout};
-
-/// The folder of golden data, or `None` when this machine has none.
-fn golden() -> Option<PathBuf> {
-    let folder = std::env::var_os("IMG2POSE_GOLDEN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden"),
-        PathBuf::from,
-    );
-    folder.is_dir().then_some(folder)
-}
 
 fn read_png(path: &Path) -> Picture {
     let mut reader = png::Decoder::new(std::io::BufReader::new(File::open(path).unwrap()))
@@ -36,8 +27,7 @@ fn read_png(path: &Path) -> Picture {
 
 #[test]
 fn network_input_is_torchvisions() {
-    let Some(folder) = golden() else {
-        println!("skipped: no golden data; set IMG2POSE_GOLDEN to their folder");
+    let Some(folder) = test_support::golden("network_input_is_torchvisions") else {
         return;
     };
     for (name, min_size) in [

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Usage: scripts/load.sh [SECONDS]
+#
+# Prints, as tables for the README, what becomes of a live stream that is slower and faster than the default model, in
+# each of the ways to deal with too many frames (each runs for SECONDS, 20 unless given), and what elements cost that
+# share a model. Builds in release first. Measure on a machine that does nothing else.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+case ${1:-20} in
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+esac
+[[ ${1:-20} =~ ^[1-9][0-9]*$ ]] || die "expected a number of seconds, 1 or more; see --help"
+
+setup_base
+cd "$ROOT"
+cargo build --release --locked --example load </dev/null >&2
+# The runtime's warnings would stand in the tables.
+target/release/examples/load models/img2pose-slim.onnx "${1:-20}"
