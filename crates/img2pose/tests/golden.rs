@@ -7,7 +7,7 @@ use img2pose::pose::rotation_matrix;
 use img2pose::{Detector, DetectorOptions, Face, Selection};
 use test_support::{GoldenFace, Image, golden, golden_model, read_collages, read_png, read_result};
 
-fn open(min_size: u32, score_threshold: f32) -> Detector {
+fn open(golden: &Path, min_size: u32, score_threshold: f32) -> Detector {
     let options = DetectorOptions {
         min_size: Some(min_size),
         selection: Selection {
@@ -16,7 +16,7 @@ fn open(min_size: u32, score_threshold: f32) -> Detector {
         },
         ..DetectorOptions::default()
     };
-    Detector::open(&golden_model(), options).expect("the shipped model opens")
+    Detector::open(golden_model(golden), options).expect("the model opens")
 }
 
 fn frame(image: &Image) -> Frame<'_> {
@@ -91,7 +91,7 @@ fn faces_equal_the_reference() {
         for min_size in sizes {
             let expected = read_result(&golden, name, min_size);
             let image = read_png(&golden.join(&expected.image));
-            let found = open(min_size, 0.5).detect(&[frame(&image)]).unwrap();
+            let found = open(&golden, min_size, 0.5).detect(&[frame(&image)]).unwrap();
             assert_faces_equal(&found[0], &expected.faces, &format!("{name} at {min_size}"));
         }
     }
@@ -124,7 +124,7 @@ fn collages_equal_the_reference_above_the_floor() {
         images,
         expected,
     } = collages(&golden);
-    let mut detector = open(480, 0.0);
+    let mut detector = open(&golden, 480, 0.0);
     let mut faces = 0;
     for ((name, image), expected) in names.iter().zip(&images).zip(&expected) {
         let found = detector.detect(&[frame(image)]).unwrap();
@@ -146,7 +146,7 @@ fn batch_equals_the_frames_alone_bit_for_bit() {
         pixels: vec![0; 640 * 480 * 3],
     };
     let images: Vec<&Image> = images.iter().take(15).chain([&blank]).collect();
-    let mut detector = open(480, 0.05);
+    let mut detector = open(&golden, 480, 0.05);
     let alone: Vec<Vec<Face>> = images
         .iter()
         .map(|image| detector.detect(&[frame(image)]).unwrap().remove(0))
@@ -188,7 +188,7 @@ fn frames_of_several_sizes_are_grouped_and_come_back_in_order() {
         .map(|name| read_png(&golden.join(format!("{name}.png"))))
         .collect();
     let frames: Vec<Frame<'_>> = images.iter().map(frame).collect();
-    let mut detector = open(480, 0.5);
+    let mut detector = open(&golden, 480, 0.5);
     let together = detector.detect(&frames).unwrap();
     for (frame, together) in frames.iter().zip(&together) {
         assert_eq!(detector.detect(&[*frame]).unwrap()[0], *together);
@@ -202,9 +202,15 @@ fn a_higher_threshold_and_max_faces_take_the_front_of_the_same_list() {
         return;
     };
     let image = read_png(&golden.join("classroom.png"));
-    let all = open(480, 0.0).detect(&[frame(&image)]).unwrap().remove(0);
+    let all = open(&golden, 480, 0.0)
+        .detect(&[frame(&image)])
+        .unwrap()
+        .remove(0);
     for threshold in [0.05, 0.3, 0.9, 0.999, 1.0] {
-        let found = open(480, threshold).detect(&[frame(&image)]).unwrap().remove(0);
+        let found = open(&golden, 480, threshold)
+            .detect(&[frame(&image)])
+            .unwrap()
+            .remove(0);
         let expected: Vec<Face> = all
             .iter()
             .filter(|face| face.confidence >= threshold)
@@ -212,7 +218,7 @@ fn a_higher_threshold_and_max_faces_take_the_front_of_the_same_list() {
             .collect();
         assert_eq!(found, expected, "threshold {threshold}");
     }
-    let mut detector = open(480, 0.05);
+    let mut detector = open(&golden, 480, 0.05);
     for most in [0, 1, 3, 1000] {
         detector
             .set_selection(Selection {

@@ -10,7 +10,7 @@ use prost::Message;
 const PATH: &str = "/some/where/model.onnx";
 
 fn shipped() -> ModelProto {
-    let bytes = std::fs::read(test_support::golden_model()).expect("the shipped model is there");
+    let bytes = std::fs::read(test_support::shipped_model()).expect("the shipped model is there");
     ModelProto::decode(&bytes[..]).expect("the shipped model is ONNX")
 }
 
@@ -45,7 +45,7 @@ fn with_metadata(change: impl FnOnce(&mut serde_json::Value)) -> String {
 
 #[test]
 fn the_shipped_model_is_accepted() {
-    let model = Model::open(&test_support::golden_model()).unwrap();
+    let model = Model::open(&test_support::shipped_model()).unwrap();
     assert_eq!(model.channels(), 64);
     assert_eq!(model.contract().contract_version, 1);
 }
@@ -62,7 +62,7 @@ fn files_that_are_not_onnx() {
     assert!(message(Vec::new()).contains("not an ONNX model: the file is empty"));
     assert!(message(b"#!/bin/sh\necho hello\n".to_vec()).contains("not an ONNX model"));
     assert!(message(vec![0xff; 4096]).contains("not an ONNX model"));
-    let whole = std::fs::read(test_support::golden_model()).unwrap();
+    let whole = std::fs::read(test_support::shipped_model()).unwrap();
     for length in [10, 1000, whole.len() / 2, whole.len() - 1] {
         assert!(
             message(whole[..length].to_vec()).contains("not an ONNX model"),

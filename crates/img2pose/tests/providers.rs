@@ -1,11 +1,11 @@
 //! Execution providers: what is chosen, and how what cannot be had is refused.
 
 use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Precision};
-use test_support::golden_model;
+use test_support::shipped_model;
 
 fn open(execution_provider: ExecutionProvider, precision: Precision) -> Result<Detector, Error> {
     Detector::open(
-        &golden_model(),
+        &shipped_model(),
         DetectorOptions {
             execution_provider,
             precision,
@@ -86,7 +86,7 @@ fn options_out_of_range_are_named() {
             "max_size",
         ),
     ] {
-        let text = Detector::open(&golden_model(), options)
+        let text = Detector::open(&shipped_model(), options)
             .err()
             .unwrap()
             .to_string();
@@ -170,7 +170,7 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
 fn regression_scores_that_are_no_numbers_are_an_error_and_not_an_empty_frame() {
     use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
     use prost::Message;
-    let bytes = std::fs::read(golden_model()).unwrap();
+    let bytes = std::fs::read(shipped_model()).unwrap();
     let mut proto = img2pose::onnx::ModelProto::decode(&bytes[..]).unwrap();
     let weights = &mut proto.graph.as_mut().unwrap().initializer;
     let bias = weights

@@ -1,14 +1,17 @@
 //! Golden data of the reference implementation: images, and what it finds in them.
 //!
 //! The data is not part of the repository. It is looked for in the folder that the environment variable
-//! [`VARIABLE`] names, else in `../shared/golden` beside the checkout. Tests that need it print that they were
-//! skipped when it is absent.
+//! [`VARIABLE`] names, else in `../shared/golden` beside the checkout; the checkpoint that it was made with is looked
+//! for in `../models` beside that folder. Tests that need it print that they were skipped when it is absent.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use img2pose_export::statistics::PoseStatistics;
+use img2pose_export::{Options, Storage, convert};
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 use serde::Deserialize;
@@ -19,16 +22,23 @@ pub const VARIABLE: &str = "IMG2POSE_GOLDEN";
 /// Environment variable that names the file which takes a line for each test that was skipped.
 pub const SKIPPED: &str = "IMG2POSE_SKIPPED";
 
+/// The checkpoint that the golden numbers were made with, beside their folder.
+const CHECKPOINT: &str = "../models/img2pose_slim_v0.pth";
+
 /// The folder with the golden data, or `None` after printing that `test` is skipped.
 pub fn golden(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
     let folder = std::env::var_os(VARIABLE).map_or(beside, PathBuf::from);
-    if folder.join("README.md").exists() {
-        return Some(folder);
+    if let Some(missing) = ["README.md", CHECKPOINT]
+        .map(|name| folder.join(name))
+        .iter()
+        .find(|path| !path.exists())
+    {
+        let missing = missing.display();
+        skip(test, &format!("golden data lacks {missing} (set {VARIABLE})"));
+        return None;
     }
-    let folder = folder.display();
-    skip(test, &format!("no golden data at {folder} (set {VARIABLE})"));
-    None
+    Some(folder)
 }
 
 /// Says that `test` tests nothing and why: on stdout, and in the file that [`SKIPPED`] names, which `scripts/test.sh`
@@ -50,8 +60,28 @@ pub fn skip(test: &str, why: &str) {
     }
 }
 
-/// The model that the golden numbers belong to: the converted checkpoint that the project ships.
-pub fn golden_model() -> PathBuf {
+/// The model that the golden numbers in `folder` belong to: their checkpoint, converted beside the test program.
+pub fn golden_model(folder: &Path) -> &'static Path {
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let program = std::env::current_exe().expect("the test program has a path");
+        let model = program.with_extension("golden.onnx");
+        let options = Options {
+            statistics: PoseStatistics::WIDER,
+            batch_norm_epsilon: 1e-5,
+            min_size: 480,
+            max_size: 1400,
+            licence: "for tests".into(),
+            storage: Storage::F32,
+        };
+        let checkpoint = folder.join(CHECKPOINT);
+        convert(&checkpoint, &model, &options).unwrap_or_else(|error| panic!("{error}"));
+        model
+    })
+}
+
+/// The model that the project ships.
+pub fn shipped_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim.onnx")
 }
 

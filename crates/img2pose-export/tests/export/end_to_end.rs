@@ -1,6 +1,6 @@
 //! Converted models run as a whole in plain ONNX Runtime, and do what the documentation says.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use img2pose::runtime;
 use img2pose_export::architecture::Architecture;
@@ -413,8 +413,7 @@ fn check_tells_what_it_saw_of_the_shipped_model() {
     if !runtime_is_there("check_tells_what_it_saw_of_the_shipped_model") {
         return;
     }
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim.onnx");
-    let ran = run(&["check", text(&model)]);
+    let ran = run(&["check", text(&test_support::shipped_model())]);
     for part in [
         "resnet18-fpn, contract 1",
         "blank: images [1, 3, 480, 640]",

@@ -1,4 +1,4 @@
-//! The shipped model, run as a whole, against the reference implementation.
+//! A converted checkpoint, run as a whole, against the reference implementation.
 
 use img2pose_export::contract;
 use img2pose_export::trial::{Images, Seen, Trial};
@@ -29,7 +29,7 @@ fn stages_equal_the_reference() {
         .flat_map(|i| [contract::objectness(i), contract::deltas(i)])
         .collect();
     names.extend([contract::PROPOSALS, contract::CLASS_SCORES].map(str::to_owned));
-    let mut trial = Trial::open(&golden_model(), &names).unwrap();
+    let mut trial = Trial::open(golden_model(&folder), &names).unwrap();
     for (name, min_size) in STAGED {
         let mut tensors = open_tensors(&folder, name, min_size);
         let input = read_tensor(&mut tensors, "net_input");
@@ -127,7 +127,7 @@ fn every_detection_of_the_collages_is_found_in_batches() {
     let (Some(folder), true) = (test_support::golden(test), runtime_is_there(test)) else {
         return;
     };
-    let mut trial = Trial::open(&golden_model(), &[]).unwrap();
+    let mut trial = Trial::open(golden_model(&folder), &[]).unwrap();
     let collages: Vec<_> = read_collages(&folder).into_iter().collect();
     let mut faces = 0;
     for batch in collages.chunks(8) {

@@ -9,11 +9,9 @@ use super::*;
 
 fn detector(golden_test: &str) -> Option<(PathBuf, Detector)> {
     let golden = test_support::golden(golden_test)?;
-    let model = test_support::golden_model();
-    Some((
-        golden,
-        Detector::open(&model, DetectorOptions::default()).expect("the shipped model opens"),
-    ))
+    let model = test_support::golden_model(&golden);
+    let detector = Detector::open(model, DetectorOptions::default()).expect("the model opens");
+    Some((golden, detector))
 }
 
 struct Stage {
