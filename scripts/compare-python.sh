@@ -96,7 +96,7 @@ for ((round = 1; round <= rounds; round++)); do
         "${pictures[@]}" >"$results/reference-$round.json" </dev/null
     step "Round $round of $rounds: this project"
     "$TARGET/img2pose-bench" --model "$model" --video "$video" --format RGB --frames "$frames" --every "$every" \
-        --batch-size 1,8 --rounds 1 --subject detector,pipeline --threads "$threads" --min-size "$min_size" \
+        --batch-size 1,8 --rounds 1 --provider cpu --subject detector,pipeline --threads "$threads" --min-size "$min_size" \
         --max-size "$max_size" --json >"$results/project-$round.json" </dev/null
 done
 "$reference" "$ROOT/scripts/compare/report.py" "$results"

@@ -1,6 +1,7 @@
 //! The frames that everything is measured on, decoded once and kept in memory.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -10,6 +11,21 @@ use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, 
 
 /// How long decoding may stand still.
 const DECODE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Width and height in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u32, pub u32);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=16_384).contains(side));
+        text.split_once('x')
+            .and_then(|(width, height)| Some(Self(side(width)?, side(height)?)))
+            .ok_or_else(|| "expected width and height in pixels, such as 1280x720".to_owned())
+    }
+}
 
 type ReadableFrame = gst_video::VideoFrame<gst_video::video_frame::Readable>;
 
@@ -22,22 +38,21 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// The first `count` of every `every`-th frame of the video at `path`, brought to `format`.
-    pub fn decode(path: &Path, format: &str, count: u32, every: u32) -> Result<Self> {
+    /// The first `count` of every `every`-th frame of the video at `path`, brought to `format` and `size`.
+    pub fn decode(path: &Path, format: &str, size: Option<Size>, count: u32, every: u32) -> Result<Self> {
         ensure!(path.is_file(), "no such video: {}", path.display());
-        let (pipeline, sink) = pipeline("filesrc name=source ! decodebin", format)?;
+        let (pipeline, sink) = pipeline("filesrc name=source ! decodebin", format, size)?;
         let source = pipeline.by_name("source").context("the source is gone")?;
         source.set_property("location", path);
         Self::pull(path.display().to_string(), &pipeline, &sink, count, every)
     }
 
-    /// `count` frames of a 640x480 test picture in motion.
-    pub fn synthetic(format: &str, count: u32) -> Result<Self> {
-        let source = format!(
-            "videotestsrc pattern=smpte horizontal-speed=3 num-buffers={count} ! video/x-raw,width=640,height=480"
-        );
-        let (pipeline, sink) = pipeline(&source, format)?;
-        Self::pull("synthetic 640x480".to_owned(), &pipeline, &sink, count, 1)
+    /// `count` frames of a test picture in motion, 640x480 unless `size` says otherwise.
+    pub fn synthetic(format: &str, size: Option<Size>, count: u32) -> Result<Self> {
+        let size = size.unwrap_or(Size(640, 480));
+        let source = format!("videotestsrc pattern=smpte horizontal-speed=3 num-buffers={count}");
+        let (pipeline, sink) = pipeline(&source, format, Some(size))?;
+        Self::pull("synthetic".to_owned(), &pipeline, &sink, count, 1)
     }
 
     fn pull(
@@ -145,11 +160,15 @@ impl Clip {
     }
 }
 
-/// `source`, brought to `format`, into an appsink.
-fn pipeline(source: &str, format: &str) -> Result<(gst::Pipeline, gst_app::AppSink)> {
+/// `source`, brought to `format` and `size`, into an appsink.
+fn pipeline(source: &str, format: &str, size: Option<Size>) -> Result<(gst::Pipeline, gst_app::AppSink)> {
     pixel_format(gst_video::VideoFormat::from_string(format))?;
+    let size = size.map_or(String::new(), |Size(width, height)| {
+        format!(",width={width},height={height},pixel-aspect-ratio=1/1")
+    });
     let pipeline = gst::parse::launch(&format!(
-        "{source} ! videoconvert ! video/x-raw,format={format} ! appsink name=sink sync=false max-buffers=4"
+        "{source} ! videoconvert ! videoscale add-borders=false ! video/x-raw,format={format}{size} \
+         ! appsink name=sink sync=false max-buffers=4"
     ))?;
     let pipeline = pipeline
         .downcast::<gst::Pipeline>()
@@ -187,4 +206,17 @@ fn pixel_format(format: gst_video::VideoFormat) -> Result<PixelFormat> {
 
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Size;
+
+    #[test]
+    fn a_size_is_width_and_height() {
+        assert_eq!("1280x720".parse(), Ok(Size(1280, 720)));
+        for bad in ["", "1280", "x720", "0x720", "1280x", "1280x720x3", "99999x1"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
 }

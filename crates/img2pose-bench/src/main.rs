@@ -1,19 +1,24 @@
-//! Frames per second of the detector and of a pipeline around `img2posedetect`, beside a plain ONNX Runtime run of
-//! the same model file. All three work on the same frames, in turns, so that a busy moment of the machine hits all.
+//! How fast the detector and a pipeline around `img2posedetect` are, beside a plain ONNX Runtime run of the same model
+//! file. All work on the same frames, in turns, so that a busy moment of the machine hits all.
 
 mod frames;
 mod machine;
+mod memory;
+mod place;
 mod report;
 mod runners;
+mod table;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 
-use frames::Clip;
-use report::Report;
-use runners::{Runner, Settings};
+use frames::{Clip, Size};
+use machine::Load;
+use place::Place;
+use report::{Kind, Report};
+use runners::{Direct, Pipeline, Plain, Runner, Settings};
 
 /// Measures the detector and the pipeline beside plain ONNX Runtime on the same frames.
 #[derive(Parser)]
@@ -22,9 +27,13 @@ struct Arguments {
     /// Model file
     #[arg(long, default_value = "models/img2pose-slim.onnx")]
     model: PathBuf,
-    /// Video whose first frames are used; without it, a synthetic 640x480 picture that moves
+    /// Video whose first frames are used; without it, a synthetic picture that moves
     #[arg(long)]
     video: Option<PathBuf>,
+    /// Size that the frames are brought to before anything is measured, such as 1280x720; without it, the video's own, or
+    /// 640x480
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    size: Option<Size>,
     /// Number of frames; rounded down to a multiple of every batch size
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     frames: u32,
@@ -34,10 +43,14 @@ struct Arguments {
     /// Pixel format in which the frames are handed over: I420, NV12, RGB, BGR, RGBx or GRAY8
     #[arg(long, default_value = "I420")]
     format: String,
-    /// Batch sizes, each measured for every subject
-    #[arg(long, value_delimiter = ',', default_values_t = [1u32, 8], value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Batch sizes, one after the other
+    #[arg(long, value_delimiter = ',', default_values_t = [1u32, 2, 4, 8, 16], value_parser = clap::value_parser!(u32).range(1..=64))]
     batch_size: Vec<u32>,
-    /// Rounds; each measures everything once
+    /// Execution providers, each with a precision or without: cpu, openvino:bf16, cuda:fp16. Without it, all that the
+    /// loaded ONNX Runtime has and that work here
+    #[arg(long, value_delimiter = ',')]
+    provider: Vec<Place>,
+    /// Rounds for each batch size; each measures every subject once
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// What to measure
@@ -52,6 +65,12 @@ struct Arguments {
     /// Upper bound of its long side; the model's own when left out
     #[arg(long)]
     max_size: Option<u32>,
+    /// Least confidence of a face
+    #[arg(long, default_value_t = 0.5)]
+    score_threshold: f32,
+    /// Measures the peak memory of each subject too, in a process of its own
+    #[arg(long)]
+    memory: bool,
     /// Prints the result as JSON, with the faces of every frame
     #[arg(long)]
     json: bool,
@@ -63,7 +82,7 @@ enum Subject {
     /// The whole model file in ONNX Runtime, on frames that are converted already
     #[value(name = "onnxruntime")]
     OnnxRuntime,
-    /// `Detector::detect`: conversion, network, faces
+    /// The detector alone: conversion, network, faces
     Detector,
     /// appsrc, img2posedetect, appsink
     Pipeline,
@@ -71,53 +90,93 @@ enum Subject {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    ensure!(
+        !arguments.subject.is_empty() && !arguments.batch_size.is_empty(),
+        "nothing to measure: give --subject and --batch-size"
+    );
     gst::init().context("GStreamer does not start")?;
     gstimg2pose::plugin_register_static().context("the plugin cannot be registered")?;
 
     let clip = match &arguments.video {
-        Some(path) => Clip::decode(path, &arguments.format, arguments.frames, arguments.every)?,
-        None => Clip::synthetic(&arguments.format, arguments.frames)?,
+        Some(path) => Clip::decode(
+            path,
+            &arguments.format,
+            arguments.size,
+            arguments.frames,
+            arguments.every,
+        )?,
+        None => Clip::synthetic(&arguments.format, arguments.size, arguments.frames)?,
     };
     let clip = clip.truncate_to_multiple(&arguments.batch_size)?;
-    let settings = Settings {
+    let settings = |place| Settings {
         model: arguments.model.clone(),
+        place,
         threads: arguments.threads,
         min_size: arguments.min_size,
         max_size: arguments.max_size,
+        score_threshold: arguments.score_threshold,
+    };
+    let places = match &arguments.provider[..] {
+        [] => place::available(|place| settings(place).options(), &arguments.model)?,
+        chosen => chosen.to_vec(),
     };
 
-    let mut runners: Vec<Box<dyn Runner>> = Vec::new();
-    for &batch_size in &arguments.batch_size {
-        for subject in &arguments.subject {
-            let batch_size = batch_size as usize;
-            runners.push(match subject {
-                Subject::OnnxRuntime => Box::new(runners::Plain::new(&settings, &clip, batch_size)?),
-                Subject::Detector => Box::new(runners::Direct::new(&settings, batch_size)?),
-                Subject::Pipeline => Box::new(runners::Pipeline::new(&settings, &clip, batch_size)?),
-            });
-        }
-    }
-    ensure!(
-        !runners.is_empty(),
-        "nothing to measure: give --subject and --batch-size"
-    );
-
     let mut report = Report::new(&arguments, &clip)?;
-    // The first run of each allocates, tunes and fills caches.
-    for runner in &mut runners {
-        runner.run(&clip)?;
+    for place in places {
+        measure(&arguments, &settings(place), &clip, &mut report)?;
     }
-    for _ in 0..arguments.rounds {
-        for runner in &mut runners {
-            let run = runner.run(&clip)?;
-            report.add(&**runner, run);
-        }
+    if arguments.memory {
+        memory::measure(&mut report)?;
     }
-    report.finish()?;
+    report.finish();
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         print!("{report}");
+    }
+    Ok(())
+}
+
+/// All subjects at all batch sizes at one place.
+fn measure(arguments: &Arguments, settings: &Settings, clip: &Clip, report: &mut Report) -> Result<()> {
+    let has = |subject| arguments.subject.contains(&subject);
+    // One session and one detector serve all batch sizes; a pipeline has its own model.
+    let mut plain = match has(Subject::OnnxRuntime) {
+        true => report.attempt(settings.place, Plain::new(settings, clip))?,
+        false => None,
+    };
+    let mut direct = match has(Subject::Detector) {
+        true => Some(Direct::new(settings, clip)?),
+        false => None,
+    };
+    for &batch_size in &arguments.batch_size {
+        let batch_size = batch_size as usize;
+        let mut pipeline = match has(Subject::Pipeline) {
+            true => Some(Pipeline::new(settings, clip, batch_size)?),
+            false => None,
+        };
+        let mut runners: Vec<(Kind, &mut dyn Runner)> = Vec::new();
+        if let Some(plain) = &mut plain {
+            runners.push((Kind::OnnxRuntime, plain));
+        }
+        if let Some(direct) = &mut direct {
+            runners.push((Kind::Detector, direct));
+        }
+        if let Some(pipeline) = &mut pipeline {
+            runners.push((Kind::Pipeline, pipeline));
+        }
+        // The first run of each allocates, tunes and fills caches.
+        for (_, runner) in &mut runners {
+            runner.run(clip, batch_size)?;
+        }
+        let load = Load::start()?;
+        for _ in 0..arguments.rounds {
+            for (kind, runner) in &mut runners {
+                let run = runner.run(clip, batch_size)?;
+                report.add(settings.place, *kind, batch_size, run);
+            }
+        }
+        report.note_load(load.others()?);
     }
     Ok(())
 }

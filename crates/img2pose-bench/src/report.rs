@@ -1,47 +1,83 @@
-//! Medians over the rounds, and how they are shown.
-
-use std::fmt;
+//! Medians over the rounds.
 
 use anyhow::Result;
 use img2pose::Face;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::Arguments;
 use crate::frames::Clip;
 use crate::machine::{self, Machine};
-use crate::runners::{Run, Runner};
+use crate::place::Place;
+use crate::runners::{Run, Stages};
 
 /// Everything that was measured.
 #[derive(Serialize)]
 pub struct Report {
-    machine: Machine,
-    model: String,
-    frames: String,
-    frame_count: usize,
-    rounds: u32,
-    threads: usize,
-    subjects: Vec<Measured>,
-    peak_memory_mib: Option<u64>,
+    pub machine: Machine,
+    pub model: String,
+    pub frames: String,
+    pub frame_count: usize,
+    pub network_image: String,
+    pub rounds: u32,
+    pub threads: usize,
+    /// Largest share of the machine that other processes used while a batch size was measured.
+    pub others_share: f64,
+    /// Where the model as a whole did not run in plain ONNX Runtime, and why.
+    pub without_onnxruntime: Vec<String>,
+    pub subjects: Vec<Measured>,
+    /// Most memory that this process held, all subjects loaded.
+    pub peak_memory_mib: Option<u64>,
+}
+
+/// What was measured, see `Subject`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    OnnxRuntime,
+    Detector,
+    Pipeline,
 }
 
 /// One subject at one batch size.
 #[derive(Serialize)]
-struct Measured {
-    subject: &'static str,
-    batch_size: usize,
+pub struct Measured {
+    #[serde(serialize_with = "as_text")]
+    pub provider: Place,
+    pub subject: Kind,
+    pub batch_size: usize,
     /// One entry a round.
-    milliseconds_per_frame: Vec<f64>,
-    median_milliseconds_per_frame: f64,
-    frames_per_second: f64,
-    /// Frames per second over those of plain ONNX Runtime at the same batch size.
-    times_onnxruntime: Option<f64>,
-    face_count: Option<usize>,
-    faces: Option<Vec<Vec<FoundFace>>>,
+    pub milliseconds_per_frame: Vec<f64>,
+    pub median_milliseconds_per_frame: f64,
+    pub frames_per_second: f64,
+    /// Median over the rounds of the time of plain ONNX Runtime over this one's, same provider and batch size.
+    pub times_onnxruntime: Option<f64>,
+    /// The same over the detector's time.
+    pub times_detector: Option<f64>,
+    pub face_count: Option<usize>,
+    /// Medians, milliseconds a frame.
+    pub stages: Option<StageMedians>,
+    /// Peak memory of a process that does nothing else.
+    pub peak_memory_mib: Option<u64>,
+    pub faces: Option<Vec<Vec<FoundFace>>>,
+    #[serde(skip)]
+    stage_rounds: Vec<[f64; 7]>,
+}
+
+/// Time in each stage, in milliseconds a frame.
+#[derive(Clone, Copy, Serialize)]
+pub struct StageMedians {
+    pub convert: f64,
+    pub dense: f64,
+    pub proposals: f64,
+    pub roi_align: f64,
+    pub class_head: f64,
+    pub pose_head: f64,
+    pub pose: f64,
 }
 
 /// A face, under the names of the JSON lines.
 #[derive(Serialize)]
-struct FoundFace {
+pub struct FoundFace {
     r#box: [f32; 4],
     confidence: f32,
     pose: [f32; 6],
@@ -57,12 +93,31 @@ impl From<Face> for FoundFace {
     }
 }
 
+impl Kind {
+    /// As the command line calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnnxRuntime => "onnxruntime",
+            Self::Detector => "detector",
+            Self::Pipeline => "pipeline",
+        }
+    }
+}
+
 impl Report {
     pub fn new(arguments: &Arguments, clip: &Clip) -> Result<Self> {
         let info = &clip.info;
+        let contract = img2pose::Model::open(&arguments.model)?.contract().clone();
+        let size = img2pose::frame::NetworkSize::new(
+            info.width(),
+            info.height(),
+            arguments.min_size.unwrap_or(contract.min_size),
+            arguments.max_size.unwrap_or(contract.max_size),
+            contract.size_divisor,
+        );
         Ok(Self {
             machine: Machine::read()?,
-            model: arguments.model.display().to_string(),
+            model: format!("{} ({})", arguments.model.display(), contract.architecture),
             frames: format!(
                 "{}, {}x{} {}",
                 clip.source,
@@ -71,34 +126,61 @@ impl Report {
                 info.format()
             ),
             frame_count: clip.len(),
+            network_image: format!("{}x{}", size.padded_width, size.padded_height),
             rounds: arguments.rounds,
             threads: arguments.threads,
+            others_share: 0.0,
+            without_onnxruntime: Vec::new(),
             subjects: Vec::new(),
             peak_memory_mib: None,
         })
     }
 
-    /// Adds one round of `runner`.
-    pub fn add(&mut self, runner: &dyn Runner, run: Run) {
-        let (subject, batch_size) = (runner.name(), runner.batch_size());
-        let same = |m: &Measured| m.subject == subject && m.batch_size == batch_size;
+    /// Takes `made`, or notes why plain ONNX Runtime cannot run the model at `place`. On the CPU that is an error.
+    pub fn attempt<T>(&mut self, place: Place, made: Result<T>) -> Result<Option<T>> {
+        match made {
+            Err(error) if place.provider != img2pose::ExecutionProvider::Cpu => {
+                self.without_onnxruntime.push(format!("{place}: {error:#}"));
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
+    }
+
+    /// Notes how much of the machine others used.
+    pub fn note_load(&mut self, share: f64) {
+        self.others_share = self.others_share.max(share);
+    }
+
+    /// Adds one round.
+    pub fn add(&mut self, provider: Place, subject: Kind, batch_size: usize, run: Run) {
+        let frames = self.frame_count as f64;
+        let same = |m: &Measured| (m.provider, m.subject, m.batch_size) == (provider, subject, batch_size);
         let index = self.subjects.iter().position(same).unwrap_or_else(|| {
             self.subjects.push(Measured {
+                provider,
                 subject,
                 batch_size,
                 milliseconds_per_frame: Vec::new(),
                 median_milliseconds_per_frame: f64::NAN,
                 frames_per_second: f64::NAN,
                 times_onnxruntime: None,
+                times_detector: None,
                 face_count: None,
+                stages: None,
+                peak_memory_mib: None,
                 faces: None,
+                stage_rounds: Vec::new(),
             });
             self.subjects.len() - 1
         });
         let measured = &mut self.subjects[index];
         measured
             .milliseconds_per_frame
-            .push(run.elapsed.as_secs_f64() * 1000.0 / self.frame_count as f64);
+            .push(run.elapsed.as_secs_f64() * 1000.0 / frames);
+        if let Some(stages) = run.stages {
+            measured.stage_rounds.push(milliseconds(&stages, frames));
+        }
         if let Some(faces) = run.faces {
             measured.face_count = Some(faces.iter().map(Vec::len).sum());
             let found = faces
@@ -108,27 +190,67 @@ impl Report {
         }
     }
 
-    /// Computes medians, ratios and the peak of memory.
-    pub fn finish(&mut self) -> Result<()> {
+    /// Computes medians and ratios.
+    pub fn finish(&mut self) {
+        let rounds: Vec<_> = self
+            .subjects
+            .iter()
+            .map(|m| {
+                (
+                    m.provider,
+                    m.subject,
+                    m.batch_size,
+                    m.milliseconds_per_frame.clone(),
+                )
+            })
+            .collect();
         for measured in &mut self.subjects {
             measured.median_milliseconds_per_frame = median(&measured.milliseconds_per_frame);
             measured.frames_per_second = 1000.0 / measured.median_milliseconds_per_frame;
-        }
-        let plain: Vec<(usize, f64)> = self
-            .subjects
-            .iter()
-            .filter(|m| m.subject == "onnxruntime")
-            .map(|m| (m.batch_size, m.frames_per_second))
-            .collect();
-        for measured in &mut self.subjects {
-            let base = plain
-                .iter()
-                .find(|(batch_size, _)| *batch_size == measured.batch_size);
-            measured.times_onnxruntime = base.map(|(_, base)| measured.frames_per_second / base);
+            let times = |base: Kind| {
+                let base = rounds.iter().find(|(provider, subject, batch_size, _)| {
+                    (*provider, *subject, *batch_size) == (measured.provider, base, measured.batch_size)
+                })?;
+                // Round by round: what slowed one down slowed the other down too.
+                let pairs = base.3.iter().zip(&measured.milliseconds_per_frame);
+                Some(median(&pairs.map(|(base, own)| base / own).collect::<Vec<_>>()))
+            };
+            measured.times_onnxruntime = times(Kind::OnnxRuntime);
+            measured.times_detector = times(Kind::Detector);
+            if !measured.stage_rounds.is_empty() {
+                let stage =
+                    |i: usize| median(&measured.stage_rounds.iter().map(|r| r[i]).collect::<Vec<_>>());
+                measured.stages = Some(StageMedians {
+                    convert: stage(0),
+                    dense: stage(1),
+                    proposals: stage(2),
+                    roi_align: stage(3),
+                    class_head: stage(4),
+                    pose_head: stage(5),
+                    pose: stage(6),
+                });
+            }
         }
         self.peak_memory_mib = machine::peak_memory_mib();
-        Ok(())
     }
+}
+
+fn milliseconds(stages: &Stages, frames: f64) -> [f64; 7] {
+    let detect = &stages.detect;
+    [
+        stages.convert,
+        detect.dense,
+        detect.proposals,
+        detect.roi_align,
+        detect.class_head,
+        detect.pose_head,
+        detect.faces,
+    ]
+    .map(|stage| stage.as_secs_f64() * 1000.0 / frames)
+}
+
+fn as_text<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(place)
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -139,63 +261,6 @@ fn median(values: &[f64]) -> f64 {
         (sorted[middle - 1] + sorted[middle]) / 2.0
     } else {
         sorted[middle]
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine {
-            processor,
-            cores,
-            load_before,
-            gstreamer,
-            onnxruntime,
-            version,
-        } = &self.machine;
-        writeln!(
-            f,
-            "machine   {processor}, {cores} cores, load {load_before} before"
-        )?;
-        writeln!(
-            f,
-            "software  img2pose-bench {version}, {gstreamer}, {onnxruntime}"
-        )?;
-        writeln!(f, "model     {}", self.model)?;
-        writeln!(f, "frames    {} of {}", self.frame_count, self.frames)?;
-        writeln!(
-            f,
-            "rounds    {}, medians below; threads {} (0: one for each core)\n",
-            self.rounds, self.threads
-        )?;
-        writeln!(
-            f,
-            "{:<12} {:>5} {:>10} {:>9} {:>21} {:>16} {:>6}",
-            "subject", "batch", "ms/frame", "frames/s", "fastest..slowest ms", "x onnxruntime", "faces"
-        )?;
-        for m in &self.subjects {
-            let fold =
-                |pick: fn(f64, f64) -> f64, start| m.milliseconds_per_frame.iter().copied().fold(start, pick);
-            let range = format!("{:.2}..{:.2}", fold(f64::min, f64::INFINITY), fold(f64::max, 0.0));
-            let ratio = m
-                .times_onnxruntime
-                .map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
-            let faces = m.face_count.map_or("-".to_owned(), |count| count.to_string());
-            writeln!(
-                f,
-                "{:<12} {:>5} {:>10.2} {:>9.2} {:>21} {:>16} {:>6}",
-                m.subject,
-                m.batch_size,
-                m.median_milliseconds_per_frame,
-                m.frames_per_second,
-                range,
-                ratio,
-                faces
-            )?;
-        }
-        if let Some(mib) = self.peak_memory_mib {
-            writeln!(f, "\npeak memory of the process, all subjects loaded: {mib} MiB")?;
-        }
-        Ok(())
     }
 }
 

@@ -164,12 +164,25 @@ impl Random {
     }
 }
 
-/// Writes a torch checkpoint.
+/// Writes a torch checkpoint of random numbers.
 pub fn write_pth(path: &Path, entries: &[Entry], style: &Style) {
+    write_pth_of(path, entries, style, &numbers);
+}
+
+/// Writes a torch checkpoint of what `numbers` gives for the name and shape of each tensor.
+pub fn write_pth_of(
+    path: &Path,
+    entries: &[Entry],
+    style: &Style,
+    numbers: &dyn Fn(&str, &[usize]) -> Vec<f32>,
+) {
     let pickle = checkpoint_pickle(entries, style);
     let mut zip = TorchZip::create(path, &pickle);
     for (index, (name, shape)) in entries.iter().enumerate() {
-        zip.entry(&format!("data/{index}"), &bytes(name, shape, style.stored));
+        zip.entry(
+            &format!("data/{index}"),
+            &bytes(name, shape, style.stored, numbers),
+        );
     }
     zip.finish();
 }
@@ -186,7 +199,7 @@ pub fn write_safetensors(path: &Path, entries: &[Entry], style: &Style) {
     let mut data = Vec::new();
     for (name, shape) in entries {
         let is_count = name.ends_with("num_batches_tracked");
-        let bytes = bytes(name, shape, style.stored);
+        let bytes = bytes(name, shape, style.stored, &numbers);
         let dtype = if is_count { "I64" } else { dtype };
         let offsets = [at, at + bytes.len()];
         header.insert(
@@ -204,7 +217,12 @@ pub fn write_safetensors(path: &Path, entries: &[Entry], style: &Style) {
     file.flush().unwrap();
 }
 
-fn bytes(name: &str, shape: &[usize], stored: Stored) -> Vec<u8> {
+fn bytes(
+    name: &str,
+    shape: &[usize],
+    stored: Stored,
+    numbers: &dyn Fn(&str, &[usize]) -> Vec<f32>,
+) -> Vec<u8> {
     if name.ends_with("num_batches_tracked") {
         return 11752i64.to_le_bytes().to_vec();
     }

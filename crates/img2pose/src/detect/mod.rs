@@ -18,7 +18,7 @@ use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
-use crate::model::{DenseOutput, Model, Placement, Sessions, Tensor};
+use crate::model::{DenseOutput, Model, Sessions, Tensor};
 use crate::proposals::{LevelOutput, ProposalMaker};
 use crate::roi_align::{LevelFeatures, roi_align};
 use crate::runtime;
@@ -94,13 +94,8 @@ impl Detector {
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
         let threads = options.threads();
-        let wanted = Placement {
-            provider: options.execution_provider,
-            precision: options.precision,
-            device_id: options.device_id,
-            threads,
-        };
-        let sessions = Sessions::load(model, &parts, runtime, &wanted.candidates(runtime)?)?;
+        let candidates = options.placement().candidates(runtime)?;
+        let sessions = Sessions::load(model, &parts, runtime, &candidates)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("img2pose-{index}"))

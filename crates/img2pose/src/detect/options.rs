@@ -1,6 +1,9 @@
 //! What a user can choose.
 
-use crate::Error;
+use ort::session::builder::SessionBuilder;
+
+use crate::model::Placement;
+use crate::{Error, runtime};
 
 /// Where the network runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -157,6 +160,24 @@ impl Selection {
 }
 
 impl DetectorOptions {
+    /// Lets a session of ONNX Runtime run where a detector with these options runs; for comparing the two.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] when the execution provider cannot be had.
+    pub fn register_provider(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
+        let candidates = self.placement().candidates(runtime::load(None, None)?)?;
+        candidates[0].register(builder)
+    }
+
+    pub(crate) fn placement(&self) -> Placement {
+        Placement {
+            provider: self.execution_provider,
+            precision: self.precision,
+            device_id: self.device_id,
+            threads: self.threads(),
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         self.selection.validate()?;
         for (option, size) in [("min_size", self.min_size), ("max_size", self.max_size)] {

@@ -24,6 +24,41 @@ const AUTOMATIC: [ExecutionProvider; 3] = [
     ExecutionProvider::Cpu,
 ];
 
+impl ExecutionProvider {
+    /// Whether the loaded ONNX Runtime has it. What it needs beside (a driver, a device) may still be missing.
+    ///
+    /// # Errors
+    /// [`Error::Inference`] when the library cannot say.
+    pub fn is_built_in(self, _runtime: &Runtime) -> Result<bool, Error> {
+        match self {
+            Self::Auto | Self::Cpu => Ok(true),
+            Self::Cuda => <ep::CUDA as ep::ExecutionProvider>::is_available(),
+            Self::TensorRt => <ep::TensorRT as ep::ExecutionProvider>::is_available(),
+            Self::OpenVino => <ep::OpenVINO as ep::ExecutionProvider>::is_available(),
+        }
+        .map_err(Error::inference("list its execution providers"))
+    }
+
+    /// The number formats that it computes in, the reference's first.
+    pub fn precisions(self) -> &'static [Precision] {
+        use Precision::{Bf16, Fp16, Fp32};
+        match self {
+            Self::Auto | Self::Cpu | Self::Cuda => &[Fp32],
+            Self::TensorRt => &[Fp32, Fp16, Bf16],
+            Self::OpenVino => &[Fp32, Bf16],
+        }
+    }
+
+    /// The package on PyPI whose library has it.
+    fn package(self) -> &'static str {
+        match self {
+            Self::Auto | Self::Cpu => "onnxruntime",
+            Self::Cuda | Self::TensorRt => "onnxruntime-gpu",
+            Self::OpenVino => "onnxruntime-openvino",
+        }
+    }
+}
+
 impl Placement {
     /// The placements to try in order: the one that was asked for, or what `auto` stands for here.
     ///
@@ -55,37 +90,19 @@ impl Placement {
     }
 
     fn check(&self, runtime: &Runtime) -> Result<(), Error> {
-        use ExecutionProvider::{Auto, Cpu, Cuda, OpenVino, TensorRt};
-        use Precision::{Bf16, Fp16, Fp32};
-        let (precisions, built_in, package): (&[Precision], _, _) = match self.provider {
-            Auto | Cpu => (&[Fp32], Ok(true), "onnxruntime"),
-            Cuda => (
-                &[Fp32],
-                <ep::CUDA as ep::ExecutionProvider>::is_available(),
-                "onnxruntime-gpu",
-            ),
-            TensorRt => (
-                &[Fp32, Fp16, Bf16],
-                <ep::TensorRT as ep::ExecutionProvider>::is_available(),
-                "onnxruntime-gpu",
-            ),
-            OpenVino => (
-                &[Fp32, Bf16],
-                <ep::OpenVINO as ep::ExecutionProvider>::is_available(),
-                "onnxruntime-openvino",
-            ),
-        };
-        if !built_in.map_err(Error::inference("list its execution providers"))? {
+        if !self.provider.is_built_in(runtime)? {
             return Err(refusal(
                 self.provider,
                 format!(
                     "the loaded ONNX Runtime {} was built without it; point onnxruntime-library at the \
-                     libonnxruntime.so of the package {package}",
-                    runtime.path().display()
+                     libonnxruntime.so of the package {}",
+                    runtime.path().display(),
+                    self.provider.package()
                 ),
             ));
         }
         let precision = self.precision.resolved();
+        let precisions = self.provider.precisions();
         if !precisions.contains(&precision) {
             let names: Vec<&str> = precisions.iter().map(|precision| precision.name()).collect();
             return Err(refusal(

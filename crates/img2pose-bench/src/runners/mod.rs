@@ -1,0 +1,75 @@
+//! What is measured: each takes the whole clip through once and says how long that took.
+
+mod direct;
+mod pipeline;
+mod plain;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use img2pose::{DetectorOptions, Face, Selection, StageTimes};
+
+use crate::frames::Clip;
+use crate::place::Place;
+pub use direct::Direct;
+pub use pipeline::Pipeline;
+pub use plain::Plain;
+
+/// What all runners have in common.
+pub struct Settings {
+    pub model: PathBuf,
+    pub place: Place,
+    pub threads: usize,
+    pub min_size: Option<u32>,
+    pub max_size: Option<u32>,
+    pub score_threshold: f32,
+}
+
+/// One pass over the clip.
+pub struct Run {
+    pub elapsed: Duration,
+    /// The faces of every frame, where the subject finds faces frame by frame.
+    pub faces: Option<Vec<Vec<Face>>>,
+    /// Where the time went, where the subject knows.
+    pub stages: Option<Stages>,
+}
+
+/// Time for each stage, summed over the clip.
+#[derive(Clone, Copy, Default)]
+pub struct Stages {
+    pub convert: Duration,
+    pub detect: StageTimes,
+}
+
+/// A subject of the measurement.
+pub trait Runner {
+    /// One pass over the clip in batches of `batch_size` frames.
+    fn run(&mut self, clip: &Clip, batch_size: usize) -> Result<Run>;
+}
+
+impl Settings {
+    /// The same, as the detector takes it.
+    pub fn options(&self) -> DetectorOptions {
+        DetectorOptions {
+            min_size: self.min_size,
+            max_size: self.max_size,
+            num_threads: self.threads,
+            execution_provider: self.place.provider,
+            precision: self.place.precision,
+            selection: Selection {
+                score_threshold: self.score_threshold,
+                ..Selection::default()
+            },
+            ..DetectorOptions::default()
+        }
+    }
+
+    /// Number of threads, at least 1.
+    pub fn thread_count(&self) -> Result<usize> {
+        Ok(match self.threads {
+            0 => std::thread::available_parallelism()?.get(),
+            threads => threads,
+        })
+    }
+}

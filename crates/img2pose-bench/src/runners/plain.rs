@@ -1,0 +1,63 @@
+//! The whole model file in ONNX Runtime, on frames that were converted beforehand.
+
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use img2pose::{Detector, contract, runtime};
+use ort::session::Session;
+use ort::value::TensorRef;
+
+use super::{Run, Runner, Settings};
+use crate::frames::Clip;
+
+/// ONNX Runtime with nothing of ours around it.
+pub struct Plain {
+    session: Session,
+    images: Vec<f32>,
+    shape: [usize; 3],
+    image_size: [i64; 2],
+}
+
+impl Plain {
+    pub fn new(settings: &Settings, clip: &Clip) -> Result<Self> {
+        let builder = Session::builder(runtime::load(None, None)?.environment())?
+            .with_intra_threads(settings.thread_count()?)
+            .map_err(|error| anyhow!("{error}"))?;
+        let session = settings
+            .options()
+            .register_provider(builder)?
+            .commit_from_file(&settings.model)?;
+        let detector = Detector::open(&settings.model, settings.options())?;
+        let mut batch = detector.new_batch(clip.layout()?, clip.len())?;
+        for frame in clip.views()? {
+            batch.push(&frame)?;
+        }
+        let size = *batch.network_size();
+        Ok(Self {
+            session,
+            images: batch.images().to_vec(),
+            shape: [3, size.padded_height as usize, size.padded_width as usize],
+            image_size: [size.height.into(), size.width.into()],
+        })
+    }
+}
+
+impl Runner for Plain {
+    fn run(&mut self, _clip: &Clip, batch_size: usize) -> Result<Run> {
+        let [channels, height, width] = self.shape;
+        let started = Instant::now();
+        for batch in self.images.chunks(batch_size * channels * height * width) {
+            let images = TensorRef::from_array_view(([batch_size, channels, height, width], batch))?;
+            let image_size = TensorRef::from_array_view(([2usize], self.image_size.as_slice()))?;
+            self.session.run(ort::inputs! {
+                contract::IMAGES => images,
+                contract::IMAGE_SIZE => image_size,
+            })?;
+        }
+        Ok(Run {
+            elapsed: started.elapsed(),
+            faces: None,
+            stages: None,
+        })
+    }
+}
