@@ -4,7 +4,7 @@
 #[allow(dead_code)] // Written for the other tests.
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -229,6 +229,79 @@ fn an_element_is_stopped_while_others_push_and_ask() {
             }
             end.store(true, Ordering::Relaxed);
             element.set_state(gst::State::Null).unwrap();
+        });
+    });
+}
+
+/// Pushes frames while another thread reports that everything which has arrived is too late: that gives up batches, one of
+/// which the next frame may just be on its way into.
+fn frames_under_reports_of_lateness(element: &gst::Element) {
+    const FRAMES: u64 = 1500;
+    element.set_property("qos", true);
+    let mut harness = harness(element, true);
+    let (pad, source) = (harness.srcpad().unwrap(), element.static_pad("src").unwrap());
+    let arrived = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let arrived = &arrived;
+        scope.spawn(move || {
+            for index in 0..FRAMES {
+                arrived.store(index, Ordering::Relaxed);
+                pad.push(frame(index)).unwrap();
+            }
+            pad.push_event(gst::event::Eos::new());
+        });
+        scope.spawn(move || {
+            loop {
+                let last = arrived.load(Ordering::Relaxed);
+                if last == FRAMES - 1 {
+                    break;
+                }
+                // Nothing that is earlier than frame `last` can be in time.
+                if last > 3 {
+                    let time = FRAME * (last - 3);
+                    let difference = FRAME.nseconds() as i64;
+                    source.send_event(gst::event::Qos::new(
+                        gst::QOSType::Underflow,
+                        2.0,
+                        difference,
+                        Some(time),
+                    ));
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        });
+        for index in 0..FRAMES {
+            let buffer = harness.pull().expect("every frame comes out");
+            assert_eq!(buffer.offset(), index);
+            if let Some(faces) = faces_on(&buffer) {
+                assert_eq!(faces, faces_alone(index), "frame {index}");
+            }
+        }
+    });
+    let (inferred, late) = (stat(element, "inferred"), stat(element, "late"));
+    assert_eq!(inferred + late, FRAMES);
+    assert!(inferred > 0 && late > 0, "inferred {inferred}, late {late}");
+}
+
+/// A frame whose batch was given up between its conversion and its place in the queue waited for ever.
+#[test]
+fn lateness_that_is_reported_while_a_frame_arrives_does_not_strand_it() {
+    init();
+    watched("lateness", || frames_under_reports_of_lateness(&detector()));
+}
+
+#[test]
+fn nor_with_a_shared_model() {
+    init();
+    watched("lateness with a shared model", || {
+        let elements = [detector(), detector()];
+        for element in &elements {
+            element.set_property("model-instance-id", "lateness");
+        }
+        std::thread::scope(|scope| {
+            for element in &elements {
+                scope.spawn(|| frames_under_reports_of_lateness(element));
+            }
         });
     });
 }

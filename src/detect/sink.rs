@@ -123,7 +123,9 @@ impl Img2PoseDetect {
         update: impl FnOnce(&mut State) -> R,
     ) -> Result<R, gst::FlowError> {
         let mut state = self.stream.lock();
+        state.submitting = false;
         if let Err(error) = state.flow {
+            drop(state);
             gst::debug!(CAT, imp = self, "{error:?} while a frame came in");
             return Err(error);
         }
@@ -170,6 +172,7 @@ impl Img2PoseDetect {
                     gst::debug!(CAT, imp = self, "too late, not inferred: {buffer:?}");
                     Some(Source::Late)
                 } else {
+                    state.submitting = true;
                     None
                 };
                 return Ok(Admitted {
@@ -204,6 +207,7 @@ impl Img2PoseDetect {
 
     /// Ends the stream because of a frame that cannot be read. What is queued before it still leaves.
     fn fail_on_frame(&self, buffer: &gst::Buffer, cause: &str) -> gst::FlowError {
+        self.stream.lock().submitting = false;
         self.close_batch("a bad frame");
         let pts = buffer.pts();
         self.post_error(&gst::error_msg!(

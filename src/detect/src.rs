@@ -363,31 +363,24 @@ impl Img2PoseDetect {
             return;
         }
         let (_, _, difference, time) = qos.get();
-        let late_batches = {
+        let client = self.client();
+        let released = {
             let mut state = self.stream.lock();
             let frame = state.format.as_ref().and_then(|format| format.frame_duration);
             state.earliest = time.map(|time| earliest_in_time(time, difference, frame));
-            state.late_batches()
+            // In one piece, so that no frame gets into a batch that is given up.
+            client.map_or_else(Vec::new, |client| {
+                state.release_late(|batch| client.abandon_batch(batch))
+            })
         };
-        let Some(client) = self.client() else { return };
-        for batch in late_batches {
-            if !client.abandon_batch(batch) {
-                continue;
-            }
+        if !released.is_empty() {
             gst::debug!(
                 CAT,
                 imp = self,
-                "{batch:?} is too late, its frames pass without inference"
+                "{released:?} are too late, their frames pass without inference"
             );
-            let mut state = self.stream.lock();
-            state.close_if_open(batch);
-            for frame in state.queue.frames_mut() {
-                if frame.unfinished_batch() == Some(batch) {
-                    frame.source = Source::Late;
-                }
-            }
+            self.stream.notify();
         }
-        self.stream.notify_of_outside_change();
     }
 
     /// Measures once how long a run takes, unless frames have shown it.

@@ -95,6 +95,8 @@ pub struct State {
     pub playing: bool,
     /// The batch that takes this element's frames, if one is open.
     pub open: Option<BatchId>,
+    /// Whether a frame is on its way into a batch: the open one, or one that the queue does not know yet.
+    pub submitting: bool,
     /// Closes the open batch in time.
     pub timer: Option<Timer>,
     /// When this element's first frame got into the open batch, on the pipeline's clock if there was one.
@@ -144,6 +146,7 @@ impl Default for Stream {
                 awaited: true,
                 playing: false,
                 open: None,
+                submitting: false,
                 timer: None,
                 opened_at: None,
                 patience: Patience::Endless,
@@ -206,24 +209,42 @@ impl State {
         matches!((running_time, self.earliest), (Some(time), Some(earliest)) if time < earliest)
     }
 
-    /// The batches that have not run yet and whose frames here are all too late.
-    pub fn late_batches(&self) -> Vec<BatchId> {
-        let mut late: Vec<(BatchId, bool)> = Vec::new();
+    /// Lets those frames pass without inference that are all too late in a batch which has not run yet. `give_up` gives up
+    /// their place in it, and says whether that was possible. Returns these batches.
+    pub fn release_late(&mut self, give_up: impl Fn(BatchId) -> bool) -> Vec<BatchId> {
+        let mut batches: Vec<(BatchId, bool)> = Vec::new();
         for item in self.queue.iter() {
             let Item::Frame(frame) = item else { continue };
             let Some(batch) = frame.unfinished_batch() else {
                 continue;
             };
             let is_late = self.is_late(frame.running_time);
-            match late.last_mut() {
+            match batches.last_mut() {
                 Some((last, all)) if *last == batch => *all &= is_late,
-                _ => late.push((batch, is_late)),
+                _ => batches.push((batch, is_late)),
             }
         }
-        late.into_iter()
-            .filter(|(_, all)| *all)
+        if self.submitting {
+            // The frame may be on its way into the last one, and may be in time.
+            batches.pop();
+        }
+        let released: Vec<BatchId> = batches
+            .into_iter()
+            .filter(|(batch, all)| *all && give_up(*batch))
             .map(|(batch, _)| batch)
-            .collect()
+            .collect();
+        for frame in self.queue.frames_mut() {
+            if frame
+                .unfinished_batch()
+                .is_some_and(|batch| released.contains(&batch))
+            {
+                frame.source = Source::Late;
+            }
+        }
+        if self.open.is_some_and(|open| released.contains(&open)) {
+            self.open = None;
+        }
+        released
     }
 
     /// The statistics as the property shows them.
@@ -278,6 +299,7 @@ impl State {
         self.earliest = None;
         self.last_faces = None;
         self.open = None;
+        self.submitting = false;
         self.timer.take()
     }
 }
