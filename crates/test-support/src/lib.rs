@@ -124,6 +124,17 @@ pub struct GoldenResult {
     pub faces: Vec<GoldenFace>,
 }
 
+/// How the reference aligns a face that it found at `min_size` 480.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GoldenAlignment {
+    /// Index of the face in [`GoldenResult::faces`].
+    pub face: usize,
+    /// Index of the template that fits best.
+    pub template: usize,
+    /// From pixels of the image to pixels of a crop of 112 x 112.
+    pub transform_112: [[f64; 3]; 2],
+}
+
 /// The images with the reference's results, at both network sizes.
 pub const CASES: [(&str, [u32; 2]); 8] = [
     ("classroom", [480, 640]),
@@ -172,6 +183,16 @@ pub fn read_result(golden: &Path, name: &str, min_size: u32) -> GoldenResult {
 /// Reads the detections above 0.05 in the collages, by file name.
 pub fn read_collages(golden: &Path) -> BTreeMap<String, Vec<GoldenFace>> {
     read_json(&golden.join("collages/collages_min480.json"))
+}
+
+/// Reads the alignments of all faces, by name of the image.
+pub fn read_alignments(golden: &Path) -> BTreeMap<String, Vec<GoldenAlignment>> {
+    read_json(&golden.join("align/align.json"))
+}
+
+/// Reads the crop of `size` x `size` pixels of a face.
+pub fn read_crop(golden: &Path, name: &str, face: usize, size: u32) -> Image {
+    read_png(&golden.join(format!("align/{name}_face{face}_{size}.png")))
 }
 
 /// The intermediate tensors for `name` at `min_size`.

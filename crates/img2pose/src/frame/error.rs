@@ -102,4 +102,16 @@ pub enum FrameError {
         /// Floats given.
         found: usize,
     },
+    /// The room for a picture is too small for it.
+    #[error("the picture needs rows of {row} bytes, {needed} bytes, found {found} in rows of {stride}")]
+    PictureLength {
+        /// Bytes of a row.
+        row: usize,
+        /// The stride given.
+        stride: usize,
+        /// Bytes up to and with the last pixel; `usize::MAX` when no memory could hold them.
+        needed: usize,
+        /// Bytes given.
+        found: usize,
+    },
 }

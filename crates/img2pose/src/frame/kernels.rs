@@ -71,7 +71,7 @@ impl YCbCrToRgb {
     }
 
     #[inline(always)]
-    fn rgb(&self, y: u8, cb: u8, cr: u8) -> [f32; 3] {
+    pub(super) fn rgb(&self, y: u8, cb: u8, cr: u8) -> [f32; 3] {
         let (y, cb, cr) = (f32::from(y) * self.luma, f32::from(cb), f32::from(cr));
         [
             clamp(y + (cr * self.cr_to_red + self.offset[0])),
@@ -97,7 +97,7 @@ pub(super) fn luma_to_gray(range: ColorRange) -> (f32, f32) {
 
 /// To 0..255. Written so that it becomes one max and one min; the values are never NaN.
 #[inline(always)]
-fn clamp(value: f32) -> f32 {
+pub(super) fn clamp(value: f32) -> f32 {
     let value = if value > 0.0 { value } else { 0.0 };
     if value < 255.0 { value } else { 255.0 }
 }

@@ -1,4 +1,4 @@
-//! Video frames in memory, and their way into the network's input tensor.
+//! Video frames in memory, their way into the network's input tensor, and pictures of parts of them ([`Warper`]).
 //!
 //! [`Converter`] says what the tensor holds. Colours are exact; GStreamer's `videoconvert` is not: in 1.22 its 8-bit
 //! matrix turns white of limited range into 253, and is 2.1 to 2.3 gray levels of 255 darker in the mean on 720p video.
@@ -15,10 +15,12 @@ mod rows;
 mod simd;
 mod size;
 mod taps;
+mod warp;
 
 pub use convert::Converter;
 pub use error::FrameError;
 pub use size::NetworkSize;
+pub use warp::{RgbPicture, Warper};
 
 /// How the pixels of a frame are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

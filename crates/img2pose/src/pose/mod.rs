@@ -3,10 +3,12 @@
 //! Camera frames have x to the right, y down and z into the scene. A pose is a rotation vector in radians and a
 //! translation in head units; a camera is a focal length and a principal point in pixels.
 
+mod align;
 mod camera;
 mod euler;
 mod rotation;
 
+pub use align::{Affine, Alignment, align};
 pub use camera::Camera;
 pub(crate) use camera::{FaceBox, face_box, to_frame_camera};
 pub use euler::yaw_pitch_roll;
