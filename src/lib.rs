@@ -2,6 +2,7 @@
 //!
 //! An application that links this crate reads the faces of a buffer with [`meta`].
 
+pub mod align;
 pub mod detect;
 mod json;
 pub mod meta;
@@ -21,7 +22,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
     detect::register(plugin)?;
     json::register(plugin)?;
-    overlay::register(plugin)
+    overlay::register(plugin)?;
+    align::register(plugin)
 }
 
 // The macro's public items carry no documentation.

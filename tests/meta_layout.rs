@@ -292,19 +292,19 @@ fn a_record_that_cannot_be_read_is_an_error() {
     );
     assert_eq!(
         read_changed(&|s| s.remove_field("version")),
-        "Img2PoseFacesMeta has no field `version` in `Img2PoseFacesMeta`"
+        "faces on the buffer: no field `version` in `Img2PoseFacesMeta`"
     );
     assert_eq!(
         read_changed(&|s| s.set("frame-width", 640.0f64)),
-        "Img2PoseFacesMeta: field `frame-width` of `Img2PoseFacesMeta` is a gdouble, expected an integer"
+        "faces on the buffer: field `frame-width` of `Img2PoseFacesMeta` is a gdouble, expected an integer"
     );
     assert_eq!(
         read_changed(&|s| s.set("frame-height", -3i32)),
-        "Img2PoseFacesMeta: field `frame-height` of `Img2PoseFacesMeta` is -3, expected 1 or more"
+        "faces on the buffer: field `frame-height` of `Img2PoseFacesMeta` is -3, expected 1 or more"
     );
     assert_eq!(
         read_changed(&|s| s.set("n-faces", u32::MAX)),
-        "Img2PoseFacesMeta has no field `face-2` in `Img2PoseFacesMeta`"
+        "faces on the buffer: no field `face-2` in `Img2PoseFacesMeta`"
     );
     assert_eq!(
         read_changed(&|s| {
@@ -312,7 +312,7 @@ fn a_record_that_cannot_be_read_is_an_error() {
             face.set("rx", f64::NAN);
             s.set("face-0", face);
         }),
-        "Img2PoseFacesMeta: field `rx` of `face` is NaN, expected a finite number"
+        "faces on the buffer: field `rx` of `face` is NaN, expected a finite number"
     );
     assert_eq!(
         read_changed(&|s| {
@@ -320,6 +320,6 @@ fn a_record_that_cannot_be_read_is_an_error() {
             face.remove_field("nose-y");
             s.set("face-1", face);
         }),
-        "Img2PoseFacesMeta has no field `nose-y` in `face`"
+        "faces on the buffer: no field `nose-y` in `face`"
     );
 }

@@ -57,7 +57,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-pub(crate) use input::FORMATS;
+pub(crate) use input::{FORMATS, InputFormat};
 pub use settings::ExecutionProvider;
 
 /// Debug category of the element: every decision is traced in it.

@@ -1,21 +1,23 @@
 //! What can be wrong with faces on a buffer.
 
-use super::{LAYOUT_VERSION, RECORD_NAME};
+use super::LAYOUT_VERSION;
 
 /// Why faces could not be read from a buffer, or put on it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetaError {
-    /// The record was written by another version of the plugin.
+    /// The faces were written by another version of the plugin.
     #[error(
-        "{RECORD_NAME} has layout version {found}, this plugin reads version {LAYOUT_VERSION}: use the same version of the plugin for all elements"
+        "{name} has layout version {found}, this plugin reads version {LAYOUT_VERSION}: use the same version of the plugin for all elements"
     )]
     UnknownVersion {
-        /// The version in the record.
+        /// Name of the meta.
+        name: &'static str,
+        /// The version in the meta.
         found: u32,
     },
     /// A field is not there.
-    #[error("{RECORD_NAME} has no field `{field}` in `{structure}`")]
+    #[error("faces on the buffer: no field `{field}` in `{structure}`")]
     MissingField {
         /// Structure in which the field was looked for.
         structure: String,
@@ -23,7 +25,7 @@ pub enum MetaError {
         field: String,
     },
     /// A field is of another type, or its value is out of range.
-    #[error("{RECORD_NAME}: field `{field}` of `{structure}` is {found}, expected {expected}")]
+    #[error("faces on the buffer: field `{field}` of `{structure}` is {found}, expected {expected}")]
     WrongField {
         /// Structure that the field is in.
         structure: String,
@@ -53,7 +55,10 @@ pub enum MetaError {
         /// Height in pixels.
         height: u32,
     },
-    /// The name of the record belongs to a meta of another kind.
-    #[error("another library has registered a meta named {RECORD_NAME}, faces cannot be attached")]
-    NotRegistered,
+    /// The name of the meta belongs to one of another kind.
+    #[error("another library has registered a meta named {name}, faces cannot be attached")]
+    NotRegistered {
+        /// The name.
+        name: &'static str,
+    },
 }

@@ -92,6 +92,15 @@ pub(super) fn get_face(s: &gst::StructureRef, width: u32, height: u32) -> Result
     Ok(face)
 }
 
+/// A side of a frame in pixels.
+pub(super) fn get_side(s: &gst::StructureRef, name: &str) -> Result<u32, MetaError> {
+    let side: i32 = get(s, name, "an integer")?;
+    u32::try_from(side)
+        .ok()
+        .filter(|side| *side > 0)
+        .ok_or_else(|| wrong(s, name, side, "1 or more"))
+}
+
 /// A finite double.
 fn get_number(s: &gst::StructureRef, name: &str) -> Result<f64, MetaError> {
     let value: f64 = get(s, name, "a double")?;

@@ -54,17 +54,32 @@
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
 //! `frame-width`, `frame-height`, pose, angles, keypoints).
 //!
+//! # Aligned crops
+//!
+//! A crop of `img2posealign` carries a custom meta named [`ALIGNED_NAME`]: `version`, `frame-width`, `frame-height` and all
+//! fields of the face, and
+//!
+//! | field | type | what |
+//! |---|---|---|
+//! | `pts` | uint64 | timestamp of the frame in nanoseconds; absent if it has none |
+//! | `frame` | uint64 | number of the frame, counted from 0 since the stream started or was flushed |
+//! | `face` | uint | index of the face in the frame's record |
+//! | `template` | int | alignment template: 0 left profile to 4 right profile, 2 frontal |
+//! | `m00` ... `m12` | double | from pixels of the frame that was looked at to pixels of the crop: x' = m00 x + m01 y + m02, y' = m10 x + m11 y + m12 |
+//!
 //! # Two detectors
 //!
 //! A frame has one record. [`attach`] takes away the faces that an earlier detector of this plugin left and puts
 //! its own in their place; regions of other elements stay.
 
+mod aligned;
 mod error;
 mod fields;
 mod placement;
 mod record;
 mod region;
 
+pub use aligned::{ALIGNED_NAME, AlignedFace, attach_aligned, read_aligned};
 pub use error::MetaError;
 pub use placement::{CurrentFaces, FrameChange, read_current};
 pub use record::RECORD_NAME;
@@ -105,6 +120,7 @@ impl FrameFaces {
 /// The functions of this module do it themselves. To be called after [`gst::init`].
 pub fn register() {
     record::register();
+    aligned::register();
 }
 
 /// Puts the faces of a frame on its buffer, in place of those that are there from an earlier look.

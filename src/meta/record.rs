@@ -53,7 +53,8 @@ pub(super) fn check(frame: &FrameFaces) -> Result<(), MetaError> {
 
 pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {
     register();
-    let mut meta = CustomMeta::add(buffer, RECORD_NAME).map_err(|_| MetaError::NotRegistered)?;
+    let mut meta =
+        CustomMeta::add(buffer, RECORD_NAME).map_err(|_| MetaError::NotRegistered { name: RECORD_NAME })?;
     let s = meta.mut_structure();
     fields::set_frame(s, frame);
     s.set(PIXEL_ASPECT_RATIO, frame.pixel_aspect_ratio);
@@ -75,16 +76,15 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
     let s = meta.structure();
     let version: u32 = fields::get(s, VERSION, "an unsigned integer")?;
     if version != LAYOUT_VERSION {
-        return Err(MetaError::UnknownVersion { found: version });
+        return Err(MetaError::UnknownVersion {
+            name: RECORD_NAME,
+            found: version,
+        });
     }
-    let side = |name| {
-        let side: i32 = fields::get(s, name, "an integer")?;
-        u32::try_from(side)
-            .ok()
-            .filter(|side| *side > 0)
-            .ok_or_else(|| fields::wrong(s, name, side, "1 or more"))
-    };
-    let (frame_width, frame_height) = (side(FRAME_WIDTH)?, side(FRAME_HEIGHT)?);
+    let (frame_width, frame_height) = (
+        fields::get_side(s, FRAME_WIDTH)?,
+        fields::get_side(s, FRAME_HEIGHT)?,
+    );
     let n_faces: u32 = fields::get(s, N_FACES, "an unsigned integer")?;
     let faces = (0..n_faces as usize)
         .map(|index| {

@@ -1,0 +1,441 @@
+//! The element behind the wrapper.
+
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::output::{self, Output};
+use super::settings::Settings;
+use super::source::{Crop, Source, crops};
+use crate::detect::FORMATS;
+use crate::meta::{self, AlignedFace, CurrentFaces, FrameChange};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "img2posealign",
+        gst::DebugColorFlags::empty(),
+        Some("Aligned crops of faces"),
+    )
+});
+
+pub struct Img2PoseAlign {
+    sink_pad: gst::Pad,
+    src_pad: gst::Pad,
+    settings: Mutex<Settings>,
+    /// Never held while something is pushed or asked, nor while a buffer is waited for.
+    state: Mutex<State>,
+}
+
+/// What is known of the stream; everything is forgotten when it restarts.
+#[derive(Default)]
+struct State {
+    source: Option<Arc<Source>>,
+    output: Option<Arc<Output>>,
+    /// Frames that arrived: the number of the next one.
+    frames: u64,
+    /// Those of them that a detector had looked at.
+    looked_at: u64,
+    /// The warning about changed frames has been posted.
+    warned: bool,
+}
+
+/// A frame at hand, and where its crops go.
+struct Frame<'a> {
+    buffer: &'a gst::BufferRef,
+    number: u64,
+    source: &'a Source,
+    output: &'a Output,
+    faces: &'a CurrentFaces,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Img2PoseAlign {
+    const NAME: &'static str = "GstImg2PoseAlign";
+    type Type = super::Img2PoseAlign;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        // A panic becomes an element error; it must not cross into C.
+        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
+            .chain_function(|pad, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(pad, &buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
+            })
+            .build();
+        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap())
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
+            })
+            .build();
+        Self {
+            sink_pad,
+            src_pad,
+            settings: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Img2PoseAlign {
+    fn properties() -> &'static [glib::ParamSpec] {
+        Settings::param_specs()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.settings().set(pspec.name(), value);
+        if pspec.name() == "size" {
+            // With the next frame.
+            self.src_pad.mark_reconfigure();
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        self.settings().get(pspec.name())
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element
+            .add_pad(&self.sink_pad)
+            .expect("a new element has no pads");
+        element.add_pad(&self.src_pad).expect("a new element has one pad");
+    }
+}
+
+impl GstObjectImpl for Img2PoseAlign {}
+
+impl ElementImpl for Img2PoseAlign {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Aligned crops of faces",
+                "Filter/Converter/Video",
+                "Turns video annotated by img2posedetect into upright square pictures of the faces, aligned for face \
+                 recognition: one buffer for each face",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            use gst::{PadDirection, PadPresence, PadTemplate};
+            let sink = PadTemplate::new("sink", PadDirection::Sink, PadPresence::Always, &sink_caps());
+            let src = PadTemplate::new(
+                "src",
+                PadDirection::Src,
+                PadPresence::Always,
+                &output::template_caps(),
+            );
+            vec![sink.expect("valid template"), src.expect("valid template")]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady {
+            // The parent waits for the streaming thread, which may wait for a buffer.
+            self.set_flushing(true);
+        }
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            *self.state() = State::default();
+        }
+        Ok(success)
+    }
+}
+
+fn sink_caps() -> gst::Caps {
+    gst_video::VideoCapsBuilder::new().format_list(FORMATS).build()
+}
+
+impl Img2PoseAlign {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        // Nothing panics half-way through a change of the settings.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics half-way through a change of the state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_flushing(&self, flushing: bool) {
+        let output = self.state().output.clone();
+        if let Some(output) = output {
+            output.set_flushing(flushing);
+        }
+    }
+
+    fn chain(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (source, number) = {
+            let mut state = self.state();
+            let Some(source) = state.source.clone() else {
+                drop(state);
+                gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
+                return Err(gst::FlowError::NotNegotiated);
+            };
+            let number = state.frames;
+            state.frames += 1;
+            (source, number)
+        };
+        let output = self.output()?;
+        let faces = meta::read_current(buffer, &source.format.info).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("Frame {number}: {error}"));
+            gst::FlowError::Error
+        })?;
+        let Some(faces) = faces else {
+            gst::trace!(CAT, obj = pad, "frame {number} was not looked at");
+            return Ok(self.push_gap(buffer));
+        };
+        self.state().looked_at += 1;
+        if faces.recorded.faces.is_empty() {
+            return Ok(self.push_gap(buffer));
+        }
+        if !matches!(faces.change, FrameChange::None | FrameChange::Scaled) {
+            self.warn_of_change(number, &faces);
+            return Ok(self.push_gap(buffer));
+        }
+        self.push_crops(&Frame {
+            buffer,
+            number,
+            source: &source,
+            output: &output,
+            faces: &faces,
+        })
+    }
+
+    /// Negotiates anew if downstream or a property asks for it.
+    fn output(&self) -> Result<Arc<Output>, gst::FlowError> {
+        if !self.src_pad.check_reconfigure()
+            && let Some(output) = self.state().output.clone()
+        {
+            return Ok(output);
+        }
+        self.negotiate()
+    }
+
+    fn negotiate(&self) -> Result<Arc<Output>, gst::FlowError> {
+        let size = self.settings().size;
+        // Before a new pool is asked for, which may be the same one.
+        let old = self.state().output.take();
+        drop(old);
+        match Output::negotiate(&self.src_pad, size) {
+            Ok(output) => {
+                gst::debug!(CAT, imp = self, "crops are {size}x{size}");
+                let output = Arc::new(output);
+                self.state().output = Some(output.clone());
+                Ok(output)
+            }
+            Err(error) => {
+                gst::warning!(
+                    CAT,
+                    imp = self,
+                    "crops of {size}x{size} are refused downstream: {error}"
+                );
+                self.src_pad.mark_reconfigure();
+                Err(error)
+            }
+        }
+    }
+
+    /// Pushes a buffer for each face that is wanted, or a gap.
+    fn push_crops(&self, frame: &Frame<'_>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let mut settings = *self.settings();
+        // Changed since the negotiation: the next frame has the new size.
+        settings.size = frame.output.size();
+        let mut pushed = 0_usize;
+        for crop in crops(frame.faces, &settings) {
+            let mut buffer = self.cut(frame, &crop)?;
+            if pushed == 0 && frame.buffer.flags().contains(gst::BufferFlags::DISCONT) {
+                buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+            }
+            self.src_pad.push(buffer)?;
+            pushed += 1;
+        }
+        gst::log!(
+            CAT,
+            imp = self,
+            "frame {}: {pushed} crops of {} faces",
+            frame.number,
+            frame.faces.recorded.faces.len()
+        );
+        if pushed == 0 {
+            return Ok(self.push_gap(frame.buffer));
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn cut(&self, frame: &Frame<'_>, crop: &Crop) -> Result<gst::Buffer, gst::FlowError> {
+        let recorded = &frame.faces.recorded;
+        let pts = frame.buffer.pts();
+        let mut buffer = frame
+            .output
+            .crop(|picture| frame.source.cut(frame.buffer, crop, picture))
+            .map_err(|(flow, why)| {
+                if flow == gst::FlowError::Error {
+                    gst::element_imp_error!(
+                        self,
+                        gst::StreamError::Failed,
+                        ("Frame {}: no crop of face {}: {why}", frame.number, crop.face)
+                    );
+                }
+                flow
+            })?;
+        let aligned = AlignedFace {
+            pts,
+            frame: frame.number,
+            index: crop.face as u32,
+            frame_width: recorded.frame_width,
+            frame_height: recorded.frame_height,
+            face: recorded.faces[crop.face].clone(),
+            alignment: crop.alignment,
+        };
+        let out = buffer.make_mut();
+        out.set_pts(pts);
+        out.set_duration(frame.buffer.duration());
+        meta::attach_aligned(out, &aligned).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Failed, ("{error}"));
+            gst::FlowError::Error
+        })?;
+        Ok(buffer)
+    }
+
+    /// Tells downstream that time passes without a crop: a sink that prerolls waits for a buffer or a gap.
+    fn push_gap(&self, buffer: &gst::BufferRef) -> gst::FlowSuccess {
+        if let Some(pts) = buffer.pts() {
+            // A gap has no flow return; an error downstream shows at the next crop.
+            self.src_pad
+                .push_event(gst::event::Gap::builder(pts).duration(buffer.duration()).build());
+        }
+        gst::FlowSuccess::Ok
+    }
+
+    fn warn_of_change(&self, number: u64, current: &CurrentFaces) {
+        if std::mem::replace(&mut self.state().warned, true) {
+            return;
+        }
+        let what = match current.change {
+            FrameChange::Reframed => "was cropped, padded or flipped",
+            _ => "may have been cropped, padded, stretched or flipped",
+        };
+        gst::element_imp_warning!(
+            self,
+            gst::StreamError::Format,
+            (
+                "Frame {number} of {}x{} {what} after its faces were found in {}x{} pixels, so it is not known where \
+                 they are now: there are no crops. Put img2posealign before the element that changes the picture.",
+                current.width,
+                current.height,
+                current.recorded.frame_width,
+                current.recorded.frame_height
+            )
+        );
+    }
+
+    fn warn_if_nobody_looked(&self) {
+        let (frames, looked_at) = {
+            let state = self.state();
+            (state.frames, state.looked_at)
+        };
+        if frames > 0 && looked_at == 0 {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Failed,
+                ("None of the {frames} frames was looked at by a detector, there are no crops. Put img2posedetect \
+                  before img2posealign; between them, no element that makes new frames, such as a compositor or a \
+                  deinterlacer.")
+            );
+        }
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::trace!(CAT, obj = pad, "{event:?}");
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.set_caps(pad, caps.caps()),
+            gst::EventView::FlushStart(_) => {
+                let forwarded = gst::Pad::event_default(pad, Some(&*self.obj()), event);
+                self.set_flushing(true);
+                return forwarded;
+            }
+            gst::EventView::FlushStop(_) => {
+                self.set_flushing(false);
+                self.restart();
+            }
+            gst::EventView::StreamStart(_) => self.restart(),
+            gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn restart(&self) {
+        let mut state = self.state();
+        state.frames = 0;
+        state.looked_at = 0;
+        state.warned = false;
+    }
+
+    fn set_caps(&self, pad: &gst::Pad, caps: &gst::CapsRef) -> bool {
+        match Source::new(caps) {
+            Ok(source) => self.state().source = Some(Arc::new(source)),
+            Err(error) => {
+                gst::error!(CAT, obj = pad, "{error}");
+                return false;
+            }
+        }
+        // Crops are crops, whatever the size of the video.
+        self.output().is_ok()
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(caps) => {
+                answer(caps, &sink_caps());
+                true
+            }
+            gst::QueryViewMut::Allocation(allocation) => {
+                // Any strides and offsets will do; the pool is upstream's own affair.
+                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(caps) => {
+                answer(caps, &output::caps(self.settings().size));
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+}
+
+/// The caps, in the order of the query's filter.
+fn answer(query: &mut gst::query::Caps, caps: &gst::Caps) {
+    let filter = query.filter_owned();
+    let result = match filter {
+        Some(filter) => filter.intersect_with_mode(caps, gst::CapsIntersectMode::First),
+        None => caps.clone(),
+    };
+    query.set_result(&result);
+}

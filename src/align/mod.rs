@@ -1,0 +1,45 @@
+//! The element `img2posealign`: upright crops of the faces, as face recognisers expect them.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! videoconvert ! img2posedetect ! \
+//!     img2posealign size=224 ! jpegenc ! multifilesink location=face-%05d.jpg
+//! ```
+//!
+//! Each face becomes a buffer of its own: a square RGB picture of `size` pixels with eyes, nose and mouth where the
+//! usual alignment templates of face recognition have them, see [`img2pose::pose::align`]. What lies outside the frame is
+//! black. The crops of a frame follow each other in the order of its record and have its PTS and duration; a meta tells
+//! which face of which frame a crop shows, see [`crate::meta::read_aligned`]. Caps have a framerate of 0/1 (variable):
+//! there are as many crops as faces.
+//!
+//! A frame that gives no crop becomes a GAP event, so that sinks do not wait.
+//!
+//! # Which faces
+//! `max-faces` takes the most confident ones, `min-face-size` leaves out those with too few pixels, `max-yaw` those that
+//! are turned too far to be recognised.
+//!
+//! # Scaled and cropped frames
+//! Faces are taken from where they are when the frame was scaled or converted since the detector. When it was cropped,
+//! padded or flipped, or nothing tells, the element posts a warning and gives no crops.
+
+mod imp;
+mod output;
+mod settings;
+mod source;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// The element `img2posealign`, see the [module](self).
+    pub struct Img2PoseAlign(ObjectSubclass<imp::Img2PoseAlign>) @extends gst::Element, gst::Object;
+}
+
+/// Makes the element known to GStreamer under the name `img2posealign`.
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "img2posealign",
+        gst::Rank::NONE,
+        Img2PoseAlign::static_type(),
+    )
+}

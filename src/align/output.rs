@@ -1,0 +1,156 @@
+//! The format of crops, and the buffers for them.
+
+use gst::prelude::*;
+use gst_video::prelude::*;
+use gst_video::{VideoBufferPool, VideoCapsBuilder, VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
+use img2pose::frame::RgbPicture;
+
+use super::settings::SIZES;
+
+/// Crops of any size.
+pub fn template_caps() -> gst::Caps {
+    let sizes = *SIZES.start() as i32..=*SIZES.end() as i32;
+    square(
+        VideoCapsBuilder::new()
+            .width_range(sizes.clone())
+            .height_range(sizes),
+    )
+}
+
+/// Crops of one size.
+pub fn caps(size: u32) -> gst::Caps {
+    square(VideoCapsBuilder::new().width(size as i32).height(size as i32))
+}
+
+fn square(builder: VideoCapsBuilder<gst::caps::NoFeature>) -> gst::Caps {
+    builder
+        .format(VideoFormat::Rgb)
+        .pixel_aspect_ratio(gst::Fraction::new(1, 1))
+        // Variable: as many crops as there are faces.
+        .framerate(gst::Fraction::new(0, 1))
+        .build()
+}
+
+/// Where crops are written.
+pub struct Output {
+    info: VideoInfo,
+    pool: gst::BufferPool,
+}
+
+impl Output {
+    /// Sets the caps of crops of `size` downstream and finds the pool for them.
+    ///
+    /// # Errors
+    /// Downstream does not take the caps, or the pad is flushing.
+    pub fn negotiate(src_pad: &gst::Pad, size: u32) -> Result<Self, gst::FlowError> {
+        let caps = caps(size);
+        let accepted = if src_pad.current_caps().as_ref() == Some(&caps) {
+            // Downstream may have changed its mind.
+            src_pad.peer_query_accept_caps(&caps)
+        } else {
+            src_pad.push_event(gst::event::Caps::new(&caps))
+        };
+        if !accepted {
+            return Err(refused(src_pad));
+        }
+        let info = VideoInfo::from_caps(&caps).expect("the caps are raw video");
+        let mut query = gst::query::Allocation::new(Some(&caps), true);
+        let offered = src_pad
+            .peer_query(&mut query)
+            .then(|| offered_pool(&query, &caps, &info))
+            .flatten();
+        let pool = match offered {
+            Some(pool) => pool,
+            None => own_pool(&caps, &info).ok_or_else(|| refused(src_pad))?,
+        };
+        Ok(Self { info, pool })
+    }
+
+    /// A new crop, filled by `fill`.
+    ///
+    /// # Errors
+    /// The pool is flushing, its memory cannot be mapped, or what `fill` says; with words unless it is flushing.
+    pub fn crop(
+        &self,
+        fill: impl FnOnce(&mut RgbPicture<'_>) -> Result<(), String>,
+    ) -> Result<gst::Buffer, (gst::FlowError, String)> {
+        let mut buffer = self
+            .pool
+            .acquire_buffer(None)
+            .map_err(|error| (error, "its memory cannot be had".to_owned()))?;
+        {
+            let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), &self.info)
+                .map_err(|error| (gst::FlowError::Error, format!("its memory: {error}")))?;
+            let stride = frame.plane_stride()[0];
+            let stride = usize::try_from(stride).map_err(|_| {
+                (
+                    gst::FlowError::Error,
+                    format!("its memory has a stride of {stride}"),
+                )
+            })?;
+            let data = frame
+                .plane_data_mut(0)
+                .map_err(|error| (gst::FlowError::Error, format!("its memory: {error}")))?;
+            fill(&mut RgbPicture {
+                data,
+                stride,
+                width: self.info.width(),
+                height: self.info.height(),
+            })
+            .map_err(|error| (gst::FlowError::Error, error))?;
+        }
+        Ok(buffer)
+    }
+
+    /// Side of a crop in pixels.
+    pub fn size(&self) -> u32 {
+        self.info.width()
+    }
+
+    /// Whether a thread that waits for a buffer is sent away.
+    pub fn set_flushing(&self, flushing: bool) {
+        self.pool.set_flushing(flushing);
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Buffers on their way stay valid.
+        let _ = self.pool.set_active(false);
+    }
+}
+
+fn refused(src_pad: &gst::Pad) -> gst::FlowError {
+    if src_pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+        gst::FlowError::Flushing
+    } else {
+        gst::FlowError::NotNegotiated
+    }
+}
+
+/// The first pool that downstream offers, if it can be used.
+fn offered_pool(
+    query: &gst::query::Allocation,
+    caps: &gst::Caps,
+    info: &VideoInfo,
+) -> Option<gst::BufferPool> {
+    let (pool, size, min, max) = query.allocation_pools().next()?;
+    let pool = pool?;
+    let mut config = pool.config();
+    config.set_params(Some(caps), size.max(info.size() as u32), min, max);
+    if query.find_allocation_meta::<VideoMeta>().is_some() {
+        config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META.as_str());
+    }
+    pool.set_config(config).ok()?;
+    pool.set_active(true).ok()?;
+    Some(pool)
+}
+
+fn own_pool(caps: &gst::Caps, info: &VideoInfo) -> Option<gst::BufferPool> {
+    let pool = VideoBufferPool::new();
+    let mut config = pool.config();
+    config.set_params(Some(caps), info.size() as u32, 0, 0);
+    pool.set_config(config).ok()?;
+    pool.set_active(true).ok()?;
+    Some(pool.upcast())
+}

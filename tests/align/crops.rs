@@ -1,0 +1,144 @@
+//! One buffer for each face, and what it says of itself.
+
+use gst::prelude::*;
+use gstimg2pose::meta;
+
+use super::faces::{blank_frame, init};
+use super::support::{aligned, face, frame, harness, pixels, pull_all, rgb};
+
+#[test]
+fn a_buffer_for_each_face_in_the_order_of_the_record() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    let found = [
+        face(0.0, 0.9, 200.0),
+        face(0.7, 0.8, 200.0),
+        face(-0.7, 0.7, 200.0),
+    ];
+    harness.push(frame(&info, 0, &[])).unwrap();
+    harness.push(frame(&info, 1, &found)).unwrap();
+    harness.push(frame(&info, 2, &found[..1])).unwrap();
+    let crops = pull_all(&mut harness);
+    let of: Vec<_> = crops
+        .iter()
+        .map(|crop| {
+            let aligned = aligned(crop);
+            (aligned.frame, aligned.index)
+        })
+        .collect();
+    assert_eq!(of, [(1, 0), (1, 1), (1, 2), (2, 0)]);
+    for crop in &crops {
+        let aligned = aligned(crop);
+        assert_eq!(
+            crop.pts(),
+            Some(gst::ClockTime::from_mseconds(40 * aligned.frame))
+        );
+        assert_eq!(crop.duration(), Some(gst::ClockTime::from_mseconds(40)));
+        assert_eq!(aligned.pts, crop.pts());
+        assert_eq!((aligned.frame_width, aligned.frame_height), (640, 480));
+        let face = &found[aligned.index as usize];
+        assert_eq!(&aligned.face, face);
+        assert_eq!(
+            Some(aligned.alignment),
+            img2pose::pose::align(&face.pose, 640, 480, 112)
+        );
+        assert_eq!(
+            meta::read(crop).unwrap(),
+            None,
+            "the frame's own metas stay with it"
+        );
+    }
+    assert_eq!(
+        [0, 1, 2].map(|i| aligned(&crops[i]).alignment.template),
+        [2, 1, 3]
+    );
+    assert_ne!(pixels(&crops[0], 112), pixels(&crops[1], 112));
+}
+
+#[test]
+fn which_faces_can_change_while_playing() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    let element = harness.element().unwrap();
+    let found = [face(0.0, 0.9, 200.0), face(1.2, 0.8, 200.0), face(0.1, 0.7, 30.0)];
+    let mut indices = |property: &str, value: &str| -> Vec<u32> {
+        element.set_property_from_str(property, value);
+        harness.push(frame(&info, 0, &found)).unwrap();
+        pull_all(&mut harness)
+            .iter()
+            .map(|crop| aligned(crop).index)
+            .collect()
+    };
+    assert_eq!(indices("max-faces", "-1"), [0, 1, 2]);
+    assert_eq!(indices("max-faces", "2"), [0, 1]);
+    assert_eq!(indices("max-yaw", "45"), [0, 2]);
+    assert_eq!(indices("min-face-size", "31"), [0]);
+    assert!(indices("max-faces", "0").is_empty());
+}
+
+#[test]
+fn frames_without_a_timestamp() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    let mut buffer = frame(&info, 0, &[face(0.0, 0.9, 200.0)]);
+    buffer.get_mut().unwrap().set_pts(gst::ClockTime::NONE);
+    let crop = harness.push_and_pull(buffer).unwrap();
+    assert_eq!((crop.pts(), aligned(&crop).pts), (None, None));
+}
+
+#[test]
+fn the_first_crop_after_a_jump_says_so() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    let mut buffer = frame(&info, 0, &[face(0.0, 0.9, 200.0), face(0.1, 0.8, 200.0)]);
+    buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+    harness.push(buffer).unwrap();
+    let discont = pull_all(&mut harness)
+        .iter()
+        .map(|crop| crop.flags().contains(gst::BufferFlags::DISCONT))
+        .collect::<Vec<_>>();
+    assert_eq!(discont, [true, false]);
+}
+
+#[test]
+fn memory_is_used_again() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    let mut memories = std::collections::BTreeSet::new();
+    for index in 0..10 {
+        let crop = harness
+            .push_and_pull(frame(&info, index, &[face(0.0, 0.9, 200.0)]))
+            .unwrap();
+        assert_eq!(aligned(&crop).frame, index, "nothing is left of the last crop");
+        memories.insert(crop.peek_memory(0).as_ptr() as usize);
+    }
+    assert!(memories.len() <= 2, "{} memories for 10 crops", memories.len());
+}
+
+#[test]
+fn the_meta_survives_conversion() {
+    let info = rgb();
+    let elements = "img2posealign ! videoconvert ! video/x-raw,format=I420 ! videoscale ! video/x-raw,width=56,height=56";
+    let arrived = super::faces::run(elements, &info, vec![frame(&info, 0, &[face(0.0, 0.9, 200.0)])]);
+    let (crop, info) = arrived.frame();
+    assert_eq!((info.width(), info.format()), (56, gst_video::VideoFormat::I420));
+    assert_eq!(aligned(crop).face, face(0.0, 0.9, 200.0));
+}
+
+#[test]
+fn what_is_no_crop_has_no_meta() {
+    init();
+    let frame = blank_frame(&rgb(), 0);
+    assert_eq!(meta::read_aligned(&frame).unwrap(), None);
+    let mut strange = gst::Buffer::new();
+    {
+        let mut meta = gst::meta::CustomMeta::add(strange.get_mut().unwrap(), meta::ALIGNED_NAME).unwrap();
+        meta.mut_structure().set("version", 1_u32);
+        meta.mut_structure().set("frame-width", 0_i32);
+    }
+    let error = meta::read_aligned(&strange).unwrap_err().to_string();
+    assert!(
+        error.contains("frame-width") && error.contains("1 or more"),
+        "{error}"
+    );
+}
