@@ -1,5 +1,7 @@
 //! RoIAlign over channels-last pyramid features.
 
+use std::cell::RefCell;
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -34,6 +36,11 @@ struct Scratch {
     bin: Vec<Tap>,
 }
 
+thread_local! {
+    /// Kept from frame to frame.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 /// Pools every region of `boxes` (`x_min, y_min, x_max, y_max` in pixels of the resized frame) to
 /// `[output_size, output_size, channels]`, one after the other in `pooled`.
 ///
@@ -52,9 +59,11 @@ pub(crate) fn roi_align(
     pooled
         .par_chunks_exact_mut(region)
         .zip(boxes)
-        .for_each_init(Scratch::default, |scratch, (out, roi)| {
+        .for_each(|(out, roi)| {
             let level = level_of(roi, contract);
-            pool(&levels[level], channels, contract, *roi, level, scratch, out);
+            SCRATCH.with_borrow_mut(|scratch| {
+                pool(&levels[level], channels, contract, *roi, level, scratch, out);
+            });
         });
 }
 

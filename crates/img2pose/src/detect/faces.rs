@@ -10,6 +10,8 @@ use crate::pose::{Camera, FaceBox, face_box, project_keypoints, to_frame_camera}
 /// A proposal that passed the threshold, with the network's answer for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoredProposal {
+    /// Place among the proposals of the frame: decides between equal scores.
+    pub rank: usize,
     /// `x_min, y_min, x_max, y_max` in pixels of the resized frame.
     pub proposal: [f32; 4],
     pub score: f32,
@@ -27,7 +29,7 @@ pub(crate) fn is_wanted(proposal: &[f32; 4], score: f32, selection: &Selection, 
         && proposal[3] - proposal[1] >= side
 }
 
-/// The faces of one frame, most confident first.
+/// Puts the faces of one frame into `faces`, most confident first. `kept` is working memory.
 ///
 /// Poses are denormalised and brought into the frame's camera, boxes are projected from them, overlapping boxes are
 /// suppressed, the rest is scaled to the frame and given its keypoints. `proposals` come in any order.
@@ -36,9 +38,11 @@ pub(crate) fn process_prediction(
     size: &NetworkSize,
     selection: &Selection,
     contract: &Contract,
-) -> Vec<Face> {
-    // Stable: equal scores keep the order of the proposals.
-    proposals.sort_by(|a, b| b.score.total_cmp(&a.score));
+    kept: &mut Kept,
+    faces: &mut Vec<Face>,
+) {
+    // A stable sort would allocate.
+    proposals.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.rank.cmp(&b.rank)));
     let camera = Camera::of_network_image(size.width, size.height);
     let rule = FaceBox {
         x_factor: selection.bbox_x_factor,
@@ -48,8 +52,8 @@ pub(crate) fn process_prediction(
     let scale_x = size.frame_width as f32 / size.width as f32;
     let scale_y = size.frame_height as f32 / size.height as f32;
 
-    let mut kept = Kept::default();
-    let mut faces = Vec::new();
+    kept.clear();
+    faces.clear();
     for candidate in proposals.iter() {
         if selection.max_faces.is_some_and(|most| faces.len() >= most) {
             break;
@@ -84,7 +88,6 @@ pub(crate) fn process_prediction(
             keypoints: project_keypoints(&pose, size.frame_width, size.frame_height),
         });
     }
-    faces
 }
 
 #[cfg(test)]
@@ -97,11 +100,20 @@ mod tests {
         let size = NetworkSize::new(320, 240, 480, 1400, 32);
         for (x, y) in [(-40.0, 0.0), (40.0, 0.0), (0.0, -40.0), (0.0, 40.0)] {
             let mut proposals = [ScoredProposal {
+                rank: 0,
                 proposal: [300.0, 220.0, 340.0, 260.0],
                 score: 0.9,
                 pose: [0.0, 0.0, 0.0, x, y, 3.0],
             }];
-            let faces = process_prediction(&mut proposals, &size, &Selection::default(), &contract);
+            let mut faces = Vec::new();
+            process_prediction(
+                &mut proposals,
+                &size,
+                &Selection::default(),
+                &contract,
+                &mut Kept::default(),
+                &mut faces,
+            );
             let [x_min, y_min, x_max, y_max] = faces[0].bbox;
             assert!(
                 0.0 <= x_min && x_min <= x_max && x_max <= 320.0,

@@ -6,6 +6,7 @@ use ndarray_npy::NpzReader;
 use test_support::{open_tensors, read_png, read_result, read_tensor};
 
 use super::*;
+use crate::contract::PROPOSAL_LEVELS;
 
 fn detector(golden_test: &str) -> Option<(PathBuf, Detector)> {
     let golden = test_support::golden(golden_test)?;

@@ -4,9 +4,9 @@ mod batch;
 mod faces;
 #[cfg(test)]
 mod golden;
+mod levels;
 mod options;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,16 +14,18 @@ use std::time::{Duration, Instant};
 
 use ort::session::RunOptions;
 
-use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
+use crate::contract::Contract;
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
-use crate::model::{DenseOutput, Model, Sessions, Tensor};
-use crate::proposals::{LevelOutput, ProposalMaker};
-use crate::roi_align::{LevelFeatures, roi_align};
+use crate::model::{Model, Sessions};
+use crate::nms::Kept;
+use crate::proposals::ProposalMaker;
+use crate::roi_align::roi_align;
 use crate::runtime;
 pub use batch::{Batch, BatchMaker};
 use faces::{ScoredProposal, is_wanted, process_prediction};
+use levels::DenseLevels;
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 
 /// The pose head always runs on a multiple of this many regions: a product with few rows may take another kernel
@@ -74,6 +76,9 @@ struct Work {
     scores: Vec<f32>,
     wanted: Vec<ScoredProposal>,
     poses: Vec<f32>,
+    kept: Kept,
+    /// The batch of [`Detector::detect`].
+    batch: Option<Batch>,
 }
 
 impl Detector {
@@ -181,26 +186,38 @@ impl Detector {
     /// # Errors
     /// When a frame's planes are too small, or inference fails or is cancelled.
     pub fn detect(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Vec<Face>>, Error> {
-        let mut groups: Vec<(FrameLayout, Vec<usize>)> = Vec::new();
-        let mut group_of: HashMap<FrameLayout, usize> = HashMap::new();
-        for (index, frame) in frames.iter().enumerate() {
-            let group = *group_of.entry(frame.layout).or_insert_with(|| {
-                groups.push((frame.layout, Vec::new()));
-                groups.len() - 1
-            });
-            groups[group].1.push(index);
-        }
         let mut faces = vec![Vec::new(); frames.len()];
-        for (layout, members) in groups {
-            let mut batch = self.new_batch(layout, members.len())?;
+        let mut done = vec![false; frames.len()];
+        for first in 0..frames.len() {
+            if done[first] {
+                continue;
+            }
+            let layout = frames[first].layout;
+            let members: Vec<usize> = (first..frames.len())
+                .filter(|&index| frames[index].layout == layout)
+                .collect();
+            let mut batch = self.take_batch(layout, members.len())?;
             for &index in &members {
                 batch.push(&frames[index])?;
             }
-            for (index, found) in members.into_iter().zip(self.detect_batch(&batch)?) {
+            for (&index, found) in members.iter().zip(self.detect_batch(&batch)?) {
                 faces[index] = found;
+                done[index] = true;
             }
+            self.work.batch = Some(batch);
         }
         Ok(faces)
+    }
+
+    /// An empty batch; the last one of [`detect`](Self::detect) when it fits.
+    fn take_batch(&mut self, layout: FrameLayout, frames: usize) -> Result<Batch, Error> {
+        match self.work.batch.take() {
+            Some(mut batch) if batch.layout() == layout && batch.capacity() >= frames => {
+                batch.clear();
+                Ok(batch)
+            }
+            _ => self.new_batch(layout, frames),
+        }
     }
 
     /// Finds the faces of every frame of a batch, in one run of the network. An empty batch runs nothing.
@@ -208,8 +225,21 @@ impl Detector {
     /// # Errors
     /// When inference fails or is cancelled.
     pub fn detect_batch(&mut self, batch: &Batch) -> Result<Vec<Vec<Face>>, Error> {
+        let mut faces = Vec::new();
+        self.detect_batch_into(batch, &mut faces)?;
+        Ok(faces)
+    }
+
+    /// Like [`detect_batch`](Self::detect_batch), into `faces`, whose memory is used again: it has one entry a frame
+    /// afterwards. When batches are alike, nothing is allocated from the second one on but what `ort` allocates for
+    /// each run.
+    ///
+    /// # Errors
+    /// When inference fails or is cancelled; what `faces` holds then means nothing.
+    pub fn detect_batch_into(&mut self, batch: &Batch, faces: &mut Vec<Vec<Face>>) -> Result<(), Error> {
+        faces.resize_with(batch.len(), Vec::new);
         if batch.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let size = *batch.network_size();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
@@ -231,11 +261,12 @@ impl Detector {
             scores,
             wanted,
             poses,
+            kept,
+            batch: _,
         } = &mut self.work;
-        let mut faces = Vec::with_capacity(batch.len());
         // The heads run frame by frame: their input for a whole batch would take hundreds of megabytes, and a
         // frame's result cannot depend on its neighbours this way.
-        for frame in 0..batch.len() {
+        for (frame, faces) in faces.iter_mut().enumerate() {
             if canceller.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -261,6 +292,7 @@ impl Detector {
                 if is_wanted(&proposal, score, selection, &self.contract) {
                     regions.copy_within(index * region..(index + 1) * region, wanted.len() * region);
                     wanted.push(ScoredProposal {
+                        rank: index,
                         proposal,
                         score,
                         pose: [0.0; 6],
@@ -278,11 +310,11 @@ impl Detector {
                 }
             }
             clock.lap(&mut times.pose_head);
-            faces.push(process_prediction(wanted, &size, selection, &self.contract));
+            process_prediction(wanted, &size, selection, &self.contract, kept, faces);
             clock.lap(&mut times.faces);
         }
         self.times = times;
-        Ok(faces)
+        Ok(())
     }
 }
 
@@ -295,75 +327,4 @@ impl Clock {
         *stage += now - self.0;
         self.0 = now;
     }
-}
-
-/// The dense part's outputs for a batch, shapes checked.
-struct DenseLevels<'o> {
-    features: [Tensor<'o>; FEATURE_LEVELS],
-    objectness: [Tensor<'o>; PROPOSAL_LEVELS],
-    deltas: [Tensor<'o>; PROPOSAL_LEVELS],
-}
-
-impl<'o> DenseLevels<'o> {
-    fn read(outputs: &'o DenseOutput<'_>, frames: usize, channels: usize) -> Result<Self, Error> {
-        let features = try_array(|level| outputs.features(level))?;
-        let objectness = try_array(|level| outputs.objectness(level))?;
-        let deltas = try_array(|level| outputs.deltas(level))?;
-        for (name, tensor) in (0..)
-            .zip(&features)
-            .map(|(level, tensor)| (crate::contract::features(level), tensor))
-        {
-            tensor.expect(&name, &format!("[{frames}, h, w, {channels}]"), |shape| {
-                shape[0] == frames && shape[3] == channels
-            })?;
-        }
-        for (level, (logits, deltas)) in objectness.iter().zip(&deltas).enumerate() {
-            let name = crate::contract::objectness(level);
-            logits.expect(&name, &format!("[{frames}, 3, h, w]"), |shape| {
-                shape[0] == frames && shape[1] == 3
-            })?;
-            let [h, w] = [logits.shape[2], logits.shape[3]];
-            let name = crate::contract::deltas(level);
-            deltas.expect(&name, &format!("[{frames}, 12, {h}, {w}]"), |shape| {
-                shape[..2] == [frames, 12] && deltas.shape[2..] == [h, w]
-            })?;
-        }
-        Ok(Self {
-            features,
-            objectness,
-            deltas,
-        })
-    }
-
-    fn feature_levels(&self, frame: usize, channels: usize) -> [LevelFeatures<'o>; FEATURE_LEVELS] {
-        self.features.map(|tensor| {
-            let (height, width) = (tensor.shape[1] as usize, tensor.shape[2] as usize);
-            let frame_len = height * width * channels;
-            LevelFeatures {
-                height,
-                width,
-                data: &tensor.data[frame * frame_len..][..frame_len],
-            }
-        })
-    }
-
-    fn proposal_levels(&self, frame: usize) -> [LevelOutput<'o>; PROPOSAL_LEVELS] {
-        std::array::from_fn(|level| {
-            let (logits, deltas) = (self.objectness[level], self.deltas[level]);
-            let (height, width) = (logits.shape[2] as usize, logits.shape[3] as usize);
-            let cells = height * width;
-            LevelOutput {
-                height,
-                width,
-                objectness: &logits.data[frame * 3 * cells..][..3 * cells],
-                deltas: &deltas.data[frame * 12 * cells..][..12 * cells],
-            }
-        })
-    }
-}
-
-fn try_array<T, const N: usize>(make: impl Fn(usize) -> Result<T, Error>) -> Result<[T; N], Error> {
-    let made: Vec<T> = (0..N).map(make).collect::<Result<_, _>>()?;
-    made.try_into()
-        .map_err(|_| unreachable!("the iterator has N items"))
 }

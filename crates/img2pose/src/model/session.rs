@@ -40,7 +40,6 @@ pub(crate) struct Heads {
 struct Part {
     name: &'static str,
     session: Session,
-    output: String,
 }
 
 /// What the dense part gives for a batch.
@@ -100,16 +99,7 @@ impl Sessions {
                 .register(builder)?
                 .commit_from_memory(bytes)
                 .map_err(failed())?;
-            let output = session
-                .outputs()
-                .first()
-                .map(|outlet| outlet.name().to_owned())
-                .unwrap_or_default();
-            Ok::<_, Error>(Part {
-                name,
-                session,
-                output,
-            })
+            Ok::<_, Error>(Part { name, session })
         };
         let canceller = Canceller::new()?;
         Ok(Self {
@@ -191,11 +181,10 @@ impl Heads {
 }
 
 impl Tensor<'_> {
-    /// Fails unless the tensor has four dimensions for which `good` holds.
+    /// Fails unless the tensor has four dimensions for which `good` holds. `words` gives its name and what was expected.
     pub fn expect(
         &self,
-        name: &str,
-        expected: &str,
+        words: impl FnOnce() -> (String, String),
         good: impl FnOnce([usize; 4]) -> bool,
     ) -> Result<(), Error> {
         let shape: Option<[usize; 4]> = self
@@ -206,10 +195,11 @@ impl Tensor<'_> {
         if shape.is_some_and(good) {
             return Ok(());
         }
+        let (tensor, expected) = words();
         Err(Error::OutputShape {
-            tensor: name.to_owned(),
+            tensor,
             found: self.shape.to_vec(),
-            expected: expected.to_owned(),
+            expected,
         })
     }
 }
@@ -222,11 +212,14 @@ impl Part {
         canceller: &'r Canceller,
     ) -> Result<SessionOutputs<'r>, Error> {
         let name = self.name;
-        let failed = |name: &str| Error::inference(format!("run the {name}"));
+        let failed = |source| Error::Inference {
+            action: format!("run the {name}"),
+            source,
+        };
         if canceller.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let tensor = TensorRef::from_array_view((shape, input)).map_err(failed(name))?;
+        let tensor = TensorRef::from_array_view((shape, input)).map_err(failed)?;
         // Every part has one input.
         let inputs = [SessionInputValue::from(tensor)];
         self.session
@@ -236,7 +229,7 @@ impl Part {
                 if canceller.is_cancelled() {
                     Error::Cancelled
                 } else {
-                    failed(name)(source)
+                    failed(source)
                 }
             })
     }
@@ -249,20 +242,27 @@ impl Part {
         into: &mut Vec<f32>,
         canceller: &Canceller,
     ) -> Result<(), Error> {
-        let (name, output) = (self.name, self.output.clone());
+        let part = self.name;
         let outputs = self.run(regions, shape, canceller)?;
-        let tensor = extract(&outputs, &output, name)?;
-        if tensor.data.len() != shape[0] * columns {
+        let output = &outputs[0];
+        let (found, data) = output
+            .try_extract_tensor::<f32>()
+            .map_err(|source| Error::Inference {
+                action: format!("read the output of the {part}"),
+                source,
+            })?;
+        let name = || outputs.keys().next().unwrap_or_default().to_owned();
+        if data.len() != shape[0] * columns {
             return Err(Error::OutputShape {
-                tensor: output,
-                found: tensor.shape.to_vec(),
+                tensor: name(),
+                found: found.to_vec(),
                 expected: format!("[{}, {columns}]", shape[0]),
             });
         }
-        if !tensor.data.iter().all(|value| value.is_finite()) {
-            return Err(Error::NotFinite { tensor: output });
+        if !data.iter().all(|value| value.is_finite()) {
+            return Err(Error::NotFinite { tensor: name() });
         }
-        into.extend_from_slice(tensor.data);
+        into.extend_from_slice(data);
         Ok(())
     }
 }
@@ -285,12 +285,14 @@ impl DenseOutput<'_> {
 }
 
 fn extract<'o>(outputs: &'o SessionOutputs<'_>, name: &str, part: &str) -> Result<Tensor<'o>, Error> {
-    let failed = || Error::inference(format!("read '{name}' of the {part}"));
+    let failed = |source| Error::Inference {
+        action: format!("read '{name}' of the {part}"),
+        source,
+    };
     let value = outputs
         .get(name)
-        .ok_or_else(|| ort::Error::new("no such output"))
-        .map_err(failed())?;
-    let (shape, data) = value.try_extract_tensor::<f32>().map_err(failed())?;
+        .ok_or_else(|| failed(ort::Error::new("no such output")))?;
+    let (shape, data) = value.try_extract_tensor::<f32>().map_err(failed)?;
     Ok(Tensor { shape, data })
 }
 

@@ -1,0 +1,94 @@
+//! What a batch costs in allocations, once the detector is warm.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::{Detector, DetectorOptions, Selection};
+use test_support::shipped_model;
+
+/// The system's allocator, counting the calls of all threads. ONNX Runtime has its own and is not counted.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged; counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WIDTH: usize = 160;
+const HEIGHT: usize = 96;
+
+/// Allocations of `ort` for a run: two for each output, one for each input, and a handful when there are many outputs.
+/// They do not grow with the size of the batch or of its frames.
+const DENSE_RUN: usize = 36;
+const HEAD_RUN: usize = 3;
+
+#[test]
+fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
+    let pixels: Vec<u8> = (0..WIDTH * HEIGHT * 3 / 2)
+        .map(|i| ((i % WIDTH / 7 * 31) ^ (i / WIDTH / 5 * 57)) as u8)
+        .collect();
+    let plane = |start| Plane {
+        data: &pixels[start..],
+        stride: WIDTH,
+    };
+    let frame = Frame {
+        layout: FrameLayout {
+            format: PixelFormat::Nv12,
+            width: WIDTH as u32,
+            height: HEIGHT as u32,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Limited,
+        },
+        planes: [plane(0), plane(WIDTH * HEIGHT), plane(WIDTH * HEIGHT)],
+    };
+    // With every candidate above the model's floor, and with none: the pose head does not run then.
+    for (score_threshold, heads) in [(0.0, 2), (1.0, 1)] {
+        let options = DetectorOptions {
+            min_size: Some(HEIGHT as u32),
+            selection: Selection {
+                score_threshold,
+                ..Selection::default()
+            },
+            ..DetectorOptions::default()
+        };
+        let mut detector = Detector::open(&shipped_model(), options).unwrap();
+        for size in [1, 2, 4] {
+            let mut batch = detector.new_batch(frame.layout, size).unwrap();
+            let mut faces = Vec::new();
+            let mut counts: Vec<usize> = (0..25)
+                .map(|_| {
+                    let before = ALLOCATIONS.load(Ordering::Relaxed);
+                    batch.clear();
+                    for _ in 0..size {
+                        batch.push(&frame).unwrap();
+                    }
+                    detector.detect_batch_into(&batch, &mut faces).unwrap();
+                    ALLOCATIONS.load(Ordering::Relaxed) - before
+                })
+                .collect();
+            assert_eq!(faces.iter().any(|faces| !faces.is_empty()), heads == 2);
+            // The median: the first batches reserve memory, and rayon's queue takes a new block now and then.
+            counts.sort_unstable();
+            let bound = DENSE_RUN + size * heads * HEAD_RUN;
+            assert!(
+                counts[12] > 0 && counts[12] <= bound,
+                "{size} frames, threshold {score_threshold}: {counts:?} allocations a batch, at most {bound} expected"
+            );
+        }
+    }
+}
