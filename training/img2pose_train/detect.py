@@ -37,7 +37,8 @@ def network_size(height, width, min_side, max_side=MAX_SIDE):
     return int(height * scale), int(width * scale)
 
 
-def _input(image, size):
+def network_input(image, size):
+    """RGB uint8 [h, w, 3] to [1, 3, H, W], resized to size (height, width), normalised and padded to 32."""
     height, width = size
     x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))[None])
     x = functional.interpolate(x.float(), size=size, mode="bilinear", align_corners=False)
@@ -46,12 +47,14 @@ def _input(image, size):
     return padded.contiguous(memory_format=torch.channels_last)
 
 
-def _proposals(logits, deltas, padded, size):
+def proposals(logits, deltas, padded, size, pre_nms=PRE_NMS):
+    """Boxes [N, 4] of one image from logits [A] and deltas [A, 4], best first; padded and size: (height, width)
+    of the network's image with and without its padding."""
     anchors, counts = image_anchors(*padded)
     height, width = size
     boxes, scores, first = [], [], 0
     for count in counts:
-        score, index = logits[first : first + count].topk(min(PRE_NMS, count))
+        score, index = logits[first : first + count].topk(min(pre_nms, count))
         box = decode(deltas[first : first + count][index], anchors[first : first + count][index])
         box[:, 0::2].clamp_(0, width)
         box[:, 1::2].clamp_(0, height)
@@ -69,10 +72,10 @@ def _proposals(logits, deltas, padded, size):
 def detect(network, image, min_side=480):
     """`Faces` with a score above 0.05 in an RGB uint8 image [h, w, 3]. The network is in eval mode."""
     size = network_size(*image.shape[:2], min_side)
-    x = _input(image, size)
+    x = network_input(image, size)
     levels = network.backbone(x)
     logits, deltas = network.rpn.head(levels)
-    boxes = _proposals(logits[0], deltas[0], x.shape[2:], size)
+    boxes = proposals(logits[0], deltas[0], x.shape[2:], size)
     heads = network.roi_heads
     pooled = roi_align(levels, torch.cat([torch.zeros(len(boxes), 1), boxes], 1), x.shape[2:])
     score = heads.class_predictor(heads.class_head(pooled)).softmax(1)[:, 1]

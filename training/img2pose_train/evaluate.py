@@ -5,7 +5,8 @@ file. An ONNX file is measured through the detector that ships: `--detector` nam
 reads frames from its standard input, each a line "WIDTH HEIGHT" and the RGB pixels, and answers each with
 one line of JSON, `[{"box": [x0, y0, x1, y1], "score": s, "pose": [rx, ry, rz, tx, ty, tz]}, ...]`
 (`cargo build --release -p img2pose --example detect_stdin`). With `--video` a clip is measured
-instead: the share of frames with a face, and the jitter of the most confident face's pose.
+instead: the share of frames with a face, and the jitter of the most confident face's pose. With `--clutter`
+drawn pictures without faces are shown, and those counted that have one all the same.
 """
 
 import argparse
@@ -13,12 +14,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import cv2
 import numpy as np
 import torch
 
 from . import checkpoint, geometry
+from .clutter import FONT_SUFFIXES, PHOTO_SUFFIXES, Clutter, files
 from .detect import Faces, detect, network_size
 from .metrics import Evaluation, Truth
 from .pack import Labels, Photos
@@ -152,6 +155,16 @@ def evaluate_video(model, path, score=0.5, every=1):
     }
 
 
+def evaluate_clutter(model, clutter, count, seed, scores=(0.3, 0.5, 0.8)):
+    """Share of `count` drawn pictures of 640x480 without a face in which one is found, by least score."""
+    highest = []
+    for i in range(count):
+        found = model(clutter.picture((640, 480), Random(f"{seed}/{i}")))
+        highest.append(float(found.score.max()) if len(found.score) else 0.0)
+    shares = {str(score): round(float((np.array(highest) > score).mean()), 4) for score in scores}
+    return {"pictures": count, "seed": seed, "with_a_face": shares}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", help="checkpoint (.pth) or ONNX file")
@@ -160,6 +173,10 @@ def main():
     parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
     parser.add_argument("--turn", type=float, default=0.0, help="turn the photos by this many degrees first")
     parser.add_argument("--video", nargs="+", default=[], help="clips to measure")
+    parser.add_argument("--clutter", type=int, default=0, help="number of drawn pictures without a face to measure")
+    parser.add_argument("--fonts", nargs="+", default=[], help="folders with fonts for --clutter")
+    parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos without faces for --clutter")
+    parser.add_argument("--seed", type=int, default=1000, help="for --clutter; trainings use small numbers")
     parser.add_argument("--every", type=int, default=1, help="only every n-th frame of the clips")
     parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")
     parser.add_argument("--detector", help="program for ONNX files")
@@ -181,6 +198,10 @@ def main():
         )
     for clip in options.video:
         result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)
+    if options.clutter:
+        photos = files(options.backgrounds, PHOTO_SUFFIXES) if options.backgrounds else []
+        clutter = Clutter(files(options.fonts, FONT_SUFFIXES), photos)
+        result["clutter"] = evaluate_clutter(model, clutter, options.clutter, options.seed)
     model.close()
     text = json.dumps(result, indent=1)
     print(text)

@@ -1,15 +1,18 @@
 import json
 import stat
 import sys
+from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import torch
 
 from img2pose_train import geometry
+from img2pose_train.clutter import FONT_SUFFIXES, Clutter, files
 from img2pose_train.detect import Faces, detect, faces_of, network_size
-from img2pose_train.evaluate import OnnxModel, evaluate_pack, evaluate_video, turn
+from img2pose_train.evaluate import OnnxModel, evaluate_clutter, evaluate_pack, evaluate_video, turn
 from img2pose_train.labels import difference_hash, validation_split
 from img2pose_train.metrics import Truth, average_precision, match, threshold_for
 from img2pose_train.network import TINY, Network
@@ -172,3 +175,18 @@ def test_what_belongs_together_is_held_out_together():
     again = validation_split([names[i] for i in order], [hashes[i] for i in order], share=0.3)
     assert (again == held_out[order]).all()
     assert json.dumps(held_out.tolist())
+
+
+def test_clutter_counts_pictures_with_a_face():
+    fonts = files([Path(matplotlib.get_data_path()) / "fonts/ttf"], FONT_SUFFIXES)[:3]
+    scores = iter([[], [0.2], [0.4, 0.3], [0.6], [0.9], [0.95]])
+    shown = []
+
+    def model(image):
+        shown.append(image)
+        score = np.array(next(scores))
+        return Faces(np.zeros((len(score), 4)), score, np.zeros((len(score), 6)))
+
+    result = evaluate_clutter(model, Clutter(fonts, []), 6, 1000)
+    assert result == {"pictures": 6, "seed": 1000, "with_a_face": {"0.3": 0.6667, "0.5": 0.5, "0.8": 0.3333}}
+    assert all(image.shape == (480, 640, 3) for image in shown)
