@@ -2,19 +2,23 @@
 //!
 //! `scripts/load.sh` builds and runs it. A camera (`videotestsrc is-live=true`) of a rate that the model can keep up
 //! with, and of three times that rate in each of the ways to deal with it; for each: frames at the camera, at the sink,
-//! looked at; the delay that the element promised, and the delay of frames from the camera to the sink; the most frames
-//! that were in the element; and the growth of the process's memory from the first third of the run to its end.
+//! looked at; the delay that the element promised; the delay of frames in the element, and that at the sink since the
+//! time that the camera has stamped on them; the most frames that were in the element; and the growth of the process's
+//! memory from the first third of the run to its end.
 
+use std::collections::HashMap;
 use std::error::Error;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Frames that the rate of the model is measured with.
-const TRIAL: i32 = 40;
+/// Frames that the rate of the model is measured with, after the first ones.
+const TRIAL: usize = 60;
+const FIRST: usize = 12;
 
 /// A way to deal with too many frames.
 struct Way {
@@ -65,35 +69,41 @@ const WAYS: [Way; 6] = [
     },
 ];
 
-/// What was counted while frames flowed.
+/// What was counted while frames flowed. Times are in seconds.
 #[derive(Default)]
 struct Seen {
     camera: u64,
-    /// Seconds from the camera to the sink, a frame each.
-    delays: Vec<f64>,
+    /// When a frame reached the element, by its timestamp.
+    arrived: HashMap<gst::ClockTime, Instant>,
+    in_element: Vec<f64>,
+    at_sink: Vec<f64>,
 }
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, seconds] = &arguments[..] else {
-        return Err("usage: load MODEL SECONDS".into());
-    };
-    let seconds: u64 = seconds.parse()?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     gst::init()?;
     gstimg2pose::plugin_register_static()?;
+    match arguments[..] {
+        [model, seconds] => load(model, seconds.parse()?),
+        [model, "memory", number, shared] => memory_of(model, number.parse()?, shared.parse()?),
+        _ => Err("usage: load MODEL SECONDS".into()),
+    }
+}
 
+fn load(model: &str, seconds: u64) -> Result<()> {
+    sharing(model)?;
     let rate = model_rate(model)?;
-    println!("The model looks at {rate:.1} frames a second (640x360 NV12, batch-size=4).\n");
+    println!("\nThe model looks at {rate:.1} frames a second (640x360 NV12, batch-size=4).\n");
     println!(
-        "| camera | frames/s | at the camera | at the sink | looked at | latency promised, ms | delay p50, ms | p95 | max | \
-         most queued | memory growth, MB |"
+        "| camera | frames/s | at the camera | at the sink | looked at | promised, ms | in the element p50, ms | p95 | \
+         at the sink p50 | p95 | most queued | memory growth, MB |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for way in &WAYS {
         row(way, model, rate, seconds)?;
     }
-    println!();
-    sharing(model)
+    Ok(())
 }
 
 fn element(model: &str, properties: &[(&str, &str)]) -> Result<gst::Element> {
@@ -112,32 +122,64 @@ fn statistic(element: &gst::Element, name: &str) -> Result<u64> {
 
 /// Frames a second when there is no camera to wait for.
 fn model_rate(model: &str) -> Result<f64> {
+    let frames = FIRST + TRIAL;
     let description = format!(
-        "videotestsrc num-buffers={TRIAL} pattern=ball ! video/x-raw,format=NV12,width=640,height=360 ! identity name=in"
+        "videotestsrc num-buffers={frames} pattern=ball ! video/x-raw,format=NV12,width=640,height=360 ! identity name=in"
     );
-    let pipeline = gst::parse::launch(&description)?
+    let (pipeline, _, sink) = pipeline(&description, element(model, &[])?)?;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    probe(&sink, "sink", {
+        let times = times.clone();
+        move |_, _| times.lock().unwrap().push(Instant::now())
+    })?;
+    pipeline.set_state(gst::State::Playing)?;
+    wait(&pipeline, Duration::from_secs(300), || ())?;
+    pipeline.set_state(gst::State::Null)?;
+    let times = times.lock().unwrap();
+    let (Some(first), Some(last)) = (times.get(FIRST - 1), times.last()) else {
+        return Err("the pipeline has ended too early".into());
+    };
+    Ok(TRIAL as f64 / last.duration_since(*first).as_secs_f64())
+}
+
+/// `description` up to its element `in`, the element and a sink; and the latter two.
+fn pipeline(description: &str, element: gst::Element) -> Result<(gst::Pipeline, gst::Element, gst::Element)> {
+    let pipeline = gst::parse::launch(description)?
         .downcast::<gst::Pipeline>()
         .map_err(|_| "not a pipeline")?;
-    let element = element(model, &[])?;
-    let sink = gst::ElementFactory::make("fakesink").build()?;
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("qos", true)
+        .build()?;
     pipeline.add_many([&element, &sink])?;
     let source = pipeline.by_name("in").ok_or("no source")?;
     gst::Element::link_many([&source, &element, &sink])?;
-    // Loads the model.
-    pipeline.set_state(gst::State::Ready)?;
-    let began = std::time::Instant::now();
-    pipeline.set_state(gst::State::Playing)?;
-    wait(&pipeline, Duration::from_secs(300), || ())?;
-    let seconds = began.elapsed().as_secs_f64();
-    pipeline.set_state(gst::State::Null)?;
-    Ok(f64::from(TRIAL) / seconds)
+    Ok((pipeline, element, sink))
+}
+
+/// Calls `note` for each frame at a pad, with its timestamp and the seconds since then.
+fn probe(
+    element: &gst::Element,
+    pad: &str,
+    note: impl Fn(gst::ClockTime, f64) + Send + Sync + 'static,
+) -> Result<()> {
+    let weak = element.downgrade();
+    let pad = element.static_pad(pad).ok_or("no such pad")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let (Some(element), Some(buffer)) = (weak.upgrade(), info.buffer())
+            && let (Some(now), Some(taken)) = (element.current_running_time(), buffer.pts())
+        {
+            note(taken, now.saturating_sub(taken).nseconds() as f64 / 1e9);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
 }
 
 /// Waits until the end of the stream or of the time, and does what applications do about latency meanwhile.
 fn wait(pipeline: &gst::Pipeline, time: Duration, mut often: impl FnMut()) -> Result<()> {
     let bus = pipeline.bus().ok_or("no bus")?;
-    let end = std::time::Instant::now() + time;
-    while std::time::Instant::now() < end {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
         often();
         let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(20)) else {
             continue;
@@ -170,22 +212,33 @@ fn row(way: &Way, model: &str, model_rate: f64, seconds: u64) -> Result<()> {
         "videotestsrc is-live=true pattern=ball ! video/x-raw,format=NV12,width=640,height=360,framerate={rate}/1 \
          ! identity name=camera{queue} ! identity name=in"
     );
-    let pipeline = gst::parse::launch(&description)?
-        .downcast::<gst::Pipeline>()
-        .map_err(|_| "not a pipeline")?;
-    let element = element(model, way.properties)?;
-    let sink = gst::ElementFactory::make("fakesink")
-        .property("sync", true)
-        .property("qos", true)
-        .build()?;
-    pipeline.add_many([&element, &sink])?;
-    let before = pipeline.by_name("in").ok_or("no source")?;
-    gst::Element::link_many([&before, &element, &sink])?;
+    let (pipeline, element, sink) = pipeline(&description, element(model, way.properties)?)?;
+    sink.set_property("sync", true);
 
     let seen = Arc::new(Mutex::new(Seen::default()));
     let camera = pipeline.by_name("camera").ok_or("no camera")?;
-    count(&camera, "src", &seen, |seen, _| seen.camera += 1)?;
-    count(&sink, "sink", &seen, |seen, delay| seen.delays.push(delay))?;
+    let counted = |count: fn(&mut Seen, gst::ClockTime, f64)| {
+        let seen = seen.clone();
+        move |taken, delay| count(&mut seen.lock().unwrap(), taken, delay)
+    };
+    probe(&camera, "src", counted(|seen, _, _| seen.camera += 1))?;
+    probe(
+        &element,
+        "sink",
+        counted(|seen, taken, _| {
+            seen.arrived.insert(taken, Instant::now());
+        }),
+    )?;
+    probe(
+        &element,
+        "src",
+        counted(|seen, taken, _| {
+            if let Some(arrived) = seen.arrived.remove(&taken) {
+                seen.in_element.push(arrived.elapsed().as_secs_f64());
+            }
+        }),
+    )?;
+    probe(&sink, "sink", counted(|seen, _, delay| seen.at_sink.push(delay)))?;
     pipeline.set_state(gst::State::Playing)?;
     let mut most_queued = 0;
     let mut watch = |time| {
@@ -200,47 +253,28 @@ fn row(way: &Way, model: &str, model_rate: f64, seconds: u64) -> Result<()> {
 
     let promised = promised(&element)?;
     let looked_at = statistic(&element, "inferred")?;
-    let mut seen = std::mem::take(&mut *seen.lock().map_err(|_| "a counter panicked")?);
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     pipeline.set_state(gst::State::Null)?;
-    seen.delays.sort_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let last = seen.delays.len().saturating_sub(1);
-        seen.delays
-            .get((last as f64 * q) as usize)
-            .map_or(f64::NAN, |delay| delay * 1e3)
-    };
+    let frames = seen.at_sink.len();
+    let [in_element, at_sink] = [&mut seen.in_element, &mut seen.at_sink].map(|delays| {
+        delays.sort_by(f64::total_cmp);
+        [0.5, 0.95].map(|q| {
+            let last = delays.len().saturating_sub(1);
+            delays
+                .get((last as f64 * q) as usize)
+                .map_or(f64::NAN, |delay| delay * 1e3)
+        })
+    });
     println!(
-        "| {} | {rate} | {} | {} | {looked_at} | {:.0} | {:.0} | {:.0} | {:.0} | {most_queued} | {growth:+.1} |",
+        "| {} | {rate} | {} | {frames} | {looked_at} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {most_queued} | {growth:+.1} |",
         way.name,
         seen.camera,
-        seen.delays.len(),
         promised * 1e3,
-        quantile(0.5),
-        quantile(0.95),
-        quantile(1.0),
+        in_element[0],
+        in_element[1],
+        at_sink[0],
+        at_sink[1],
     );
-    Ok(())
-}
-
-/// Calls `note` for each frame at a pad with the seconds since the camera took it.
-fn count(
-    element: &gst::Element,
-    pad: &str,
-    seen: &Arc<Mutex<Seen>>,
-    note: impl Fn(&mut Seen, f64) + Send + Sync + 'static,
-) -> Result<()> {
-    let seen = seen.clone();
-    let weak = element.downgrade();
-    let pad = element.static_pad(pad).ok_or("no such pad")?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let (Some(element), Some(buffer)) = (weak.upgrade(), info.buffer())
-            && let (Some(now), Some(taken)) = (element.current_running_time(), buffer.pts())
-            && let Ok(mut seen) = seen.lock()
-        {
-            note(&mut seen, now.saturating_sub(taken).nseconds() as f64 / 1e9);
-        }
-        gst::PadProbeReturn::Ok
-    });
     Ok(())
 }
 
@@ -261,44 +295,45 @@ fn promised(element: &gst::Element) -> Result<f64> {
     Ok(latency("src")?.saturating_sub(latency("sink")?).nseconds() as f64 / 1e9)
 }
 
-/// The memory of one element, of sixteen that share a model, and of four that do not.
+/// The memory of one element, of sixteen that share a model, and of four that do not; a process for each.
 fn sharing(model: &str) -> Result<()> {
     println!("| elements, each after its first frame | memory, MB |");
     println!("|---|---|");
     let cases = [
-        (1, false, "1"),
-        (16, true, "16 with one model-instance-id"),
-        (4, false, "4 with a model each"),
+        ("1", "false", "1"),
+        ("16", "true", "16 with one model-instance-id"),
+        ("4", "false", "4 with a model each"),
     ];
     for (number, shared, name) in cases {
-        let before = memory()?;
-        let pipelines: Vec<_> = (0..number)
-            .map(|_| one_frame(model, shared))
-            .collect::<Result<_>>()?;
-        println!("| {name} | {:.0} |", memory()? - before);
-        for pipeline in pipelines {
-            pipeline.set_state(gst::State::Null)?;
+        let output = Command::new(std::env::current_exe()?)
+            .args([model, "memory", number, shared])
+            .output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
         }
+        println!("| {name} | {} |", String::from_utf8(output.stdout)?.trim());
     }
     Ok(())
 }
 
-/// A pipeline that has passed a frame and stays.
-fn one_frame(model: &str, shared: bool) -> Result<gst::Pipeline> {
-    let description =
-        "videotestsrc num-buffers=1 ! video/x-raw,format=NV12,width=640,height=360 ! identity name=in";
-    let pipeline = gst::parse::launch(description)?
-        .downcast::<gst::Pipeline>()
-        .map_err(|_| "not a pipeline")?;
-    let element = element(model, &[])?;
-    if shared {
-        element.set_property("model-instance-id", "load");
+/// Prints the memory in MB of elements that have passed a frame each and stay.
+fn memory_of(model: &str, number: usize, shared: bool) -> Result<()> {
+    let before = memory()?;
+    let mut pipelines = Vec::new();
+    for _ in 0..number {
+        let description =
+            "videotestsrc num-buffers=1 ! video/x-raw,format=NV12,width=640,height=360 ! identity name=in";
+        let (pipeline, element, _) = pipeline(description, element(model, &[])?)?;
+        if shared {
+            element.set_property("model-instance-id", "load");
+        }
+        pipeline.set_state(gst::State::Playing)?;
+        wait(&pipeline, Duration::from_secs(60), || ())?;
+        pipelines.push(pipeline);
     }
-    let sink = gst::ElementFactory::make("fakesink").build()?;
-    pipeline.add_many([&element, &sink])?;
-    let source = pipeline.by_name("in").ok_or("no source")?;
-    gst::Element::link_many([&source, &element, &sink])?;
-    pipeline.set_state(gst::State::Playing)?;
-    wait(&pipeline, Duration::from_secs(60), || ())?;
-    Ok(pipeline)
+    println!("{:.0}", memory()? - before);
+    for pipeline in pipelines {
+        pipeline.set_state(gst::State::Null)?;
+    }
+    Ok(())
 }
