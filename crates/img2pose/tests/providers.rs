@@ -85,6 +85,14 @@ fn options_out_of_range_are_named() {
             },
             "max_size",
         ),
+        (
+            DetectorOptions {
+                min_size: Some(481),
+                max_size: Some(480),
+                ..Default::default()
+            },
+            "min_size is 481",
+        ),
     ] {
         let text = Detector::open(&shipped_model(), options)
             .err()

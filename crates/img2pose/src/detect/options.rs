@@ -189,6 +189,15 @@ impl DetectorOptions {
                 });
             }
         }
+        if let (Some(min), Some(max)) = (self.min_size, self.max_size)
+            && min > max
+        {
+            return Err(Error::Option {
+                option: "min_size",
+                found: min.to_string(),
+                expected: "no more than max_size, which bounds the longer side",
+            });
+        }
         Ok(())
     }
 
