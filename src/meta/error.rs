@@ -61,4 +61,8 @@ pub enum MetaError {
         /// The name.
         name: &'static str,
     },
+    /// GStreamer has refused to add analytics metadata.
+    #[cfg(feature = "v1_24")]
+    #[error("GStreamer has no more room for object detections on this buffer")]
+    Analytics,
 }

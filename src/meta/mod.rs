@@ -67,12 +67,25 @@
 //! | `template` | int | alignment template: 0 left profile to 4 right profile, 2 frontal |
 //! | `m00` ... `m12` | double | from pixels of the frame that was looked at to pixels of the crop: x' = m00 x + m01 y + m02, y' = m10 x + m11 y + m12 |
 //!
+//! # GStreamer's own analytics metadata
+//!
+//! Built with the feature `v1_24`, `v1_26` or `v1_28`, for at least that version of GStreamer, the frame also has:
+//!
+//! | from | what |
+//! |---|---|
+//! | `v1_24` | in the `GstAnalyticsRelationMeta` a `GstAnalyticsODMtd` of the class `face` for each face, with the region's box and the confidence |
+//! | `v1_26` | a `GstTensorMeta` with one tensor `img2pose-face-poses`, `[faces, 6]` f32 row-major: `rx, ry, rz, tx, ty, tz`; also without faces |
+//! | `v1_28` | for each face a `GstAnalyticsTensorMtd` `img2pose-face-pose`, `[6]` f32, which the object detection contains (`GST_ANALYTICS_REL_TYPE_CONTAIN`) |
+//!
 //! # Two detectors
 //!
 //! A frame has one record. [`attach`] takes away the faces that an earlier detector of this plugin left and puts
-//! its own in their place; regions of other elements stay.
+//! its own in their place; regions of other elements stay. Object detections cannot be taken out of a relation meta:
+//! it goes as a whole when they are the earlier faces, and nothing goes when another element has added its own.
 
 mod aligned;
+#[cfg(feature = "v1_24")]
+mod analytics;
 mod error;
 mod fields;
 mod placement;
@@ -80,6 +93,10 @@ mod record;
 mod region;
 
 pub use aligned::{ALIGNED_NAME, AlignedFace, attach_aligned, read_aligned};
+#[cfg(feature = "v1_28")]
+pub use analytics::POSE_TENSOR;
+#[cfg(feature = "v1_26")]
+pub use analytics::POSES_TENSOR;
 pub use error::MetaError;
 pub use placement::{CurrentFaces, FrameChange, read_current};
 pub use record::RECORD_NAME;
@@ -129,7 +146,8 @@ pub fn register() {
 ///
 /// # Errors
 /// [`MetaError::NotFinite`] if a number is not finite, [`MetaError::NotRegistered`] if another library has taken
-/// the record's name. The buffer is then as it was.
+/// the record's name. The buffer is then as it was. With analytics metadata also [`MetaError::Analytics`], when
+/// GStreamer refuses to add more of it to this buffer.
 pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), MetaError> {
     record::check(faces)?;
     clear(buffer);
@@ -137,6 +155,8 @@ pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), Met
     for (index, face) in faces.faces.iter().enumerate() {
         region::add(buffer, faces, index, face);
     }
+    #[cfg(feature = "v1_24")]
+    analytics::add(buffer, faces)?;
     Ok(())
 }
 
@@ -155,5 +175,7 @@ pub fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaError> {
 pub fn clear(buffer: &mut gst::BufferRef) {
     // Before the record goes: it tells which bare regions are ours.
     region::remove_all(buffer);
+    #[cfg(feature = "v1_24")]
+    analytics::remove(buffer, record::face_count(buffer).unwrap_or(0));
     record::remove(buffer);
 }

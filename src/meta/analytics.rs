@@ -1,0 +1,73 @@
+//! The faces as GStreamer's own analytics metadata, for the elements that read it: overlays, trackers, ONVIF converters.
+//!
+//! Nothing of this plugin reads it back: the record holds more, and survives more.
+
+#[cfg(feature = "v1_28")]
+mod face_tensor;
+#[cfg(feature = "v1_26")]
+mod frame_tensor;
+
+use gst::glib;
+use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, prelude::*};
+
+use super::{FrameFaces, MetaError, REGION_TYPE, region};
+
+/// Name of the tensor with the poses of all faces of a frame, `[faces, 6]`.
+#[cfg(feature = "v1_26")]
+pub const POSES_TENSOR: &str = "img2pose-face-poses";
+/// Name of the tensor with the pose of one face, `[6]`.
+#[cfg(feature = "v1_28")]
+pub const POSE_TENSOR: &str = "img2pose-face-pose";
+
+/// The class of an object detection.
+fn face_class() -> glib::Quark {
+    glib::Quark::from_str(REGION_TYPE)
+}
+
+/// Adds one object detection for each face, in the order of the record, to the buffer's relation meta.
+pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {
+    #[cfg(feature = "v1_26")]
+    frame_tensor::add(buffer, frame);
+    if frame.faces.is_empty() {
+        return Ok(());
+    }
+    // A buffer has one relation meta, which all detectors share.
+    if buffer.meta::<AnalyticsRelationMeta>().is_none() {
+        AnalyticsRelationMeta::add(buffer);
+    }
+    let mut meta = buffer
+        .meta_mut::<AnalyticsRelationMeta>()
+        .ok_or(MetaError::Analytics)?;
+    for face in &frame.faces {
+        // The side of a frame fits an i32, see record::check().
+        let [x, y, width, height] = region::pixel_box(frame, face).map(|n| n as i32);
+        let detection = meta
+            .add_od_mtd(face_class(), x, y, width, height, face.confidence)
+            .map_err(|_| MetaError::Analytics)?
+            .id();
+        #[cfg(feature = "v1_28")]
+        face_tensor::add(&mut meta, detection, &face.pose)?;
+        #[cfg(not(feature = "v1_28"))]
+        let _ = detection;
+    }
+    Ok(())
+}
+
+/// Takes away what [`add`] has put on a buffer whose record has `count` faces.
+///
+/// Nothing can be taken out of a relation meta. It goes as a whole when its object detections are these faces: what
+/// else is in it, such as a tracker's notes, is then about them. Beside detections of other elements they have to stay.
+pub(super) fn remove(buffer: &mut gst::BufferRef, count: usize) {
+    #[cfg(feature = "v1_26")]
+    frame_tensor::remove(buffer);
+    let Some(meta) = buffer.meta::<AnalyticsRelationMeta>() else {
+        return;
+    };
+    let classes: Vec<_> = meta.iter::<AnalyticsODMtd>().map(|od| od.obj_type()).collect();
+    let only_ours =
+        count > 0 && classes.len() == count && classes.iter().all(|class| *class == Some(face_class()));
+    if only_ours && let Some(meta) = buffer.meta_mut::<AnalyticsRelationMeta>() {
+        // Fails for metas that are locked, and no one locks this one.
+        let _ = meta.remove();
+    }
+}
