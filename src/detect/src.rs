@@ -267,11 +267,12 @@ impl Img2PoseDetect {
 
     /// Posts the error; the frames that are queued leave without faces, and then the stream ends.
     fn fail_on_batch(&self, cause: &str) {
-        self.stream.lock().failed = true;
+        // Before upstream can learn of the failure: the first error that a user sees should name the cause.
         self.post_error(&gst::error_msg!(
             gst::LibraryError::Failed,
             ("inference failed: {cause}")
         ));
+        self.stream.lock().failed = true;
     }
 
     /// Reports what became of an item to everyone who waits for it.

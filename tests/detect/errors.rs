@@ -163,7 +163,7 @@ fn a_model_that_fails_gives_back_the_frames_and_ends_the_stream_once() {
 }
 
 #[test]
-fn a_model_that_fails_in_a_pipeline_stops_it() {
+fn a_model_that_fails_in_a_pipeline_stops_it_and_its_error_comes_first() {
     init();
     let pipeline = gst::parse::launch(&format!(
         "videotestsrc pattern=white num-buffers=50 ! video/x-raw,format=RGB,width=64,height=48 ! \
@@ -173,8 +173,16 @@ fn a_model_that_fails_in_a_pipeline_stops_it() {
     .unwrap()
     .downcast::<gst::Pipeline>()
     .unwrap();
+    // Slow to post: the source would overtake, which reports that its stream has ended.
+    pipeline.bus().unwrap().set_sync_handler(|_, message| {
+        if message.type_() == gst::MessageType::Error {
+            std::thread::sleep(QUIET);
+        }
+        gst::BusSyncReply::Pass
+    });
     pipeline.set_state(gst::State::Playing).unwrap();
     let message = message(&pipeline, &[gst::MessageType::Error, gst::MessageType::Eos]);
-    assert!(error_text(&message).contains("inference failed"));
+    let error = error_text(&message);
+    assert!(error.contains("inference failed"), "{error}");
     pipeline.set_state(gst::State::Null).unwrap();
 }
