@@ -11,7 +11,6 @@ use img2pose::Detector;
 use super::CAT;
 use super::input::FORMATS;
 use super::latency::Patience;
-use super::locate;
 use super::model::{self, LoadErrorKind, LoadedModel};
 use super::queue::Item;
 use super::settings::{Effect, Settings};
@@ -258,7 +257,7 @@ impl Img2PoseDetect {
             model.take()
         };
         drop(old);
-        let plugin_file = locate::plugin_file(self.obj().upcast_ref());
+        let plugin_file = model::plugin_file(self.obj().upcast_ref());
         let stream = self.stream.clone();
         let waker = Arc::new(move || stream.notify_of_outside_change());
         match model::load(&settings, &self.obj().name(), plugin_file.as_deref(), waker) {

@@ -40,7 +40,6 @@ mod imp;
 mod input;
 mod instance;
 mod latency;
-mod locate;
 mod model;
 mod network;
 mod probe;

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use img2pose::{Detector, Error, runtime};
+use img2pose::{Detector, Error, locate, runtime};
 
 use super::CAT;
 use super::instance::{self, Instance};
-use super::locate;
 use super::settings::{LoadSettings, Settings};
 use super::worker::{Client, Waker, Worker};
 
@@ -51,6 +50,17 @@ impl From<String> for LoadError {
             message,
         }
     }
+}
+
+/// The file that the plugin was loaded from; the program itself when the plugin is linked into it. What comes with the
+/// plugin is looked for from there.
+pub fn plugin_file(element: &gst::Element) -> Option<PathBuf> {
+    use gst::prelude::*;
+    element
+        .factory()
+        .and_then(|factory| factory.plugin())
+        .and_then(|plugin| plugin.filename())
+        .or_else(|| std::env::current_exe().ok())
 }
 
 /// Gets `element` the model that its settings name: a new one with a worker, or the one that elements with the same

@@ -101,6 +101,12 @@ pub enum Error {
     /// ONNX Runtime cannot be loaded or refuses.
     #[error("{0}")]
     Runtime(String),
+    /// Faults of an installation, each of which was printed.
+    #[error("{count} {}, see above", if *count == 1 { "fault" } else { "faults" })]
+    Faults {
+        /// How many.
+        count: usize,
+    },
 }
 
 impl Error {

@@ -1,4 +1,4 @@
-//! `img2pose-export`: converts img2pose checkpoints to ONNX, looks into files, and tries models.
+//! `img2pose-export`: converts img2pose checkpoints to ONNX, looks into files, tries models, and checks installations.
 
 mod cli;
 

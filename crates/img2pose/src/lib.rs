@@ -31,6 +31,7 @@ mod detect;
 mod error;
 mod face;
 pub mod frame;
+pub mod locate;
 mod model;
 mod nms;
 pub mod onnx;

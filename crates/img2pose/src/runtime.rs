@@ -1,5 +1,6 @@
 //! Finding and loading the ONNX Runtime library, once per process.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -17,6 +18,7 @@ static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 /// The loaded library. There is one per process, because ONNX Runtime allows only one environment.
 pub struct Runtime {
     path: PathBuf,
+    origin: &'static str,
     pub(crate) environment: Environment,
 }
 
@@ -70,6 +72,23 @@ impl Runtime {
         &self.path
     }
 
+    /// Why this library and no other, to put in brackets behind its path.
+    pub fn origin(&self) -> &'static str {
+        self.origin
+    }
+
+    /// Version of the library, such as `1.21.0`; `None` when it does not tell.
+    pub fn version(&self) -> Option<String> {
+        // SAFETY: the library is loaded already, so that nothing of it runs now.
+        let library = unsafe { libloading::Library::new(&self.path) }.ok()?;
+        // SAFETY: the signature of ONNX Runtime's C header; that it is ONNX Runtime was checked when it was loaded.
+        let base: libloading::Symbol<'_, unsafe extern "C" fn() -> *const ort::sys::OrtApiBase> =
+            unsafe { library.get(b"OrtGetApiBase") }.ok()?;
+        // SAFETY: the function has no conditions, and its result is a constant of the library, as is the text.
+        let version = unsafe { CStr::from_ptr((base().as_ref()?.GetVersionString)()) };
+        Some(version.to_str().ok()?.to_owned())
+    }
+
     /// ONNX Runtime's environment, for further sessions in this process.
     pub fn environment(&self) -> &Environment {
         &self.environment
@@ -115,18 +134,26 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
         });
     if let Some((path, origin)) = ordered {
         let reason = match open(&path) {
-            Ok(builder) => return start(builder, path),
+            Ok(builder) => return start(builder, path, origin),
             Err(reason) => reason,
         };
         return Err(RuntimeError::Unusable { path, origin, reason });
     }
 
     let mut tried = Vec::new();
-    let folders = beside.map(Path::to_owned).into_iter().chain(system_folders());
-    let named = ["libonnxruntime.so", "libonnxruntime.so.1"].map(PathBuf::from);
-    for path in folders.flat_map(|folder| libraries_in(&folder)).chain(named) {
+    let in_folder =
+        |folder: PathBuf, origin| libraries_in(&folder).into_iter().map(move |path| (path, origin));
+    let beside = beside
+        .into_iter()
+        .flat_map(|folder| in_folder(folder.to_owned(), "beside the plugin"));
+    let system = system_folders()
+        .into_iter()
+        .flat_map(|folder| in_folder(folder, "the system's"));
+    let named = ["libonnxruntime.so", "libonnxruntime.so.1"]
+        .map(|name| (PathBuf::from(name), "from where the system's loader looks"));
+    for (path, origin) in beside.chain(system).chain(named) {
         match open(&path) {
-            Ok(builder) => return start(builder, path),
+            Ok(builder) => return start(builder, path, origin),
             Err(reason) => tried.push(format!("{} ({reason})", path.display())),
         }
     }
@@ -160,10 +187,15 @@ fn open(path: &Path) -> Result<ort::environment::EnvironmentBuilder, String> {
 fn start(
     builder: ort::environment::EnvironmentBuilder,
     path: PathBuf,
+    origin: &'static str,
 ) -> Result<&'static Runtime, RuntimeError> {
     // Frames and models of our users are nobody else's business.
     match builder.with_name("img2pose").with_telemetry(false).build() {
-        Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime { path, environment })),
+        Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime {
+            path,
+            origin,
+            environment,
+        })),
         Err(source) => Err(RuntimeError::Environment { path, source }),
     }
 }

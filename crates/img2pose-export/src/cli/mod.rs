@@ -2,12 +2,13 @@
 
 mod check;
 mod convert;
+mod doctor;
 mod inspect;
 
 use clap::{Parser, Subcommand};
 use img2pose_export::Result;
 
-/// Converts img2pose checkpoints to ONNX, looks into files, and tries models.
+/// Converts img2pose checkpoints to ONNX, looks into files, tries models, and checks installations.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Cli {
@@ -20,6 +21,7 @@ enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
     Check(check::Check),
+    Doctor(doctor::Doctor),
 }
 
 impl Cli {
@@ -29,6 +31,7 @@ impl Cli {
             Command::Convert(convert) => convert.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Check(check) => check.run(),
+            Command::Doctor(doctor) => doctor.run(),
         }
     }
 }

@@ -19,11 +19,16 @@ pub fn command(arguments: &[&str]) -> Command {
 }
 
 pub fn run(arguments: &[&str]) -> Ran {
+    ran(command(arguments))
+}
+
+/// Runs what [`command`] made.
+pub fn ran(mut command: Command) -> Ran {
     let Output {
         status,
         stdout,
         stderr,
-    } = command(arguments).output().unwrap();
+    } = command.output().unwrap();
     Ran {
         code: status.code().expect("the tool was killed"),
         stdout: String::from_utf8(stdout).unwrap(),

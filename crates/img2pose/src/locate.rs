@@ -1,19 +1,13 @@
-//! Where the plugin's files are.
+//! Where the model is that comes with the plugin.
 
 use std::path::{Path, PathBuf};
 
 /// File name of the model that comes with the plugin.
 pub const DEFAULT_MODEL: &str = "img2pose-slim.onnx";
 
-/// The file that the plugin was loaded from; the program itself when the plugin is linked into it.
-pub fn plugin_file(element: &gst::Element) -> Option<PathBuf> {
-    use gst::prelude::*;
-    element
-        .factory()
-        .and_then(|factory| factory.plugin())
-        .and_then(|plugin| plugin.filename())
-        .or_else(|| std::env::current_exe().ok())
-}
+/// How many folders above the plugin's own are looked at: from `lib/x86_64-linux-gnu/gstreamer-1.0` to the prefix, and
+/// from `target/x86_64-unknown-linux-gnu/debug/deps` to the source tree. Higher up lie the files of others.
+const LEVELS: usize = 4;
 
 /// Finds the model that comes with the plugin: beside it, in the `share` folder of its prefix, or in the source
 /// tree that it was built in.
@@ -30,6 +24,7 @@ pub fn default_model(plugin_file: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>
         .into_iter()
         .flat_map(Path::ancestors)
         .skip(1)
+        .take(LEVELS)
         .flat_map(|above| [above.join("share/gst-plugin-img2pose"), above.join("models")]);
     for place in beside.chain(above) {
         let model = place.join(DEFAULT_MODEL);
@@ -75,6 +70,18 @@ mod tests {
         let plugin = root.join("lib/x86_64-linux-gnu/gstreamer-1.0/libgstimg2pose.so");
         let shared = put(&root.join("share/gst-plugin-img2pose"));
         assert_eq!(default_model(Some(&plugin)), Ok(shared));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn does_not_look_all_the_way_up() {
+        let root = scratch("levels");
+        let deep = root.join("1/2/3/4/5/libgstimg2pose.so");
+        put(&root.join("models"));
+        let tried = default_model(Some(&deep)).unwrap_err();
+        assert_eq!(tried.len(), 2 + 2 * LEVELS);
+        let near = put(&root.join("1/share/gst-plugin-img2pose"));
+        assert_eq!(default_model(Some(&deep)), Ok(near));
         std::fs::remove_dir_all(root).unwrap();
     }
 
