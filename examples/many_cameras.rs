@@ -1,0 +1,108 @@
+//! Watches many cameras with one model, and starts a camera that was lost again.
+//!
+//! ```sh
+//! cargo run --release --example many_cameras -- rtsp://camera-1/stream rtsp://camera-2/stream
+//! ```
+//!
+//! Each camera has a pipeline of its own, so that an error of one does not end the others; the elements share the
+//! model by its `model-instance-id`, and their frames go through the network together. A file that ends is done.
+
+use std::error::Error;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstimg2pose::meta;
+use img2pose::pose::yaw_pitch_roll;
+
+/// How long to wait before a lost camera is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let uris: Vec<String> = std::env::args().skip(1).collect();
+    if uris.is_empty() {
+        return Err("usage: many_cameras URI...".into());
+    }
+    gst::init()?;
+    gstimg2pose::plugin_register_static()?;
+
+    std::thread::scope(|scope| {
+        for (camera, uri) in uris.iter().enumerate() {
+            let cameras = uris.len();
+            scope.spawn(move || {
+                while let Err(error) = watch(camera, cameras, uri) {
+                    eprintln!("camera {camera}: {error}; trying again in {} s", RETRY.as_secs());
+                    std::thread::sleep(RETRY);
+                }
+                println!("camera {camera}: ended");
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Watches a camera until its stream ends.
+fn watch(camera: usize, cameras: usize, uri: &str) -> Result<(), Box<dyn Error>> {
+    let pipeline = gst::parse::launch(
+        "uridecodebin name=source ! videoconvert ! queue name=queue max-size-bytes=0 max-size-time=0 \
+         ! img2posedetect name=detect model-instance-id=cameras ! appsink name=end max-buffers=4",
+    )?
+    .downcast::<gst::Pipeline>()
+    .map_err(|_| "not a pipeline")?;
+    let element = |name| pipeline.by_name(name).ok_or("the element is in the pipeline");
+    element("source")?.set_property("uri", uri);
+    // A frame of each camera fills a batch: nobody waits for the next frame of its own.
+    element("detect")?.set_property("batch-size", cameras.clamp(1, 64) as u32);
+    if uri.starts_with("rtsp") {
+        // When the model is busy, old frames go first. A file has time.
+        let queue = element("queue")?;
+        queue.set_property_from_str("leaky", "downstream");
+        queue.set_property("max-size-buffers", 2_u32);
+    }
+    let appsink = element("end")?
+        .downcast::<gst_app::AppSink>()
+        .map_err(|_| "not an appsink")?;
+    // What is to be printed need not wait for the moment at which it would be shown.
+    appsink.set_sync(false);
+
+    let mut frame = 0_u64;
+    appsink.set_callbacks(
+        gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
+                if let Some(found) = meta::read(buffer).map_err(|_| gst::FlowError::Error)? {
+                    for (index, face) in found.faces.iter().enumerate() {
+                        let [yaw, pitch, roll] = yaw_pitch_roll(&face.pose).map(f32::round);
+                        println!(
+                            "camera {camera}, frame {frame}, face {index}: yaw {yaw}, pitch {pitch}, roll {roll}"
+                        );
+                    }
+                }
+                frame += 1;
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build(),
+    );
+
+    // An error to start lies on the bus, as others do.
+    let _ = pipeline.set_state(gst::State::Playing);
+    let ended = wait_for_end(&pipeline);
+    let stats: gst::Structure = element("detect")?.property("stats");
+    pipeline.set_state(gst::State::Null)?;
+    println!("camera {camera}: {} frames", stats.get::<u64>("frames-out")?);
+    ended
+}
+
+fn wait_for_end(pipeline: &gst::Pipeline) -> Result<(), Box<dyn Error>> {
+    let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
+    loop {
+        let message = bus.timed_pop(gst::ClockTime::NONE).ok_or("the bus is gone")?;
+        match message.view() {
+            gst::MessageView::Eos(_) => return Ok(()),
+            gst::MessageView::Error(error) => return Err(error.error().to_string().into()),
+            // The time of a run has outgrown what was promised.
+            gst::MessageView::Latency(_) => pipeline.recalculate_latency()?,
+            _ => {}
+        }
+    }
+}

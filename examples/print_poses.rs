@@ -1,0 +1,79 @@
+//! Prints how every head is turned and where it is, from an `appsink` at the end of a pipeline.
+//!
+//! ```sh
+//! cargo run --release --example print_poses -- 'filesrc location=in.mp4 ! decodebin ! videoconvert ! img2posedetect'
+//! ```
+//!
+//! The plugin is linked in; ONNX Runtime is loaded as always, see `ORT_DYLIB_PATH`.
+
+use std::error::Error;
+
+use gst::prelude::*;
+use gstimg2pose::meta;
+use img2pose::pose::yaw_pitch_roll;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Some(description) = std::env::args().nth(1) else {
+        return Err("usage: print_poses 'PIPELINE'".into());
+    };
+    gst::init()?;
+    gstimg2pose::plugin_register_static()?;
+
+    let pipeline = gst::parse::launch(&format!("{description} ! appsink name=end"))?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "not a pipeline")?;
+    let appsink = pipeline
+        .by_name("end")
+        .and_then(|element| element.downcast::<gst_app::AppSink>().ok())
+        .ok_or("no appsink")?;
+    // As fast as frames come; memory stays bounded, because the pipeline waits for us.
+    appsink.set_sync(false);
+    appsink.set_max_buffers(8);
+
+    // Why it does not start lies on the bus.
+    let printed = match pipeline.set_state(gst::State::Playing) {
+        Ok(_) => print(&appsink),
+        Err(error) => Err(error.into()),
+    };
+    let failure = error_of(&pipeline);
+    pipeline.set_state(gst::State::Null)?;
+    failure?;
+    printed
+}
+
+/// Prints frame after frame until the end of the stream or an error.
+fn print(appsink: &gst_app::AppSink) -> Result<(), Box<dyn Error>> {
+    let mut frame = 0_u64;
+    // An error of a `pull_sample` is the end: the stream's, or an error that lies on the bus.
+    while let Ok(sample) = appsink.pull_sample() {
+        let buffer = sample.buffer().ok_or("a sample without a buffer")?;
+        match meta::read(buffer)? {
+            None => println!("frame {frame}: not looked at"),
+            Some(found) => {
+                println!("frame {frame}: {} faces", found.faces.len());
+                for face in &found.faces {
+                    let [yaw, pitch, roll] = yaw_pitch_roll(&face.pose);
+                    let [_, _, _, x, y, z] = face.pose;
+                    println!(
+                        "  {:.0} %: yaw {yaw:.1}, pitch {pitch:.1}, roll {roll:.1} degrees, at {x:.2} {y:.2} {z:.2}",
+                        100.0 * face.confidence
+                    );
+                }
+            }
+        }
+        frame += 1;
+    }
+    Ok(())
+}
+
+/// The error that the pipeline has posted, if any.
+fn error_of(pipeline: &gst::Pipeline) -> Result<(), Box<dyn Error>> {
+    let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
+    match bus.pop_filtered(&[gst::MessageType::Error]) {
+        Some(message) => match message.view() {
+            gst::MessageView::Error(error) => Err(error.error().to_string().into()),
+            _ => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
