@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Usage: scripts/test-deb.sh SUITE [PACKAGE]
+#
+# Tries the Debian package on a fresh, minimal Debian: bookworm (12) or trixie (13). Installs it with apt, looks at the
+# elements, runs img2pose-export doctor, finds the faces in frames of a video as a user without rights, and removes it: nothing of
+# it may be left. PACKAGE is made by scripts/package-deb.sh when none is given.
+#
+# Debian 13 has ONNX Runtime, which comes along. Debian 12 has none: doctor must say so; then the one of these scripts is named.
+#
+# The Debian lies in .cache/debian/SUITE; the copy that is tried (1 GB) is deleted. Needs root or sudo.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+# shellcheck source=scripts/lib/debian.sh
+source "$ROOT/scripts/lib/debian.sh"
+
+case ${1:-} in
+-h | --help)
+    usage "$0"
+    exit
+    ;;
+bookworm | trixie) suite=$1 ;;
+*) die "the suite is '${1:-}'; it is bookworm or trixie" ;;
+esac
+setup_base
+media_ensure
+package=${2:-$("$ROOT/scripts/package-deb.sh")}
+[[ -f $package ]] || die "no such package: $package"
+
+work=$DEBIAN/$suite/work
+rm -rf "$work"
+mkdir -p "$work"
+cp "$package" "$work/img2pose.deb"
+cp "$ORT_DYLIB_PATH" "$work/libonnxruntime.so"
+chmod -R a+rX "$work"
+# Decoded here: a codec would be half the Debian.
+frames=12
+step "Decoding $frames frames"
+gst-launch-1.0 -q filesrc location="$MEDIA/WolfgangLanger_Pexels.mp4" ! decodebin ! identity eos-after=$((frames + 1)) ! videoconvert \
+    ! videoscale ! video/x-raw,format=RGB,width=640,height=360 ! filesink location="$work/frames.rgb" </dev/null >&2
+
+tree=$(tree_copy "$suite" try)
+trap 'as_root rm -rf "$tree" "$tree.apt.log" "$work"' EXIT
+mkdir -p "$ROOT/out"
+log=$ROOT/out/test-deb-$suite.log
+: >"$log"
+passed=0 failed=0
+# check NAME COMMAND...: one test.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/seen" 2>&1; then
+        passed=$((passed + 1))
+        say "ok      $name"
+    else
+        failed=$((failed + 1))
+        say "FAILED  $name"
+        cat "$work/seen" >&2
+    fi
+    { printf '== %s\n' "$name" && cat "$work/seen"; } >>"$log"
+}
+# Files with the name of the project, but for what apt keeps for itself.
+files() { tree_run "$tree" -- find /usr /etc /var /opt -path /var/lib/apt -prune -o -path /var/cache -prune -o -iname '*img2pose*' -print; }
+root() { tree_run "$tree" --bind "$work" -- "$@"; }
+# As somebody, whose home is empty.
+user() { tree_run "$tree" --bind "$work" --user 65534:65534 --env "GST_REGISTRY=/tmp/registry.bin" "$@"; }
+install() {
+    root apt-get update -qq
+    root apt-get install -y -qq "$work/img2pose.deb" gstreamer1.0-tools gstreamer1.0-plugins-base
+}
+doctor() { user "$@" -- img2pose-export doctor; }
+# sick WORDS [--env NAME=VALUE]: doctor finds a fault, and its text has the words.
+sick() {
+    local words=$1 text
+    shift
+    if text=$(doctor "$@"); then
+        printf '%s\n(it found no fault)\n' "$text"
+        return 1
+    fi
+    printf '%s\n' "$text"
+    grep -q "$words" <<<"$text"
+}
+pipeline() {
+    user "$@" -- gst-launch-1.0 -q filesrc location="$work/frames.rgb" ! rawvideoparse format=rgb width=640 height=360 framerate=24/1 \
+        ! videoconvert ! img2posedetect ! img2posejson ! filesink location=/tmp/faces.jsonl
+}
+faces() { "$(python_with_pip)" "$ROOT/scripts/lib/faces.py" "$@"; }
+gone() {
+    local left
+    left=$(files)
+    printf '%s\n' "$left"
+    [[ -z $left ]]
+}
+
+check 'installs' install
+for element in img2posedetect img2posejson img2poseoverlay; do
+    check "$element is there" user -- gst-inspect-1.0 "$element"
+done
+check 'the tool is there' user -- img2pose-export --version
+check 'licences are there' root sh -e -c 'cd /usr/share/doc/gstreamer1.0-img2pose; grep -q "Research, tests and demonstrations only" copyright; zcat third-party.txt.gz | grep -q ort'
+if [[ $suite == bookworm ]]; then
+    check 'doctor misses ONNX Runtime' sick 'FAULT *ONNX Runtime'
+    # Debian 12 has none; this is how its users name theirs.
+    named=(--env "ORT_DYLIB_PATH=$work/libonnxruntime.so")
+else
+    check "Debian's ONNX Runtime came along" root sh -c 'ls /usr/lib/*/libonnxruntime.so*'
+    named=()
+fi
+check 'doctor finds no fault' doctor "${named[@]}"
+check 'doctor finds a library that is none' sick 'FAULT *ONNX Runtime.*/etc/hostname' --env ORT_DYLIB_PATH=/etc/hostname
+check 'the pipeline runs' pipeline "${named[@]}"
+check 'a line for each frame' faces count "$tree/tmp/faces.jsonl" --exactly "$frames"
+check 'the face in each' faces found "$tree/tmp/faces.jsonl" --share 1
+check 'the faces are plausible' faces plausible "$tree/tmp/faces.jsonl"
+check 'is removed' root apt-get purge -y -qq gstreamer1.0-img2pose
+check 'nothing of it is left' gone
+check 'the elements are gone' user -- sh -c '! gst-inspect-1.0 img2posedetect'
+
+printf 'package on %s: %d passed, %d failed\n' "$suite" "$passed" "$failed"
+((failed == 0))
