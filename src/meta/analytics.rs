@@ -27,7 +27,7 @@ fn face_class() -> glib::Quark {
 /// Adds one object detection for each face, in the order of the record, to the buffer's relation meta.
 pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {
     #[cfg(feature = "v1_26")]
-    frame_tensor::add(buffer, frame);
+    frame_tensor::add(buffer, frame)?;
     if frame.faces.is_empty() {
         return Ok(());
     }

@@ -4,11 +4,11 @@ use gst::glib;
 use gst_analytics::{Tensor, TensorDataType, TensorDimOrder, TensorMeta};
 
 use super::POSES_TENSOR;
-use crate::meta::FrameFaces;
+use crate::meta::{FrameFaces, MetaError};
 
 /// Adds `[faces, 6]` f32, `rx, ry, rz, tx, ty, tz` of each face in the order of the record, in the machine's byte
 /// order; `[0, 6]` without faces.
-pub fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) {
+pub fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {
     let poses: Vec<u8> = frame.faces.iter().flat_map(|face| bytes(&face.pose)).collect();
     let tensor = Tensor::new_simple(
         name(),
@@ -17,11 +17,16 @@ pub fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) {
         TensorDimOrder::RowMajor,
         &[frame.faces.len(), 6],
     );
-    // A buffer has one tensor meta: where another element has made it, this gives back that one.
-    let mut meta = TensorMeta::add(buffer);
+    // Readers look at one tensor meta of a buffer. Where another element has made it, 1.26 gives back that one when asked
+    // for a new one, and 1.28 adds a second.
+    if buffer.meta::<TensorMeta>().is_none() {
+        TensorMeta::add(buffer);
+    }
+    let mut meta = buffer.meta_mut::<TensorMeta>().ok_or(MetaError::Analytics)?;
     let mut tensors = others(&meta);
     tensors.push(tensor);
     meta.set(tensors.into());
+    Ok(())
 }
 
 /// Takes away what [`add`] has put on the buffer.
