@@ -16,22 +16,28 @@ const LEVELS: usize = 4;
 /// The places that were looked at.
 pub fn default_model(plugin_file: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>> {
     let mut tried = Vec::new();
-    let folder = plugin_file.and_then(Path::parent);
-    let beside = folder
+    // GStreamer may name the plugin under /lib, which is a link to /usr/lib: the prefix is above the real folder.
+    let real = plugin_file.and_then(|file| file.canonicalize().ok());
+    let mut folders: Vec<&Path> = [plugin_file, real.as_deref()]
         .into_iter()
-        .flat_map(|folder| [folder.join("img2pose"), folder.to_owned()]);
-    let above = folder
-        .into_iter()
-        .flat_map(Path::ancestors)
-        .skip(1)
-        .take(LEVELS)
-        .flat_map(|above| [above.join("share/gst-plugin-img2pose"), above.join("models")]);
-    for place in beside.chain(above) {
-        let model = place.join(DEFAULT_MODEL);
-        if model.is_file() {
-            return Ok(model);
+        .flatten()
+        .filter_map(Path::parent)
+        .collect();
+    folders.dedup();
+    for folder in folders {
+        let beside = [folder.join("img2pose"), folder.to_owned()].into_iter();
+        let above = folder
+            .ancestors()
+            .skip(1)
+            .take(LEVELS)
+            .flat_map(|above| [above.join("share/gst-plugin-img2pose"), above.join("models")]);
+        for place in beside.chain(above) {
+            let model = place.join(DEFAULT_MODEL);
+            if model.is_file() {
+                return Ok(model);
+            }
+            tried.push(model);
         }
-        tried.push(model);
     }
     Err(tried)
 }
@@ -70,6 +76,19 @@ mod tests {
         let plugin = root.join("lib/x86_64-linux-gnu/gstreamer-1.0/libgstimg2pose.so");
         let shared = put(&root.join("share/gst-plugin-img2pose"));
         assert_eq!(default_model(Some(&plugin)), Ok(shared));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn installed_under_a_prefix_that_a_link_leads_to() {
+        let root = scratch("link");
+        let folder = root.join("usr/lib/gstreamer-1.0");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("libgstimg2pose.so"), b"").unwrap();
+        std::os::unix::fs::symlink(root.join("usr/lib"), root.join("lib")).unwrap();
+        let shared = put(&root.join("usr/share/gst-plugin-img2pose"));
+        let found = default_model(Some(&root.join("lib/gstreamer-1.0/libgstimg2pose.so"))).unwrap();
+        assert_eq!(found.canonicalize().unwrap(), shared.canonicalize().unwrap());
         std::fs::remove_dir_all(root).unwrap();
     }
 
