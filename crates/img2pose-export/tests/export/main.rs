@@ -7,5 +7,6 @@ mod errors;
 mod golden;
 mod memory;
 mod reference;
+mod same_faces;
 mod synthetic;
 mod tool;
