@@ -1,6 +1,6 @@
 //! The frames that everything is measured on, decoded once and kept in memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -38,12 +38,25 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// The first `count` of every `every`-th frame of the video at `path`, brought to `format` and `size`.
+    /// The first `count` of every `every`-th frame of the video at `path`, brought to `format` and `size`. A path with a
+    /// printf pattern, such as `pictures/%03d.png`, stands for numbered pictures.
     pub fn decode(path: &Path, format: &str, size: Option<Size>, count: u32, every: u32) -> Result<Self> {
-        ensure!(path.is_file(), "no such video: {}", path.display());
-        let (pipeline, sink) = pipeline("filesrc name=source ! decodebin", format, size)?;
+        let is_pattern = path.to_string_lossy().contains('%');
+        ensure!(is_pattern || path.is_file(), "no such video: {}", path.display());
+        let reader = match is_pattern {
+            true => "multifilesrc name=source start-index=0",
+            false => "filesrc name=source",
+        };
+        let (pipeline, sink) = pipeline(&format!("{reader} ! decodebin"), format, size)?;
         let source = pipeline.by_name("source").context("the source is gone")?;
-        source.set_property("location", path);
+        if is_pattern {
+            let first = (0..100_000).find(|index| numbered(path, *index).is_file());
+            let first = first.with_context(|| format!("no such pictures: {}", path.display()))?;
+            source.set_property("start-index", first);
+            source.set_property("location", path.to_string_lossy().as_ref());
+        } else {
+            source.set_property("location", path);
+        }
         Self::pull(path.display().to_string(), &pipeline, &sink, count, every)
     }
 
@@ -177,6 +190,19 @@ fn pipeline(source: &str, format: &str, size: Option<Size>) -> Result<(gst::Pipe
     Ok((pipeline, sink.context("the sink is gone")?))
 }
 
+/// The picture number `index` of a pattern such as `%03d.png`.
+fn numbered(pattern: &Path, index: i32) -> PathBuf {
+    let text = pattern.to_string_lossy();
+    let Some((before, rest)) = text.split_once('%') else {
+        return pattern.to_owned();
+    };
+    let Some((width, after)) = rest.split_once('d') else {
+        return pattern.to_owned();
+    };
+    let width: usize = width.trim_start_matches('0').parse().unwrap_or(0);
+    PathBuf::from(format!("{before}{index:0width$}{after}"))
+}
+
 fn view<'f>(frame: &'f ReadableFrame, layout: FrameLayout) -> Result<Frame<'f>> {
     let mut planes = [Plane { data: &[], stride: 0 }; 3];
     for (index, plane) in planes.iter_mut().enumerate().take(frame.n_planes() as usize) {
@@ -210,7 +236,15 @@ fn gcd(a: u32, b: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::Size;
+    use std::path::Path;
+
+    use super::{Size, numbered};
+
+    #[test]
+    fn a_pattern_stands_for_numbered_pictures() {
+        assert_eq!(numbered(Path::new("a/%03d.png"), 7), Path::new("a/007.png"));
+        assert_eq!(numbered(Path::new("c%d.png"), 1000), Path::new("c1000.png"));
+    }
 
     #[test]
     fn a_size_is_width_and_height() {

@@ -1,11 +1,13 @@
 //! How fast the detector and a pipeline around `img2posedetect` are, beside a plain ONNX Runtime run of the same model
 //! file. All work on the same frames, in turns, so that a busy moment of the machine hits all.
 
+mod deviation;
 mod frames;
 mod machine;
 mod memory;
 mod place;
 mod report;
+mod roofline;
 mod runners;
 mod table;
 
@@ -27,7 +29,8 @@ struct Arguments {
     /// Model file
     #[arg(long, default_value = "models/img2pose-slim.onnx")]
     model: PathBuf,
-    /// Video whose first frames are used; without it, a synthetic picture that moves
+    /// Video whose first frames are used, or numbered pictures such as pictures/%03d.png; without it, a synthetic picture
+    /// that moves
     #[arg(long)]
     video: Option<PathBuf>,
     /// Size that the frames are brought to before anything is measured, such as 1280x720; without it, the video's own, or
@@ -74,6 +77,9 @@ struct Arguments {
     /// Prints the result as JSON, with the faces of every frame
     #[arg(long)]
     json: bool,
+    /// Writes the JSON to a file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -129,6 +135,10 @@ fn main() -> Result<()> {
         memory::measure(&mut report)?;
     }
     report.finish();
+    if let Some(path) = &arguments.save {
+        let text = serde_json::to_string(&report)?;
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {

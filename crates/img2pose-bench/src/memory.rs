@@ -30,7 +30,7 @@ fn peak_of(measured: &Measured) -> Result<u64> {
         let name = argument.split('=').next().unwrap_or_default();
         match name {
             "--memory" | "--json" => {}
-            "--subject" | "--batch-size" | "--provider" | "--rounds" | "--frames" => {
+            "--save" | "--subject" | "--batch-size" | "--provider" | "--rounds" | "--frames" => {
                 if !argument.contains('=') {
                     given.next();
                 }

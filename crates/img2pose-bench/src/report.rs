@@ -5,9 +5,11 @@ use img2pose::Face;
 use serde::{Serialize, Serializer};
 
 use crate::Arguments;
+use crate::deviation::{self, Deviation};
 use crate::frames::Clip;
 use crate::machine::{self, Machine};
 use crate::place::Place;
+use crate::roofline::Roofline;
 use crate::runners::{Run, Stages};
 
 /// Everything that was measured.
@@ -18,6 +20,7 @@ pub struct Report {
     pub frames: String,
     pub frame_count: usize,
     pub network_image: String,
+    pub roofline: Roofline,
     pub rounds: u32,
     pub threads: usize,
     /// Largest share of the machine that other processes used while a batch size was measured.
@@ -56,6 +59,8 @@ pub struct Measured {
     pub face_count: Option<usize>,
     /// Medians, milliseconds a frame.
     pub stages: Option<StageMedians>,
+    /// How far the faces are from those of the first provider.
+    pub deviation: Option<Deviation>,
     /// Peak memory of a process that does nothing else.
     pub peak_memory_mib: Option<u64>,
     pub faces: Option<Vec<Vec<FoundFace>>>,
@@ -78,15 +83,16 @@ pub struct StageMedians {
 /// A face, under the names of the JSON lines.
 #[derive(Serialize)]
 pub struct FoundFace {
-    r#box: [f32; 4],
-    confidence: f32,
-    pose: [f32; 6],
+    #[serde(rename = "box")]
+    pub bbox: [f32; 4],
+    pub confidence: f32,
+    pub pose: [f32; 6],
 }
 
 impl From<Face> for FoundFace {
     fn from(face: Face) -> Self {
         Self {
-            r#box: face.bbox,
+            bbox: face.bbox,
             confidence: face.confidence,
             pose: face.pose,
         }
@@ -127,6 +133,15 @@ impl Report {
             ),
             frame_count: clip.len(),
             network_image: format!("{}x{}", size.padded_width, size.padded_height),
+            roofline: Roofline::measure(
+                &arguments.model,
+                size.padded_height.into(),
+                size.padded_width.into(),
+                match arguments.threads {
+                    0 => std::thread::available_parallelism()?.get(),
+                    threads => threads,
+                },
+            )?,
             rounds: arguments.rounds,
             threads: arguments.threads,
             others_share: 0.0,
@@ -168,6 +183,7 @@ impl Report {
                 times_detector: None,
                 face_count: None,
                 stages: None,
+                deviation: None,
                 peak_memory_mib: None,
                 faces: None,
                 stage_rounds: Vec::new(),
@@ -231,7 +247,30 @@ impl Report {
                 });
             }
         }
+        self.compare_faces();
         self.peak_memory_mib = machine::peak_memory_mib();
+    }
+
+    /// Compares the faces of every provider after the first with the first one's.
+    fn compare_faces(&mut self) {
+        for index in 0..self.subjects.len() {
+            let measured = &self.subjects[index];
+            let base = self
+                .subjects
+                .iter()
+                .find(|m| m.subject == measured.subject && m.batch_size == measured.batch_size);
+            let deviation = match (
+                base.filter(|base| base.provider != measured.provider),
+                &measured.faces,
+            ) {
+                (Some(base), Some(found)) => base
+                    .faces
+                    .as_ref()
+                    .map(|expected| deviation::compare(expected, found)),
+                _ => None,
+            };
+            self.subjects[index].deviation = deviation;
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::deviation::Spread;
 use crate::machine::Machine;
 use crate::report::{Measured, Report};
 
@@ -38,11 +39,19 @@ impl fmt::Display for Report {
             self.threads,
             self.others_share * 100.0
         )?;
+        writeln!(
+            f,
+            "limit     {:.1} GFLOP of convolutions a frame, {:.0} GFLOP/s on these threads in f32: {:.1} ms a frame",
+            self.roofline.gflop_per_frame,
+            self.roofline.gflop_per_second,
+            self.roofline.least_milliseconds()
+        )?;
         for reason in &self.without_onnxruntime {
             writeln!(f, "note      the model as a whole does not run at {reason}")?;
         }
         self.speed(f)?;
         self.stages(f)?;
+        self.deviations(f)?;
         if let Some(mib) = self.peak_memory_mib {
             writeln!(f, "\npeak memory of this process, everything loaded: {mib} MiB")?;
         }
@@ -118,6 +127,48 @@ impl Report {
                 s.class_head,
                 s.pose_head,
                 s.pose
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn deviations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.subjects.first().map(|m| m.provider.to_string());
+        let compared: Vec<_> = self
+            .subjects
+            .iter()
+            .filter_map(|m| Some((m, m.deviation.as_ref()?)))
+            .collect();
+        if compared.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\n{:<14} {:>5} {:<12} {:>13} {:>6}   against {}: median / 95 % / largest of",
+            "provider",
+            "batch",
+            "subject",
+            "faces matched",
+            "extra",
+            first.unwrap_or_default()
+        )?;
+        for (m, d) in compared {
+            let spread = |s: &Spread| format!("{:.2} / {:.2} / {:.2}", s.median, s.p95, s.max);
+            let small = |s: &Spread| format!("{:.4} / {:.4} / {:.4}", s.median, s.p95, s.max);
+            writeln!(
+                f,
+                "{:<14} {:>5} {:<12} {:>13} {:>6}   box {} px, confidence {}, angle {} degrees, translation {}",
+                m.provider,
+                m.batch_size,
+                m.subject.name(),
+                format!("{} of {}", d.matched, d.expected),
+                d.extra,
+                spread(&d.bbox),
+                small(&d.confidence),
+                spread(&d.angle),
+                small(&d.translation)
             )?;
         }
         Ok(())

@@ -248,6 +248,8 @@ impl TorchZip {
         let mut zip = Self(ZipWriter::new(BufWriter::new(File::create(path).unwrap())));
         zip.entry("data.pkl", pickle);
         zip.entry("byteorder", b"little");
+        // Without it torch does not read the file.
+        zip.entry("version", b"3\n");
         zip
     }
 

@@ -6,6 +6,9 @@ mod faces;
 mod golden;
 mod levels;
 mod options;
+mod shapes;
+#[cfg(test)]
+mod shapes_test;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,10 +30,7 @@ pub use batch::{Batch, BatchMaker};
 use faces::{ScoredProposal, is_wanted, process_prediction};
 use levels::DenseLevels;
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
-
-/// The pose head always runs on a multiple of this many regions: a product with few rows may take another kernel
-/// than the same row among many, and its last bits would depend on how many faces a frame has.
-const POSE_ROWS: usize = 8;
+use shapes::Shapes;
 
 /// Stops a running detection from another thread.
 #[derive(Clone)]
@@ -47,6 +47,7 @@ pub struct Detector {
     sessions: Sessions,
     proposal_maker: ProposalMaker,
     pool: rayon::ThreadPool,
+    shapes: Shapes,
     work: Work,
     times: StageTimes,
 }
@@ -77,6 +78,8 @@ struct Work {
     wanted: Vec<ScoredProposal>,
     poses: Vec<f32>,
     kept: Kept,
+    /// A batch with blank frames behind its own.
+    padded: Vec<f32>,
     /// The batch of [`Detector::detect`].
     batch: Option<Batch>,
 }
@@ -107,7 +110,8 @@ impl Detector {
             .build()
             .map_err(|error| ort::Error::new(error.to_string()))
             .map_err(Error::inference("start worker threads"))?;
-        Ok(Self {
+        let mut detector = Self {
+            shapes: Shapes::at(sessions.provider()),
             contract: model.contract().clone(),
             channels: model.channels(),
             proposal_maker: ProposalMaker::new(model.contract().proposals.clone()),
@@ -116,7 +120,36 @@ impl Detector {
             pool,
             work: Work::default(),
             times: StageTimes::default(),
-        })
+        };
+        detector.warm_up()?;
+        Ok(detector)
+    }
+
+    /// Shows the heads every shape that they will be given, where that is worth it. The dense part's shape is known with
+    /// the first batch.
+    fn warm_up(&mut self) -> Result<(), Error> {
+        let (side, channels) = (self.contract.roi.output_size, self.channels);
+        let most = self.contract.proposals.post_nms_top_n;
+        let pose_rows = self.shapes.all_pose_rows(most);
+        if pose_rows.is_empty() {
+            return Ok(());
+        }
+        let region = side * side * channels;
+        let Work {
+            regions,
+            scores,
+            poses,
+            ..
+        } = &mut self.work;
+        let (_, heads) = self.sessions.split();
+        let rows = self.shapes.class_rows(0, most);
+        regions.clear();
+        regions.resize(rows.max(pose_rows[pose_rows.len() - 1]) * region, 0.0);
+        heads.class_scores(&regions[..rows * region], [rows, side, side, channels], scores)?;
+        for rows in pose_rows {
+            heads.poses(&regions[..rows * region], [rows, side, side, channels], poses)?;
+        }
+        Ok(())
     }
 
     /// The facts that stand in the model file.
@@ -247,13 +280,23 @@ impl Detector {
         let (dense, heads) = self.sessions.split();
         let mut times = StageTimes::default();
         let mut clock = Clock(Instant::now());
-        let outputs = dense.run(batch.images(), batch.len(), height, width)?;
-        let levels = DenseLevels::read(&outputs, batch.len(), self.channels)?;
-
+        let frames = self.shapes.frames(batch.len(), batch.capacity());
+        let images = if frames == batch.len() {
+            batch.images()
+        } else {
+            let padded = &mut self.work.padded;
+            padded.clear();
+            padded.extend_from_slice(batch.images());
+            padded.resize(frames * size.tensor_len(), 0.0);
+            &padded[..]
+        };
+        let outputs = dense.run(images, frames, height, width)?;
+        let levels = DenseLevels::read(&outputs, frames, self.channels)?;
         clock.lap(&mut times.dense);
 
         let (side, channels) = (self.contract.roi.output_size, self.channels);
         let region = side * side * channels;
+        let most = self.contract.proposals.post_nms_top_n;
         let selection = &self.options.selection;
         let Work {
             proposals,
@@ -262,7 +305,7 @@ impl Detector {
             wanted,
             poses,
             kept,
-            batch: _,
+            ..
         } = &mut self.work;
         // The heads run frame by frame: their input for a whole batch would take hundreds of megabytes, and a
         // frame's result cannot depend on its neighbours this way.
@@ -276,14 +319,17 @@ impl Detector {
             clock.lap(&mut times.proposals);
 
             let pyramid = levels.feature_levels(frame, channels);
-            regions.resize(proposals.len() * region, 0.0);
+            let rows = self.shapes.class_rows(proposals.len(), most);
+            regions.resize(rows * region, 0.0);
+            let (pooled, blank) = regions.split_at_mut(proposals.len() * region);
             self.pool
-                .install(|| roi_align(&pyramid, channels, &self.contract.roi, proposals, regions));
+                .install(|| roi_align(&pyramid, channels, &self.contract.roi, proposals, pooled));
+            blank.fill(0.0);
             clock.lap(&mut times.roi_align);
 
             scores.clear();
             if !proposals.is_empty() {
-                heads.class_scores(regions, [proposals.len(), side, side, channels], scores)?;
+                heads.class_scores(regions, [rows, side, side, channels], scores)?;
             }
             clock.lap(&mut times.class_head);
             wanted.clear();
@@ -300,7 +346,7 @@ impl Detector {
                 }
             }
             if !wanted.is_empty() {
-                let rows = wanted.len().next_multiple_of(POSE_ROWS);
+                let rows = self.shapes.pose_rows(wanted.len(), most);
                 regions.resize(rows * region, 0.0);
                 regions[wanted.len() * region..].fill(0.0);
                 poses.clear();

@@ -166,7 +166,7 @@ impl DetectorOptions {
     /// [`Error::Provider`] when the execution provider cannot be had.
     pub fn register_provider(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
         let candidates = self.placement().candidates(runtime::load(None, None)?)?;
-        candidates[0].register(builder)
+        candidates[0].register(builder, None)
     }
 
     pub(crate) fn placement(&self) -> Placement {

@@ -1,6 +1,7 @@
 //! A model file: read, checked against the contract, and cut into the parts that the detector runs.
 
 mod cut;
+mod engine_cache;
 mod provider;
 mod session;
 

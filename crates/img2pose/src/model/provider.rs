@@ -1,8 +1,11 @@
 //! Choosing where the network runs, and asking ONNX Runtime for it.
 
+use std::path::{Path, PathBuf};
+
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
+use super::{Parts, engine_cache};
 use crate::Error;
 use crate::detect::{ExecutionProvider, Precision};
 use crate::runtime::Runtime;
@@ -117,9 +120,26 @@ impl Placement {
         Ok(())
     }
 
-    /// Adds the provider to a session that is being built.
-    pub fn register(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
-        let Some(dispatch) = self.dispatch() else {
+    /// Where TensorRT keeps what it builds for these parts; `None` at other providers.
+    pub fn engine_folder(&self, parts: &Parts, runtime: &Runtime) -> Option<PathBuf> {
+        if self.provider != ExecutionProvider::TensorRt {
+            return None;
+        }
+        let (gpu, driver) = engine_cache::gpu(self.device_id);
+        let library = runtime.path().canonicalize().ok();
+        let library = library.as_deref().unwrap_or(runtime.path()).file_name();
+        engine_cache::folder(&engine_cache::Facts {
+            parts: [&parts.dense, &parts.class_head, &parts.pose_head],
+            library: &library.unwrap_or_default().to_string_lossy(),
+            precision: self.precision.resolved().name(),
+            gpu,
+            driver,
+        })
+    }
+
+    /// Adds the provider to a session that is being built. `engines` is where TensorRT keeps what it builds.
+    pub fn register(&self, builder: SessionBuilder, engines: Option<&Path>) -> Result<SessionBuilder, Error> {
+        let Some(dispatch) = self.dispatch(engines) else {
             return Ok(builder);
         };
         builder
@@ -127,7 +147,7 @@ impl Placement {
             .map_err(|error| refusal(self.provider, error.message().trim().replace('\n', " ")))
     }
 
-    fn dispatch(&self) -> Option<ExecutionProviderDispatch> {
+    fn dispatch(&self, engines: Option<&Path>) -> Option<ExecutionProviderDispatch> {
         let device = i32::try_from(self.device_id).unwrap_or(i32::MAX);
         match self.provider {
             ExecutionProvider::Auto | ExecutionProvider::Cpu => None,
@@ -139,13 +159,21 @@ impl Placement {
                     .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
                     .build(),
             ),
-            ExecutionProvider::TensorRt => Some(
-                ep::TensorRT::default()
+            ExecutionProvider::TensorRt => {
+                let provider = ep::TensorRT::default()
                     .with_device_id(device)
                     .with_fp16(self.precision == Precision::Fp16)
-                    .with_bf16(self.precision == Precision::Bf16)
-                    .build(),
-            ),
+                    .with_bf16(self.precision == Precision::Bf16);
+                let provider = match engines.map(Path::to_string_lossy) {
+                    Some(folder) => provider
+                        .with_engine_cache(true)
+                        .with_engine_cache_path(&folder)
+                        .with_timing_cache(true)
+                        .with_timing_cache_path(&folder),
+                    None => provider,
+                };
+                Some(provider.build())
+            }
             ExecutionProvider::OpenVino => Some(
                 ep::OpenVINO::default()
                     .with_device_type("CPU")

@@ -92,11 +92,12 @@ impl Sessions {
     }
 
     fn load_at(model: &Model, parts: &Parts, runtime: &Runtime, placement: Placement) -> Result<Self, Error> {
+        let engines = placement.engine_folder(parts, runtime);
         let load = |name: &'static str, bytes: &[u8]| {
             let failed = || Error::inference(format!("load the {name} of {}", model.path().display()));
             let builder = builder(runtime, placement.threads).map_err(failed())?;
             let session = placement
-                .register(builder)?
+                .register(builder, engines.as_deref())?
                 .commit_from_memory(bytes)
                 .map_err(failed())?;
             Ok::<_, Error>(Part { name, session })

@@ -1,0 +1,106 @@
+//! `scripts/gpu-check.sh` on machines that lack something, and how it judges.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gpu-check-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Runs the script where the driver shows `proc`; returns its exit code and what it said.
+fn check(proc: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(root().join("scripts/gpu-check.sh"))
+        .arg("--check-only")
+        .args(arguments)
+        .env("IMG2POSE_NVIDIA_PROC", proc)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap().trim().to_owned(),
+    )
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn what_is_missing_is_named() {
+    let folder = scratch("missing");
+    let (code, text) = check(&folder, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.starts_with("error: no NVIDIA driver") && text.lines().count() == 1,
+        "{text}"
+    );
+
+    std::fs::write(folder.join("version"), "NVRM version: 1.2\n").unwrap();
+    let (code, text) = check(&folder, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("sees no GPU") && text.lines().count() == 1,
+        "{text}"
+    );
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let folder = scratch("arguments");
+    for (arguments, part) in [
+        (&["--provider", "cpu"][..], "expected cuda or tensorrt"),
+        (&["--model", "/nowhere.onnx"], "no such model"),
+        (&["--nonsense"], "unknown argument"),
+        (&["--video"], "needs a value"),
+    ] {
+        let (code, text) = check(&folder, arguments);
+        assert!(code == Some(1) && text.contains(part), "{arguments:?}: {text}");
+    }
+}
+
+/// Judges one comparison of `matched` of 200 faces.
+fn judge(provider: &str, matched: usize, extra: usize, pixels: f64) -> Option<(bool, String)> {
+    let file = scratch(&format!(
+        "judge-{matched}-{extra}-{pixels}-{}",
+        provider.replace(':', "-")
+    ))
+    .join("report.json");
+    let deviation = format!(
+        r#"{{"expected":200,"matched":{matched},"extra":{extra},"bbox":{{"max":{pixels}}},"confidence":{{"max":0.0001}}}}"#
+    );
+    let subject =
+        format!(r#"{{"provider":"{provider}","subject":"detector","batch_size":8,"deviation":{deviation}}}"#);
+    std::fs::write(&file, format!(r#"{{"subjects":[{subject}]}}"#)).unwrap();
+    let output = Command::new("python3")
+        .arg(root().join("scripts/lib/gpu_check.py"))
+        .arg(&file)
+        .output();
+    let Ok(output) = output else {
+        test_support::skip("the_judgement_follows_the_limits", "there is no python3");
+        return None;
+    };
+    Some((output.status.success(), String::from_utf8(output.stdout).unwrap()))
+}
+
+#[test]
+fn the_judgement_follows_the_limits() {
+    for (provider, matched, extra, pixels, good) in [
+        ("cuda:fp32", 200, 0, 1.0, true),
+        ("cuda:fp32", 199, 0, 0.0, false),
+        ("cuda:fp32", 200, 1, 0.0, false),
+        ("cuda:fp32", 200, 0, 2.0, false),
+        ("tensorrt:fp16", 198, 2, 9.0, true),
+        ("tensorrt:fp16", 197, 0, 0.0, false),
+        ("tensorrt:fp16", 200, 3, 0.0, false),
+    ] {
+        let Some((passed, text)) = judge(provider, matched, extra, pixels) else {
+            return;
+        };
+        assert_eq!(passed, good, "{provider} {matched} {extra} {pixels}: {text}");
+        assert_eq!(text.contains("FAILED"), !good);
+    }
+}
