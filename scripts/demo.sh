@@ -124,8 +124,10 @@ encoder() {
 mkdir -p "$output"
 result=$output/faces.jsonl
 annotated=$output/annotated.mp4
+branch=()
 draw=()
 if [[ $annotate ]]; then
+    branch=(tee name=faces '!' queue '!')
     encode=$(encoder) || die "no encoder for annotated.mp4: install gstreamer1.0-plugins-bad (which has openh264enc), or give --no-video"
     # Encoders count bits by the framerate; where a file has none, 30 is as good as any. Timestamps are the frames'.
     rate=''
@@ -141,7 +143,7 @@ started=$(date +%s%N)
 # Unbuffered, so that the lines in the file are the frames done. progressreport knows how far into the file we are.
 gst-launch-1.0 filesrc location="$video" ! decodebin ! videoconvert \
     ! "${detect[@]}" ! progressreport name=progress update-freq=1 \
-    ! tee name=faces ! queue ! img2posejson ! filesink location="$result" buffer-mode=unbuffered async=false \
+    ! "${branch[@]}" img2posejson ! filesink location="$result" buffer-mode=unbuffered async=false \
     "${draw[@]}" >"$log" 2>&1 </dev/null &
 pipeline=$!
 trap 'kill "$pipeline" 2>/dev/null || true' INT TERM EXIT
