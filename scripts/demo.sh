@@ -133,17 +133,18 @@ if [[ $annotate ]]; then
     rate=''
     ! grep -q 'GstFakeSink.*framerate=(fraction)0/1' "$CACHE/probe.log" || rate='! capssetter caps=video/x-raw,framerate=30/1'
     read -r -a draw <<<"faces. ! queue ! img2poseoverlay label=score+angles ! videoconvert $rate ! $encode ! mp4mux"
-    draw+=('!' filesink "location=$annotated" async=false)
+    draw+=('!' filesink "location=$annotated")
 fi
 log=$output/demo.log
 : >"$result"
 
 [[ $quiet ]] || step "Looking for faces in $video, $batch_size frames at a time"
 started=$(date +%s%N)
+# The sinks are left asynchronous: with async=false GStreamer 1.22 loses the EOS of one file in ten behind decodebin.
 # Unbuffered, so that the lines in the file are the frames done. progressreport knows how far into the file we are.
 gst-launch-1.0 filesrc location="$video" ! decodebin ! videoconvert \
     ! "${detect[@]}" ! progressreport name=progress update-freq=1 \
-    ! "${branch[@]}" img2posejson ! filesink location="$result" buffer-mode=unbuffered async=false \
+    ! "${branch[@]}" img2posejson ! filesink location="$result" buffer-mode=unbuffered \
     "${draw[@]}" >"$log" 2>&1 </dev/null &
 pipeline=$!
 trap 'kill "$pipeline" 2>/dev/null || true' INT TERM EXIT
