@@ -58,7 +58,7 @@ fn processor() -> String {
     }
 }
 
-/// The library's file name, which carries the version; ONNX Runtime's own words do not.
+/// The library's file name, which carries the version and says whose build it is.
 fn library_name(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.file_name()

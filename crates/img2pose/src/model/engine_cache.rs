@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Facts<'a> {
     /// The networks, as they are given to ONNX Runtime.
     pub parts: [&'a [u8]; 3],
-    /// File name of the ONNX Runtime library, which carries its version.
+    /// Version of the ONNX Runtime library.
     pub library: &'a str,
     /// Number format, as a user writes it.
     pub precision: &'static str,
@@ -118,7 +118,7 @@ mod tests {
     fn facts() -> Facts<'static> {
         Facts {
             parts: [b"dense", b"class", b"pose"],
-            library: "libonnxruntime.so.1.32.0",
+            library: "1.32.0",
             precision: "fp16",
             gpu: "NVIDIA H100 80GB HBM3".to_owned(),
             driver: "NVRM version: 570.1".to_owned(),
@@ -144,7 +144,7 @@ mod tests {
                 ..facts()
             },
             Facts {
-                library: "libonnxruntime.so.1.33.0",
+                library: "1.33.0",
                 ..facts()
             },
             Facts {

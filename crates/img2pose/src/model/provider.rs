@@ -53,7 +53,7 @@ impl ExecutionProvider {
     }
 
     /// The package on PyPI whose library has it.
-    fn package(self) -> &'static str {
+    pub fn package(self) -> &'static str {
         match self {
             Self::Auto | Self::Cpu => "onnxruntime",
             Self::Cuda | Self::TensorRt => "onnxruntime-gpu",
@@ -126,11 +126,12 @@ impl Placement {
             return None;
         }
         let (gpu, driver) = engine_cache::gpu(self.device_id);
-        let library = runtime.path().canonicalize().ok();
-        let library = library.as_deref().unwrap_or(runtime.path()).file_name();
         engine_cache::folder(&engine_cache::Facts {
             parts: [&parts.dense, &parts.class_head, &parts.pose_head],
-            library: &library.unwrap_or_default().to_string_lossy(),
+            // Engines of a library that does not tell its version are not mixed up with those of another one.
+            library: &runtime
+                .version()
+                .unwrap_or_else(|| runtime.path().display().to_string()),
             precision: self.precision.resolved().name(),
             gpu,
             driver,

@@ -106,16 +106,12 @@ pub fn model(report: &mut Report, explicit: Option<&Path>, plugin: Option<&Path>
 /// Runs a blank frame with each provider that the library has.
 pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, tensorrt: bool) {
     use ExecutionProvider::{Auto, Cpu, Cuda, OpenVino, TensorRt};
-    for (provider, package) in [
-        (Cpu, "onnxruntime"),
-        (OpenVino, "onnxruntime-openvino"),
-        (Cuda, "onnxruntime-gpu"),
-        (TensorRt, "onnxruntime-gpu"),
-    ] {
+    for provider in [Cpu, OpenVino, Cuda, TensorRt] {
         let name = provider.name();
         match provider.is_built_in(runtime) {
             Ok(true) => {}
             Ok(false) => {
+                let package = provider.package();
                 report.note(
                     name,
                     format!("not in this build of ONNX Runtime; it is in the PyPI package {package}"),
