@@ -11,14 +11,7 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-case ${1:-} in
-'') ;;
--h | --help)
-    usage "$0"
-    exit
-    ;;
-*) die "unknown argument '$1'; see --help" ;;
-esac
+no_arguments "$@"
 
 mkdir -p "$CACHE"
 media_ensure

@@ -8,12 +8,7 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-case ${1:-} in
--h | --help)
-    usage "$0"
-    exit
-    ;;
-esac
+help_wanted "$@"
 have gst-launch-1.0 || die "gst-launch-1.0 was not found; install gstreamer1.0-tools"
 video=${1:-}
 [[ -z $video || -f $video ]] || die "$video is not a file"

@@ -16,12 +16,7 @@ CARGO_FUZZ_VERSION=0.13.2
 # MiB. A reader that believes a length in a file dies of it.
 MOST_MEMORY=1024
 
-case ${1:-} in
--h | --help)
-    usage "$0"
-    exit
-    ;;
-esac
+help_wanted "$@"
 [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || die "expected a number of seconds, 1 or more; see --help"
 seconds=$1
 shift

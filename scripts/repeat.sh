@@ -8,12 +8,7 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-case ${1:-} in
--h | --help)
-    usage "$0"
-    exit
-    ;;
-esac
+help_wanted "$@"
 [[ $# == 1 && $1 =~ ^[1-9][0-9]*$ ]] || die "expected a number of times, 1 or more; see --help"
 times=$1
 cases=${IMG2POSE_RANDOM_CASES:-100}

@@ -10,14 +10,7 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-case ${1:-} in
-'') ;;
--h | --help)
-    usage "$0"
-    exit
-    ;;
-*) die "unknown argument '$1'; see --help" ;;
-esac
+no_arguments "$@"
 
 setup_base
 # For the tests of the Python examples, which are skipped without them.

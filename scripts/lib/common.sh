@@ -21,3 +21,19 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # usage FILE: prints the comment block at the top of a script as its help text.
 usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$1"; }
+
+# help_wanted ARGUMENT...: prints the usage and ends the script if the first argument asks for it.
+help_wanted() {
+    case ${1:-} in
+    -h | --help)
+        usage "$0"
+        exit
+        ;;
+    esac
+}
+
+# no_arguments ARGUMENT...: for a script that takes none.
+no_arguments() {
+    help_wanted "$@"
+    [[ -z ${1:-} ]] || die "unknown argument '$1'; see --help"
+}
