@@ -201,14 +201,8 @@ fn wait(pipeline: &gst::Pipeline, time: Duration, mut often: impl FnMut()) -> Re
 }
 
 /// Resident memory in MB.
-fn memory() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .ok_or("no VmRSS in /proc/self/status")?;
-    let kibibytes: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
-    Ok(kibibytes * 1024.0 / 1e6)
+fn memory() -> f64 {
+    test_support::process_status("VmRSS:") as f64 * 1024.0 / 1e6
 }
 
 fn row(way: &Way, model: &str, model_rate: f64, seconds: u64) -> Result<()> {
@@ -254,9 +248,9 @@ fn row(way: &Way, model: &str, model_rate: f64, seconds: u64) -> Result<()> {
         })
     };
     watch(Duration::from_secs(seconds) / 3)?;
-    let early = memory()?;
+    let early = memory();
     watch(Duration::from_secs(seconds) * 2 / 3)?;
-    let growth = memory()? - early;
+    let growth = memory() - early;
 
     let promised = promised(&element)?;
     let looked_at = statistic(&element, "inferred")?;
@@ -325,7 +319,7 @@ fn sharing(model: &str) -> Result<()> {
 
 /// Prints the memory in MB of elements that have passed a frame each and stay.
 fn memory_of(model: &str, number: usize, shared: bool) -> Result<()> {
-    let before = memory()?;
+    let before = memory();
     let mut pipelines = Vec::new();
     for _ in 0..number {
         let description =
@@ -338,7 +332,7 @@ fn memory_of(model: &str, number: usize, shared: bool) -> Result<()> {
         wait(&pipeline, Duration::from_secs(60), || ())?;
         pipelines.push(pipeline);
     }
-    println!("{:.0}", memory()? - before);
+    println!("{:.0}", memory() - before);
     for pipeline in pipelines {
         pipeline.set_state(gst::State::Null)?;
     }

@@ -7,6 +7,8 @@ pub mod detect;
 mod json;
 pub mod meta;
 pub mod overlay;
+mod properties;
+mod reader;
 
 use gst::glib;
 

@@ -4,22 +4,19 @@
 #[allow(dead_code)] // Written for the other tests.
 mod support;
 
-use std::path::Path;
-
 use support::*;
+use test_support::{process_status, shipped_model};
 
 const ELEMENTS: usize = 16;
 
 /// Resident memory in bytes.
 fn memory() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+    process_status("VmRSS:") as f64 * 1024.0
 }
 
 /// An element with the model that users get, after its first frame.
 fn running() -> (gst::Element, gst_check::Harness) {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/img2pose-slim.onnx");
+    let model = shipped_model();
     let element = gst::ElementFactory::make("img2posedetect")
         .property("model", text(&model))
         .property("model-instance-id", "memory")

@@ -2,7 +2,7 @@
 
 mod faces;
 
-use faces::{blank_frame, frame_with, info, two_faces};
+use faces::{blank_frame, frame_with, info, pipeline, two_faces};
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo};
@@ -140,16 +140,7 @@ fn gaps_from_upstream_pass_and_are_not_counted() {
 #[test]
 fn a_sink_prerolls_though_no_frame_was_looked_at() {
     let info = video_info();
-    let pipeline = gst::parse::launch("appsrc name=src format=time ! img2posejson ! fakesink")
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let src = pipeline
-        .by_name("src")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
-    src.set_caps(Some(&info.to_caps().unwrap()));
+    let (pipeline, src) = pipeline("img2posejson ! fakesink", &info);
     pipeline.set_state(gst::State::Paused).unwrap();
     src.push_buffer(blank_frame(&info, 0)).unwrap();
     let (result, state, _) = pipeline.state(gst::ClockTime::from_seconds(10));

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::source::{Crop, Source, crops};
 use crate::detect::FORMATS;
 use crate::meta::{self, AlignedFace, CurrentFaces, FrameChange};
+use crate::reader::{Counts, push_gap};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -33,10 +34,7 @@ pub struct Img2PoseAlign {
 struct State {
     source: Option<Arc<Source>>,
     output: Option<Arc<Output>>,
-    /// Frames that arrived: the number of the next one.
-    frames: u64,
-    /// Those of them that a detector had looked at.
-    looked_at: u64,
+    counts: Counts,
     /// The warning about changed frames has been posted.
     warned: bool,
 }
@@ -191,9 +189,7 @@ impl Img2PoseAlign {
                 gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
                 return Err(gst::FlowError::NotNegotiated);
             };
-            let number = state.frames;
-            state.frames += 1;
-            (source, number)
+            (source, state.counts.arrive())
         };
         let output = self.output()?;
         let faces = meta::read_current(buffer, &source.format.info).map_err(|error| {
@@ -202,15 +198,15 @@ impl Img2PoseAlign {
         })?;
         let Some(faces) = faces else {
             gst::trace!(CAT, obj = pad, "frame {number} was not looked at");
-            return Ok(self.push_gap(buffer));
+            return Ok(push_gap(&self.src_pad, buffer));
         };
-        self.state().looked_at += 1;
+        self.state().counts.look();
         if faces.recorded.faces.is_empty() {
-            return Ok(self.push_gap(buffer));
+            return Ok(push_gap(&self.src_pad, buffer));
         }
-        if !matches!(faces.change, FrameChange::None | FrameChange::Scaled) {
+        if !faces.change.is_known() {
             self.warn_of_change(number, &faces);
-            return Ok(self.push_gap(buffer));
+            return Ok(push_gap(&self.src_pad, buffer));
         }
         self.push_crops(&Frame {
             buffer,
@@ -277,7 +273,7 @@ impl Img2PoseAlign {
             frame.faces.recorded.faces.len()
         );
         if pushed == 0 {
-            return Ok(self.push_gap(frame.buffer));
+            return Ok(push_gap(&self.src_pad, frame.buffer));
         }
         Ok(gst::FlowSuccess::Ok)
     }
@@ -317,16 +313,6 @@ impl Img2PoseAlign {
         Ok(buffer)
     }
 
-    /// Tells downstream that time passes without a crop: a sink that prerolls waits for a buffer or a gap.
-    fn push_gap(&self, buffer: &gst::BufferRef) -> gst::FlowSuccess {
-        if let Some(pts) = buffer.pts() {
-            // A gap has no flow return; an error downstream shows at the next crop.
-            self.src_pad
-                .push_event(gst::event::Gap::builder(pts).duration(buffer.duration()).build());
-        }
-        gst::FlowSuccess::Ok
-    }
-
     fn warn_of_change(&self, number: u64, current: &CurrentFaces) {
         if std::mem::replace(&mut self.state().warned, true) {
             return;
@@ -350,18 +336,9 @@ impl Img2PoseAlign {
     }
 
     fn warn_if_nobody_looked(&self) {
-        let (frames, looked_at) = {
-            let state = self.state();
-            (state.frames, state.looked_at)
-        };
-        if frames > 0 && looked_at == 0 {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Failed,
-                ("None of the {frames} frames was looked at by a detector, there are no crops. Put img2posedetect \
-                  before img2posealign; between them, no element that makes new frames, such as a compositor or a \
-                  deinterlacer.")
-            );
+        let warning = self.state().counts.nobody_looked("img2posealign", "crops");
+        if let Some(warning) = warning {
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
         }
     }
 
@@ -387,8 +364,7 @@ impl Img2PoseAlign {
 
     fn restart(&self) {
         let mut state = self.state();
-        state.frames = 0;
-        state.looked_at = 0;
+        state.counts = Counts::default();
         state.warned = false;
     }
 

@@ -8,6 +8,8 @@ use gst::prelude::*;
 use img2pose::Face;
 use img2pose::pose::yaw_pitch_roll;
 
+use crate::properties::value_of;
+
 /// Sides of a crop that can be asked for, in pixels.
 pub const SIZES: RangeInclusive<u32> = 16..=2048;
 
@@ -51,16 +53,11 @@ impl Settings {
 
     /// Takes the value of a property over. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
-        fn get<'v, T: glib::value::FromValue<'v>>(value: &'v glib::Value) -> T {
-            value
-                .get::<T>()
-                .unwrap_or_else(|_| unreachable!("GObject has checked the type"))
-        }
         match name {
-            "size" => self.size = get(value),
-            "max-faces" => self.max_faces = get(value),
-            "min-face-size" => self.min_face_size = get(value),
-            "max-yaw" => self.max_yaw = get(value),
+            "size" => self.size = value_of(value),
+            "max-faces" => self.max_faces = value_of(value),
+            "min-face-size" => self.min_face_size = value_of(value),
+            "max-yaw" => self.max_yaw = value_of(value),
             name => unreachable!("no property '{name}'"),
         }
     }

@@ -9,6 +9,8 @@ use gst::ClockTime;
 use gst::glib::{self, prelude::*};
 use img2pose::{DetectorOptions, Selection};
 
+use crate::properties::value_of;
+
 /// Which part of the machine runs the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstImg2PoseExecutionProvider")]
@@ -254,33 +256,28 @@ impl Settings {
 
     /// Takes the value of a property over. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
-        fn get<'v, T: glib::value::FromValue<'v>>(value: &'v glib::Value) -> T {
-            value
-                .get::<T>()
-                .unwrap_or_else(|_| unreachable!("GObject has checked the type"))
-        }
         match name {
-            "model" => self.load.model = get::<Option<PathBuf>>(value),
-            "model-instance-id" => self.load.model_instance_id = get::<Option<String>>(value),
-            "onnxruntime-library" => self.load.onnxruntime_library = get::<Option<PathBuf>>(value),
-            "batch-size" => self.load.batch_size = get(value),
-            "min-size" => self.load.min_size = get(value),
-            "max-size" => self.load.max_size = get(value),
-            "num-threads" => self.load.num_threads = get(value),
-            "execution-provider" => self.load.execution_provider = get(value),
-            "precision" => self.load.precision = get(value),
-            "device-id" => self.load.device_id = get(value),
-            "batch-timeout" => self.batch_timeout = ClockTime::try_from(get::<u64>(value)).ok(),
-            "max-queued-batches" => self.max_queued_batches = get(value),
-            "score-threshold" => self.score_threshold = get(value),
-            "max-faces" => self.max_faces = get(value),
-            "bbox-x-factor" => self.bbox_x_factor = get(value),
-            "bbox-y-factor" => self.bbox_y_factor = get(value),
-            "expand-forehead" => self.expand_forehead = get(value),
-            "inference-interval" => self.inference_interval = get(value),
-            "reuse-faces" => self.reuse_faces = get(value),
-            "qos" => self.qos = get(value),
-            "stats-interval" => self.stats_interval = ClockTime::from_nseconds(get(value)),
+            "model" => self.load.model = value_of::<Option<PathBuf>>(value),
+            "model-instance-id" => self.load.model_instance_id = value_of::<Option<String>>(value),
+            "onnxruntime-library" => self.load.onnxruntime_library = value_of::<Option<PathBuf>>(value),
+            "batch-size" => self.load.batch_size = value_of(value),
+            "min-size" => self.load.min_size = value_of(value),
+            "max-size" => self.load.max_size = value_of(value),
+            "num-threads" => self.load.num_threads = value_of(value),
+            "execution-provider" => self.load.execution_provider = value_of(value),
+            "precision" => self.load.precision = value_of(value),
+            "device-id" => self.load.device_id = value_of(value),
+            "batch-timeout" => self.batch_timeout = ClockTime::try_from(value_of::<u64>(value)).ok(),
+            "max-queued-batches" => self.max_queued_batches = value_of(value),
+            "score-threshold" => self.score_threshold = value_of(value),
+            "max-faces" => self.max_faces = value_of(value),
+            "bbox-x-factor" => self.bbox_x_factor = value_of(value),
+            "bbox-y-factor" => self.bbox_y_factor = value_of(value),
+            "expand-forehead" => self.expand_forehead = value_of(value),
+            "inference-interval" => self.inference_interval = value_of(value),
+            "reuse-faces" => self.reuse_faces = value_of(value),
+            "qos" => self.qos = value_of(value),
+            "stats-interval" => self.stats_interval = ClockTime::from_nseconds(value_of(value)),
             other => unreachable!("no writable property '{other}'"),
         }
     }

@@ -10,6 +10,7 @@ use gst_video::VideoInfo;
 
 use super::line;
 use crate::meta::{self, CurrentFaces, FrameChange};
+use crate::reader::{Counts, push_gap};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -32,17 +33,9 @@ pub struct Img2PoseJson {
 #[derive(Default)]
 struct State {
     info: Option<VideoInfo>,
-    count: Count,
+    counts: Counts,
     /// The warning about changed frames has been posted.
     warned: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Count {
-    /// Frames that arrived: the number of the next one.
-    frames: u64,
-    /// Those of them that a detector had looked at.
-    looked_at: u64,
 }
 
 #[glib::object_subclass]
@@ -184,12 +177,12 @@ impl Img2PoseJson {
         })?;
         let Some(current) = current else {
             gst::trace!(CAT, obj = pad, "frame {frame} was not looked at");
-            return Ok(self.push_gap(&buffer));
+            return Ok(push_gap(&self.src_pad, &buffer));
         };
-        self.state().count.looked_at += 1;
+        self.state().counts.look();
         if current.recorded.faces.is_empty() && !self.include_empty.load(Ordering::Relaxed) {
             gst::trace!(CAT, obj = pad, "frame {frame} has no faces");
-            return Ok(self.push_gap(&buffer));
+            return Ok(push_gap(&self.src_pad, &buffer));
         }
         self.push_line(&buffer, frame, &current)
     }
@@ -198,9 +191,7 @@ impl Img2PoseJson {
     fn count_frame(&self) -> Option<(VideoInfo, u64)> {
         let mut state = self.state();
         let info = state.info.clone()?;
-        let frame = state.count.frames;
-        state.count.frames += 1;
-        Some((info, frame))
+        Some((info, state.counts.arrive()))
     }
 
     fn push_line(
@@ -233,16 +224,6 @@ impl Img2PoseJson {
         self.src_pad.push(out)
     }
 
-    /// Tells downstream that time passes without a line: a sink that prerolls waits for a buffer or a gap.
-    fn push_gap(&self, buffer: &gst::BufferRef) -> gst::FlowSuccess {
-        if let Some(pts) = buffer.pts() {
-            // A gap has no flow return; an error downstream shows at the next line.
-            self.src_pad
-                .push_event(gst::event::Gap::builder(pts).duration(buffer.duration()).build());
-        }
-        gst::FlowSuccess::Ok
-    }
-
     fn warn_of_change(&self, frame: u64, current: &CurrentFaces) {
         if std::mem::replace(&mut self.state().warned, true) {
             return;
@@ -272,7 +253,7 @@ impl Img2PoseJson {
             gst::EventView::Caps(caps) => return self.set_caps(pad, caps),
             gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => {
                 let mut state = self.state();
-                state.count = Count::default();
+                state.counts = Counts::default();
                 state.warned = false;
             }
             gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
@@ -300,15 +281,9 @@ impl Img2PoseJson {
     }
 
     fn warn_if_nobody_looked(&self) {
-        let Count { frames, looked_at } = self.state().count;
-        if frames > 0 && looked_at == 0 {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Failed,
-                ("None of the {frames} frames was looked at by a detector, there are no lines. Put img2posedetect \
-                     before img2posejson; between them, no element that makes new frames, such as a compositor or a \
-                     deinterlacer.")
-            );
+        let warning = self.state().counts.nobody_looked("img2posejson", "lines");
+        if let Some(warning) = warning {
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
         }
     }
 

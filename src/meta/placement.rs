@@ -22,6 +22,13 @@ pub enum FrameChange {
     Unknown,
 }
 
+impl FrameChange {
+    /// Whether it is known where the faces are now.
+    pub fn is_known(self) -> bool {
+        matches!(self, Self::None | Self::Scaled)
+    }
+}
+
 /// The faces of a frame, and what is known of where they are now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CurrentFaces {

@@ -192,7 +192,7 @@ impl Img2PoseOverlay {
         if current.recorded.faces.is_empty() {
             return Ok(());
         }
-        let known = matches!(current.change, FrameChange::None | FrameChange::Scaled);
+        let known = current.change.is_known();
         if !known {
             self.warn_of_change(&mut state.warned_of_change, &current, &settings);
         }

@@ -6,6 +6,7 @@ use gst::glib::{self, prelude::*};
 use gst::prelude::*;
 
 use super::style::Color;
+use crate::properties::value_of;
 
 /// Which points of a face are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -144,22 +145,17 @@ impl Settings {
 
     /// Takes the value of a property over. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
-        fn get<'v, T: glib::value::FromValue<'v>>(value: &'v glib::Value) -> T {
-            value
-                .get::<T>()
-                .unwrap_or_else(|_| unreachable!("GObject has checked the type"))
-        }
         match name {
-            "draw-box" => self.draw_box = get(value),
-            "draw-axes" => self.draw_axes = get(value),
-            "draw-points" => self.draw_points = get(value),
-            "draw-outline" => self.draw_outline = get(value),
-            "label" => self.label = get(value),
-            "blur-faces" => self.blur_faces = get(value),
-            "thickness" => self.thickness = get(value),
-            "text-size" => self.text_size = get(value),
+            "draw-box" => self.draw_box = value_of(value),
+            "draw-axes" => self.draw_axes = value_of(value),
+            "draw-points" => self.draw_points = value_of(value),
+            "draw-outline" => self.draw_outline = value_of(value),
+            "label" => self.label = value_of(value),
+            "blur-faces" => self.blur_faces = value_of(value),
+            "thickness" => self.thickness = value_of(value),
+            "text-size" => self.text_size = value_of(value),
             name => match self.color(name) {
-                Some(color) => *color = Color(get(value)),
+                Some(color) => *color = Color(value_of(value)),
                 None => unreachable!("no property '{name}'"),
             },
         }

@@ -1,7 +1,9 @@
 //! Frames that were scaled, cropped or flipped between the detector and the element.
 
+use test_support::mean_difference;
+
 use super::faces::{self, blank_frame};
-use super::support::{aligned, face, frame, mean_difference, pixels, rgb};
+use super::support::{aligned, face, frame, pixels, rgb};
 
 #[test]
 fn taken_from_where_the_face_is_after_scaling() {

@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use gst_check::Harness;
 
-use super::faces::blank_frame;
+use super::faces::{self, blank_frame};
 use super::support::{aligned, face, frame, harness, pull_all, rgb};
 
 /// The events that are there, up to now.
@@ -41,18 +41,8 @@ fn a_frame_without_crops_is_a_gap() {
 
 #[test]
 fn a_sink_prerolls_although_no_face_comes() {
-    super::faces::init();
-    let pipeline = gst::parse::launch("appsrc name=src format=time ! img2posealign ! fakesink name=sink")
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let src = pipeline
-        .by_name("src")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
     let info = rgb();
-    src.set_caps(Some(&info.to_caps().unwrap()));
+    let (pipeline, src) = faces::pipeline("img2posealign ! fakesink name=sink", &info);
     pipeline.set_state(gst::State::Paused).unwrap();
     src.push_buffer(frame(&info, 0, &[])).unwrap();
     let (result, state, _) = pipeline.state(gst::ClockTime::from_seconds(20));
@@ -120,21 +110,10 @@ fn nothing_is_added_to_the_latency() {
 
 #[test]
 fn an_error_downstream_ends_the_frame() {
-    super::faces::init();
-    // Takes one crop, then no more.
-    let pipeline = gst::parse::launch(
-        "appsrc name=src format=time ! img2posealign ! identity name=counter eos-after=2 ! fakesink sync=false",
-    )
-    .unwrap()
-    .downcast::<gst::Pipeline>()
-    .unwrap();
-    let src = pipeline
-        .by_name("src")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
     let info = rgb();
-    src.set_caps(Some(&info.to_caps().unwrap()));
+    // Takes one crop, then no more.
+    let elements = "img2posealign ! identity name=counter eos-after=2 ! fakesink sync=false";
+    let (pipeline, src) = faces::pipeline(elements, &info);
     pipeline.set_state(gst::State::Playing).unwrap();
     let found = [0.9, 0.8, 0.7, 0.6].map(|confidence| face(0.0, confidence, 200.0));
     src.push_buffer(frame(&info, 0, &found)).unwrap();

@@ -3,21 +3,10 @@
 use gst::prelude::*;
 use gst_video::{VideoConverter, VideoFormat, VideoFrame, VideoInfo};
 use gstimg2pose::meta::{self, FrameFaces};
+use test_support::mean_difference;
 
-use super::faces;
-use super::support::{face, frame, harness, mean_difference, pixels, rgb};
-
-const FORMATS: [VideoFormat; 9] = [
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Nv12,
-    VideoFormat::I420,
-    VideoFormat::Gray8,
-];
+use super::faces::{self, FORMATS};
+use super::support::{face, frame, harness, pixels, rgb};
 
 /// A smooth picture in RGB, so that formats with fewer chroma samples show the same.
 fn smooth() -> gst::Buffer {

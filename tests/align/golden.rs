@@ -3,10 +3,10 @@
 use gst_video::VideoFormat;
 use gstimg2pose::meta::{self, FrameFaces};
 use img2pose::Face;
-use test_support::{CASES, GoldenFace, read_alignments, read_crop, read_png, read_result};
+use test_support::{GoldenFace, images, mean_difference, read_alignments, read_crop};
 
 use super::faces;
-use super::support::{aligned, harness, mean_difference, pixels, pull_all};
+use super::support::{aligned, harness, pixels, pull_all};
 
 fn face(golden: &GoldenFace) -> Face {
     Face {
@@ -24,9 +24,7 @@ fn crops_and_transforms_equal_the_reference() {
     };
     let alignments = read_alignments(&golden);
     let mut compared = 0;
-    for (name, _) in CASES {
-        let result = read_result(&golden, name, 480);
-        let image = read_png(&golden.join(&result.image));
+    for (name, image, result) in images(&golden, 480) {
         let info = faces::info(VideoFormat::Rgb, image.width, image.height);
         let found = FrameFaces::new(&info, result.faces.iter().map(face).collect());
         for size in [112, 224] {

@@ -73,13 +73,6 @@ pub fn pixels(crop: &gst::BufferRef, size: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Mean difference of two pictures in grey levels.
-pub fn mean_difference(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    sum as f64 / a.len() as f64
-}
-
 /// Caps at the end of the harness.
 pub fn out_caps(harness: &Harness) -> gst::Caps {
     use gst::prelude::*;

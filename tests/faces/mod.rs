@@ -26,6 +26,19 @@ pub fn info(format: VideoFormat, width: u32, height: u32) -> VideoInfo {
         .unwrap()
 }
 
+/// Every format that the elements read.
+pub const FORMATS: [VideoFormat; 9] = [
+    VideoFormat::Rgb,
+    VideoFormat::Bgr,
+    VideoFormat::Rgbx,
+    VideoFormat::Bgrx,
+    VideoFormat::Rgba,
+    VideoFormat::Bgra,
+    VideoFormat::Nv12,
+    VideoFormat::I420,
+    VideoFormat::Gray8,
+];
+
 /// A face whose numbers are no round binary fractions, with its box at `x`, `y`.
 pub fn face(x: f32, y: f32, confidence: f32) -> Face {
     Face {
@@ -93,11 +106,10 @@ impl Arrived {
     }
 }
 
-/// Runs `appsrc ! ELEMENTS ! appsink` over the frames until the end of the stream or an error.
-pub fn run(elements: &str, info: &VideoInfo, frames: Vec<gst::Buffer>) -> Arrived {
+/// `appsrc ! ELEMENTS` for frames of the format, and the source.
+pub fn pipeline(elements: &str, info: &VideoInfo) -> (gst::Pipeline, gst_app::AppSrc) {
     init();
-    let line = format!("appsrc name=src format=time ! {elements} ! appsink name=sink sync=false");
-    let pipeline = gst::parse::launch(&line)
+    let pipeline = gst::parse::launch(&format!("appsrc name=src format=time ! {elements}"))
         .unwrap()
         .downcast::<gst::Pipeline>()
         .unwrap();
@@ -107,6 +119,12 @@ pub fn run(elements: &str, info: &VideoInfo, frames: Vec<gst::Buffer>) -> Arrive
         .downcast::<gst_app::AppSrc>()
         .unwrap();
     src.set_caps(Some(&info.to_caps().unwrap()));
+    (pipeline, src)
+}
+
+/// Runs `appsrc ! ELEMENTS ! appsink` over the frames until the end of the stream or an error.
+pub fn run(elements: &str, info: &VideoInfo, frames: Vec<gst::Buffer>) -> Arrived {
+    let (pipeline, src) = pipeline(&format!("{elements} ! appsink name=sink sync=false"), info);
     let samples = Arc::new(Mutex::new(Vec::new()));
     let sink = pipeline
         .by_name("sink")

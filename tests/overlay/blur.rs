@@ -5,7 +5,8 @@ use gstimg2pose::meta::FrameFaces;
 use img2pose::Face;
 
 use super::faces;
-use super::support::{FORMATS, NOTHING, Picture, bytes, harness, middle_face, noise};
+use super::faces::FORMATS;
+use super::support::{NOTHING, Picture, bytes, harness, middle_face, noise};
 
 const KINDS: [&str; 2] = ["pixelate", "blur"];
 

@@ -4,7 +4,8 @@ use gst_video::VideoFormat;
 use gstimg2pose::meta::FrameFaces;
 
 use super::faces;
-use super::support::{FORMATS, NOTHING, Picture, blank, middle_face, render};
+use super::faces::FORMATS;
+use super::support::{NOTHING, Picture, blank, middle_face, render};
 
 #[test]
 fn every_format_of_the_detector() {

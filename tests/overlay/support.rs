@@ -8,19 +8,6 @@ use img2pose::Face;
 
 use super::faces;
 
-/// Every format that the detector takes.
-pub const FORMATS: [VideoFormat; 9] = [
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Nv12,
-    VideoFormat::I420,
-    VideoFormat::Gray8,
-];
-
 /// Draws one thing at a time: everything is off.
 pub const NOTHING: &str = "draw-box=false draw-axes=false draw-points=none label=0";
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use test_support::process_status;
+
 /// What the process has now.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -14,14 +16,9 @@ pub struct Sample {
 
 impl Sample {
     pub fn now() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        };
         Self {
-            memory: field("VmRSS:"),
-            threads: field("Threads:"),
+            memory: process_status("VmRSS:"),
+            threads: process_status("Threads:"),
             files: std::fs::read_dir("/proc/self/fd").unwrap().count(),
         }
     }

@@ -85,6 +85,30 @@ pub fn shipped_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim.onnx")
 }
 
+/// The images of [`CASES`] by name, each with the reference's result at `min_size`.
+pub fn images(golden: &Path, min_size: u32) -> impl Iterator<Item = (&'static str, Image, GoldenResult)> {
+    CASES.iter().map(move |(name, _)| {
+        let result = read_result(golden, name, min_size);
+        (*name, read_png(&golden.join(&result.image)), result)
+    })
+}
+
+/// Mean difference of two pictures of one size, in grey levels.
+pub fn mean_difference(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.len() as f64
+}
+
+/// The number behind `name` in what Linux says of this process: `VmRSS:` is its resident memory in KiB, `Threads:` the
+/// number of its threads.
+pub fn process_status(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the status of this process");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no number behind {name} in /proc/self/status"))
+}
+
 /// An RGB image.
 pub struct Image {
     /// Width in pixels.

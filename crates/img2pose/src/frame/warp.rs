@@ -256,7 +256,7 @@ fn mix(first: [f32; 3], second: [f32; 3], share: f32) -> [f32; 3] {
 
 #[cfg(test)]
 mod tests {
-    use test_support::{CASES, Image, read_alignments, read_crop, read_png, read_result};
+    use test_support::{Image, images, mean_difference, read_alignments, read_crop};
 
     use super::*;
     use crate::frame::{ColorMatrix, ColorRange, Plane};
@@ -306,22 +306,14 @@ mod tests {
         };
         let alignments = read_alignments(&golden);
         let mut compared = 0;
-        for (name, _) in CASES {
-            let result = read_result(&golden, name, 480);
-            let image = read_png(&golden.join(&result.image));
+        for (name, image, result) in images(&golden, 480) {
             for alignment in &alignments[name] {
                 for size in [112, 224] {
                     let pose = &result.faces[alignment.face].pose;
                     let transform = align(pose, image.width, image.height, size).unwrap().transform;
                     let found = warp(&rgb_frame(&image), &transform.inverse().unwrap(), size, size);
                     let expected = read_crop(&golden, name, alignment.face, size);
-                    assert_eq!(found.len(), expected.pixels.len());
-                    let sum: u64 = found
-                        .iter()
-                        .zip(&expected.pixels)
-                        .map(|(found, expected)| u64::from(found.abs_diff(*expected)))
-                        .sum();
-                    let mean = sum as f64 / found.len() as f64;
+                    let mean = mean_difference(&found, &expected.pixels);
                     assert!(mean < 1.0, "{name}, face {}: {size} px: {mean}", alignment.face);
                     compared += 1;
                 }

@@ -172,7 +172,7 @@ fn summed_distance(transform: &Affine, from: &[[f64; 2]; 5], to: &[[f64; 2]; 5])
 
 #[cfg(test)]
 mod tests {
-    use test_support::{CASES, GoldenAlignment, read_alignments, read_png, read_result};
+    use test_support::{GoldenAlignment, images, read_alignments};
 
     use super::*;
 
@@ -183,9 +183,7 @@ mod tests {
         };
         let expected = read_alignments(&golden);
         let mut compared = 0;
-        for (name, _) in CASES {
-            let result = read_result(&golden, name, 480);
-            let image = read_png(&golden.join(&result.image));
+        for (name, image, result) in images(&golden, 480) {
             for GoldenAlignment {
                 face,
                 template,
