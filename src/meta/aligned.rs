@@ -6,8 +6,7 @@ use gst::meta::CustomMeta;
 use img2pose::Face;
 use img2pose::pose::{Affine, Alignment};
 
-use super::fields::{self, FRAME_HEIGHT, FRAME_WIDTH, VERSION};
-use super::{FrameFaces, LAYOUT_VERSION, MetaError};
+use super::{MetaError, fields};
 
 /// Name of the custom meta on the crops of `img2posealign`.
 pub const ALIGNED_NAME: &str = "Img2PoseAlignedFaceMeta";
@@ -55,19 +54,14 @@ pub fn attach_aligned(buffer: &mut gst::BufferRef, aligned: &AlignedFace) -> Res
     let mut meta =
         CustomMeta::add(buffer, ALIGNED_NAME).map_err(|_| MetaError::NotRegistered { name: ALIGNED_NAME })?;
     let s = meta.mut_structure();
-    let frame = FrameFaces {
-        frame_width: aligned.frame_width,
-        frame_height: aligned.frame_height,
-        pixel_aspect_ratio: gst::Fraction::new(1, 1),
-        faces: Vec::new(),
-    };
-    fields::set_frame(s, &frame);
+    let size = (aligned.frame_width, aligned.frame_height);
+    fields::set_frame(s, size);
     if let Some(pts) = aligned.pts {
         s.set(PTS, pts.nseconds());
     }
     s.set(FRAME, aligned.frame);
     s.set(FACE, aligned.index);
-    fields::set_detection(s, &frame, &aligned.face);
+    fields::set_detection(s, size, &aligned.face);
     fields::set_pose(s, &aligned.face);
     s.set(TEMPLATE, aligned.alignment.template as i32);
     for (names, row) in TRANSFORM.into_iter().zip(aligned.alignment.transform.0) {
@@ -88,17 +82,7 @@ pub fn read_aligned(buffer: &gst::BufferRef) -> Result<Option<AlignedFace>, Meta
         return Ok(None);
     };
     let s = meta.structure();
-    let version: u32 = fields::get(s, VERSION, "an unsigned integer")?;
-    if version != LAYOUT_VERSION {
-        return Err(MetaError::UnknownVersion {
-            name: ALIGNED_NAME,
-            found: version,
-        });
-    }
-    let (frame_width, frame_height) = (
-        fields::get_side(s, FRAME_WIDTH)?,
-        fields::get_side(s, FRAME_HEIGHT)?,
-    );
+    let (frame_width, frame_height) = fields::get_frame(s, ALIGNED_NAME)?;
     let pts = if s.has_field(PTS) {
         let pts: u64 = fields::get(s, PTS, "an unsigned 64-bit integer")?;
         Some(gst::ClockTime::try_from(pts).map_err(|_| fields::wrong(s, PTS, pts, "a time"))?)
@@ -120,7 +104,7 @@ pub fn read_aligned(buffer: &gst::BufferRef) -> Result<Option<AlignedFace>, Meta
         index: fields::get(s, FACE, "an unsigned integer")?,
         frame_width,
         frame_height,
-        face: fields::get_face(s, frame_width, frame_height)?,
+        face: fields::get_face(s, (frame_width, frame_height))?,
         alignment: Alignment { transform, template },
     }))
 }

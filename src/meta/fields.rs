@@ -4,11 +4,11 @@ use gst::glib;
 use img2pose::Face;
 use img2pose::pose::yaw_pitch_roll;
 
-use super::{FrameFaces, LAYOUT_VERSION, MetaError};
+use super::{LAYOUT_VERSION, MetaError};
 
-pub(super) const VERSION: &str = "version";
-pub(super) const FRAME_WIDTH: &str = "frame-width";
-pub(super) const FRAME_HEIGHT: &str = "frame-height";
+const VERSION: &str = "version";
+const FRAME_WIDTH: &str = "frame-width";
+const FRAME_HEIGHT: &str = "frame-height";
 
 const X_MIN: &str = "x_min";
 const X_MAX: &str = "x_max";
@@ -31,10 +31,10 @@ const KEYPOINTS: [[&str; 2]; 5] = [
 /// Number of the class "face", the only one there is.
 const FACE_LABEL: i32 = 0;
 
-/// Box, confidence and label: the `detection` parameter of a region.
-pub(super) fn set_detection(s: &mut gst::StructureRef, frame: &FrameFaces, face: &Face) {
+/// Box, confidence and label of a face in a frame of `width` x `height`: the `detection` parameter of a region.
+pub(super) fn set_detection(s: &mut gst::StructureRef, (width, height): (u32, u32), face: &Face) {
     // In f64 a share of the frame keeps every bit of the f32 pixel coordinate: reading gives back the same.
-    let (width, height) = (f64::from(frame.frame_width), f64::from(frame.frame_height));
+    let (width, height) = (f64::from(width), f64::from(height));
     let [x_min, y_min, x_max, y_max] = face.bbox.map(f64::from);
     s.set(X_MIN, x_min / width);
     s.set(X_MAX, x_max / width);
@@ -59,15 +59,24 @@ pub(super) fn set_pose(s: &mut gst::StructureRef, face: &Face) {
     }
 }
 
-/// Layout version and size of the frame.
-pub(super) fn set_frame(s: &mut gst::StructureRef, frame: &FrameFaces) {
+/// Layout version, and width and height of the frame.
+pub(super) fn set_frame(s: &mut gst::StructureRef, (width, height): (u32, u32)) {
     s.set(VERSION, LAYOUT_VERSION);
-    s.set(FRAME_WIDTH, frame.frame_width as i32);
-    s.set(FRAME_HEIGHT, frame.frame_height as i32);
+    s.set(FRAME_WIDTH, width as i32);
+    s.set(FRAME_HEIGHT, height as i32);
+}
+
+/// Width and height of the frame, from the meta `name` of this layout version.
+pub(super) fn get_frame(s: &gst::StructureRef, name: &'static str) -> Result<(u32, u32), MetaError> {
+    let found: u32 = get(s, VERSION, "an unsigned integer")?;
+    if found != LAYOUT_VERSION {
+        return Err(MetaError::UnknownVersion { name, found });
+    }
+    Ok((get_side(s, FRAME_WIDTH)?, get_side(s, FRAME_HEIGHT)?))
 }
 
 /// A face with all its fields, in pixels of a frame of `width` x `height`.
-pub(super) fn get_face(s: &gst::StructureRef, width: u32, height: u32) -> Result<Face, MetaError> {
+pub(super) fn get_face(s: &gst::StructureRef, (width, height): (u32, u32)) -> Result<Face, MetaError> {
     let number = |name: &str| get_number(s, name);
     let (w, h) = (f64::from(width), f64::from(height));
     let mut face = Face {
@@ -93,7 +102,7 @@ pub(super) fn get_face(s: &gst::StructureRef, width: u32, height: u32) -> Result
 }
 
 /// A side of a frame in pixels.
-pub(super) fn get_side(s: &gst::StructureRef, name: &str) -> Result<u32, MetaError> {
+fn get_side(s: &gst::StructureRef, name: &str) -> Result<u32, MetaError> {
     let side: i32 = get(s, name, "an integer")?;
     u32::try_from(side)
         .ok()

@@ -130,6 +130,11 @@ impl FrameFaces {
             faces,
         }
     }
+
+    /// Width and height in pixels of the frame.
+    fn size(&self) -> (u32, u32) {
+        (self.frame_width, self.frame_height)
+    }
 }
 
 /// Makes the record's type known to GStreamer, so that readers in other languages can ask for it by name.

@@ -6,8 +6,7 @@ use std::sync::Once;
 use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
 use gst::meta::CustomMeta;
 
-use super::fields::{self, FRAME_HEIGHT, FRAME_WIDTH, VERSION};
-use super::{FrameFaces, LAYOUT_VERSION, MetaError};
+use super::{FrameFaces, MetaError, fields};
 
 /// Name of the custom meta; `gst_buffer_get_custom_meta()` finds the record by it.
 pub const RECORD_NAME: &str = "Img2PoseFacesMeta";
@@ -56,12 +55,12 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
     let mut meta =
         CustomMeta::add(buffer, RECORD_NAME).map_err(|_| MetaError::NotRegistered { name: RECORD_NAME })?;
     let s = meta.mut_structure();
-    fields::set_frame(s, frame);
+    fields::set_frame(s, frame.size());
     s.set(PIXEL_ASPECT_RATIO, frame.pixel_aspect_ratio);
     s.set(N_FACES, frame.faces.len() as u32);
     for (index, face) in frame.faces.iter().enumerate() {
         let mut nested = gst::Structure::new_empty("face");
-        fields::set_detection(&mut nested, frame, face);
+        fields::set_detection(&mut nested, frame.size(), face);
         fields::set_pose(&mut nested, face);
         s.set(field_of(index), nested);
     }
@@ -74,28 +73,18 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
         return Ok(None);
     };
     let s = meta.structure();
-    let version: u32 = fields::get(s, VERSION, "an unsigned integer")?;
-    if version != LAYOUT_VERSION {
-        return Err(MetaError::UnknownVersion {
-            name: RECORD_NAME,
-            found: version,
-        });
-    }
-    let (frame_width, frame_height) = (
-        fields::get_side(s, FRAME_WIDTH)?,
-        fields::get_side(s, FRAME_HEIGHT)?,
-    );
+    let size = fields::get_frame(s, RECORD_NAME)?;
     let n_faces: u32 = fields::get(s, N_FACES, "an unsigned integer")?;
     let faces = (0..n_faces as usize)
         .map(|index| {
             let nested: &gst::StructureRef = fields::get(s, &field_of(index), "a structure")?;
-            fields::get_face(nested, frame_width, frame_height)
+            fields::get_face(nested, size)
         })
         .collect::<Result<_, _>>()?;
     let pixel_aspect_ratio = fields::get(s, PIXEL_ASPECT_RATIO, "a fraction")?;
     Ok(Some(FrameFaces {
-        frame_width,
-        frame_height,
+        frame_width: size.0,
+        frame_height: size.1,
         pixel_aspect_ratio,
         faces,
     }))

@@ -38,11 +38,11 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces, index: usize,
     meta.set_parent_id(NO_PARENT);
 
     let mut detection = gst::Structure::new_empty(DETECTION);
-    fields::set_detection(&mut detection, frame, face);
+    fields::set_detection(&mut detection, frame.size(), face);
     meta.add_param(detection);
 
     let mut pose = gst::Structure::new_empty(FACE_POSE);
-    fields::set_frame(&mut pose, frame);
+    fields::set_frame(&mut pose, frame.size());
     fields::set_pose(&mut pose, face);
     meta.add_param(pose);
 }
