@@ -2,6 +2,8 @@
 //!
 //! Two frames whose faces differ take turns, so that every frame is drawn anew. Divide by the number of faces.
 
+use std::fmt;
+
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo, VideoOverlayCompositionMeta, prelude::*};
 use gstimg2pose::meta::{self, FrameFaces};
@@ -96,6 +98,23 @@ fn run(
 const HEIGHTS: [u32; 3] = [120, 260, 600];
 const EVERYTHING: &str = "draw-points=landmarks draw-outline=true label=score+angles";
 
+/// A format and the height of a face.
+struct Case(VideoFormat, u32);
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
+/// Every kind of format that the element takes: the other four differ from RGB and BGRx in the order of bytes.
+fn cases() -> impl Iterator<Item = Case> {
+    use VideoFormat::{Bgra, Bgrx, Gray8, I420, Nv12, Rgb};
+    [Nv12, I420, Rgb, Bgrx, Bgra, Gray8]
+        .into_iter()
+        .flat_map(|format| HEIGHTS.map(|height| Case(format, height)))
+}
+
 #[divan::bench(min_time = 1)]
 fn no_face(bencher: divan::Bencher<'_, '_>) {
     run(bencher, VideoFormat::Nv12, "", 0, 260.0, false);
@@ -107,28 +126,23 @@ fn attached(bencher: divan::Bencher<'_, '_>, height: u32) {
 }
 
 #[divan::bench(args = HEIGHTS, min_time = 1)]
-fn blended_nv12(bencher: divan::Bencher<'_, '_>, height: u32) {
-    run(bencher, VideoFormat::Nv12, "", 1, height as f32, false);
+fn attached_everything(bencher: divan::Bencher<'_, '_>, height: u32) {
+    run(bencher, VideoFormat::Nv12, EVERYTHING, 1, height as f32, true);
 }
 
-#[divan::bench(args = HEIGHTS, min_time = 1)]
-fn blended_i420(bencher: divan::Bencher<'_, '_>, height: u32) {
-    run(bencher, VideoFormat::I420, "", 1, height as f32, false);
+#[divan::bench(args = cases(), min_time = 1)]
+fn blended(bencher: divan::Bencher<'_, '_>, Case(format, height): &Case) {
+    run(bencher, *format, "", 1, *height as f32, false);
 }
 
-#[divan::bench(args = HEIGHTS, min_time = 1)]
-fn blended_rgb(bencher: divan::Bencher<'_, '_>, height: u32) {
-    run(bencher, VideoFormat::Rgb, "", 1, height as f32, false);
+#[divan::bench(args = cases(), min_time = 1)]
+fn blended_everything(bencher: divan::Bencher<'_, '_>, Case(format, height): &Case) {
+    run(bencher, *format, EVERYTHING, 1, *height as f32, false);
 }
 
-#[divan::bench(args = HEIGHTS, min_time = 1)]
-fn everything_i420(bencher: divan::Bencher<'_, '_>, height: u32) {
-    run(bencher, VideoFormat::I420, EVERYTHING, 1, height as f32, false);
-}
-
-#[divan::bench(min_time = 1)]
-fn eight_faces_i420(bencher: divan::Bencher<'_, '_>) {
-    run(bencher, VideoFormat::I420, "", 8, 260.0, false);
+#[divan::bench(args = [VideoFormat::I420, VideoFormat::Rgb], min_time = 1)]
+fn eight_faces(bencher: divan::Bencher<'_, '_>, format: VideoFormat) {
+    run(bencher, format, "", 8, 260.0, false);
 }
 
 #[divan::bench(args = ["pixelate", "blur"], min_time = 1)]

@@ -7,6 +7,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo, VideoOverlayComposition, VideoOverlayCompositionMeta};
 
+use super::blending::Blender;
 use super::negotiation;
 use super::obscure::{Scratch, obscure};
 use super::painter::Painter;
@@ -37,6 +38,7 @@ struct State {
     /// Compositions are attached, not blended.
     attach: bool,
     painter: Painter,
+    blender: Blender,
     scratch: Scratch,
     /// The warning about changed frames has been posted.
     warned_of_change: bool,
@@ -214,7 +216,7 @@ impl Img2PoseOverlay {
         if state.attach {
             attach(buffer, &composition)
         } else {
-            blend(buffer, info, &composition)
+            blend(buffer, info, &composition, &mut state.blender)
         }
         .map_err(|error| self.failed("drawn", &error))
     }
@@ -395,7 +397,8 @@ fn blend(
     buffer: &mut gst::Buffer,
     info: &VideoInfo,
     composition: &VideoOverlayComposition,
+    blender: &mut Blender,
 ) -> Result<(), glib::BoolError> {
     let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), info)?;
-    composition.blend(&mut frame)
+    blender.blend(&mut frame, composition)
 }

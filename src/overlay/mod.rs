@@ -39,6 +39,7 @@
 //! padded or flipped, or nothing tells, the element posts a warning and draws nothing; with `blur-faces` it blurs the
 //! whole frame.
 
+mod blending;
 mod figure;
 mod imp;
 mod label;

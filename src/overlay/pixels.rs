@@ -8,7 +8,7 @@ use super::style::Area;
 pub const PIXEL: usize = 4;
 
 /// The format that overlay rectangles have on this machine.
-const FORMAT: VideoFormat = if cfg!(target_endian = "little") {
+pub const FORMAT: VideoFormat = if cfg!(target_endian = "little") {
     VideoFormat::Bgra
 } else {
     VideoFormat::Argb

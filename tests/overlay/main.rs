@@ -4,6 +4,7 @@
 mod faces;
 mod support;
 
+mod blending;
 mod blur;
 mod changes;
 mod drawings;
