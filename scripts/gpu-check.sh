@@ -36,7 +36,7 @@ while (($#)); do
 done
 [[ -f $model ]] || die "no such model: $model"
 case $provider in
-cuda) places=cpu,cuda ;;
+cuda) places=cpu,cuda,cuda:fp16 ;;
 tensorrt) places=cpu,tensorrt,tensorrt:fp16 ;;
 *) die "--provider is '$provider'; expected cuda or tensorrt" ;;
 esac

@@ -93,6 +93,8 @@ fn the_judgement_follows_the_limits() {
         ("cuda:fp32", 199, 0, 0.0, false),
         ("cuda:fp32", 200, 1, 0.0, false),
         ("cuda:fp32", 200, 0, 2.0, false),
+        ("cuda:fp16", 198, 0, 3.0, true),
+        ("cuda:fp16", 197, 0, 0.0, false),
         ("tensorrt:fp16", 198, 2, 9.0, true),
         ("tensorrt:fp16", 197, 0, 0.0, false),
         ("tensorrt:fp16", 200, 3, 0.0, false),

@@ -59,7 +59,7 @@ pub enum Precision {
     #[enum_value(name = "32-bit floats", nick = "fp32")]
     Fp32,
     /// 16-bit floats.
-    #[enum_value(name = "16-bit floats (tensorrt)", nick = "fp16")]
+    #[enum_value(name = "16-bit floats (cuda, tensorrt)", nick = "fp16")]
     Fp16,
     /// 16-bit floats with the range of 32-bit ones.
     #[enum_value(

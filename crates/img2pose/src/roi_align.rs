@@ -69,7 +69,7 @@ pub(crate) fn roi_align(
 
 /// Index of the level that a region is pooled from: floor(4 + log2(sqrt(area) / 224) + 1e-6), clamped
 /// (Lin et al., Feature Pyramid Networks, eq. 1).
-fn level_of(roi: &[f32; 4], contract: &RoiContract) -> usize {
+pub(crate) fn level_of(roi: &[f32; 4], contract: &RoiContract) -> usize {
     let side = ((roi[2] - roi[0]) * (roi[3] - roi[1])).sqrt();
     let level = (contract.canonical_level as f32 + (side / contract.canonical_size).log2() + 1e-6).floor();
     // A cast from float saturates, so an empty region lands on the finest level.

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
-use img2pose::{Detector, contract, runtime};
+use anyhow::{Result, anyhow, ensure};
+use img2pose::{Detector, ExecutionProvider, Precision, contract, runtime};
 use ort::session::Session;
 use ort::value::TensorRef;
 
@@ -20,6 +20,10 @@ pub struct Plain {
 
 impl Plain {
     pub fn new(settings: &Settings, clip: &Clip) -> Result<Self> {
+        ensure!(
+            (settings.place.provider, settings.place.precision) != (ExecutionProvider::Cuda, Precision::Fp16),
+            "the file is in fp32, and CUDA computes in what a file is in; the detector rewrites it"
+        );
         let builder = Session::builder(runtime::load(None, None)?.environment())?
             .with_intra_threads(settings.thread_count()?)
             .map_err(|error| anyhow!("{error}"))?;

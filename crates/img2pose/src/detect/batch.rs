@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::contract::Contract;
 use crate::frame::{Converter, Frame, FrameLayout, NetworkSize};
+use crate::model::{Exchange, HostTensor};
 
 /// The input tensor of one run: up to `capacity` frames of one layout, each converted when it is pushed.
 ///
@@ -11,9 +12,17 @@ pub struct Batch {
     layout: FrameLayout,
     size: NetworkSize,
     converter: Converter,
-    images: Vec<f32>,
+    images: Images,
     len: usize,
     capacity: usize,
+}
+
+/// Where a batch has its images.
+enum Images {
+    /// In memory that grows with the frames, up to what was reserved for all.
+    Grown(Vec<f32>),
+    /// Where the network takes them from.
+    Bound(HostTensor<f32>),
 }
 
 /// What a batch must know of its detector. It can make batches while the detector works elsewhere.
@@ -24,16 +33,23 @@ pub struct BatchMaker {
     size_divisor: u32,
     image_mean: [f32; 3],
     image_std: [f32; 3],
+    exchange: Option<Exchange>,
 }
 
 impl BatchMaker {
-    pub(crate) fn new(contract: &Contract, min_size: Option<u32>, max_size: Option<u32>) -> Self {
+    pub(crate) fn new(
+        contract: &Contract,
+        min_size: Option<u32>,
+        max_size: Option<u32>,
+        exchange: Option<Exchange>,
+    ) -> Self {
         Self {
             min_size: min_size.unwrap_or(contract.min_size),
             max_size: max_size.unwrap_or(contract.max_size),
             size_divisor: contract.size_divisor,
             image_mean: contract.image_mean,
             image_std: contract.image_std,
+            exchange,
         }
     }
 
@@ -61,15 +77,11 @@ impl Batch {
                 expected: "1 or more",
             });
         }
-        let mut images = Vec::new();
-        capacity
-            .checked_mul(size.tensor_len())
-            .and_then(|len| images.try_reserve_exact(len).ok())
-            .ok_or(Error::OutOfMemory {
-                frames: capacity,
-                width: size.padded_width,
-                height: size.padded_height,
-            })?;
+        let images = Images::new(maker.exchange.as_ref(), capacity, &size).ok_or(Error::OutOfMemory {
+            frames: capacity,
+            width: size.padded_width,
+            height: size.padded_height,
+        })?;
         Ok(Self {
             layout,
             size,
@@ -95,8 +107,8 @@ impl Batch {
                 frame.layout, self.layout
             )));
         }
-        let slot = self.reach_next_slot();
-        self.converter.convert(frame, &mut self.images[slot])?;
+        let slot = self.images.reach(self.len, self.size.tensor_len());
+        self.converter.convert(frame, slot)?;
         self.len += 1;
         Ok(self.len - 1)
     }
@@ -122,20 +134,10 @@ impl Batch {
             )));
         }
         let floats = self.size.tensor_len();
-        let next = self.reach_next_slot();
-        self.images[next].copy_from_slice(&from.images[slot * floats..][..floats]);
+        let next = self.images.reach(self.len, floats);
+        next.copy_from_slice(&from.images()[slot * floats..][..floats]);
         self.len += 1;
         Ok(self.len - 1)
-    }
-
-    /// Where the next frame goes, in memory that is reserved; slots that no frame has reached take none.
-    fn reach_next_slot(&mut self) -> std::ops::Range<usize> {
-        let floats = self.size.tensor_len();
-        let slot = self.len * floats..(self.len + 1) * floats;
-        if self.images.len() < slot.end {
-            self.images.resize(slot.end, 0.0);
-        }
-        slot
     }
 
     /// Number of frames in the batch.
@@ -170,12 +172,58 @@ impl Batch {
 
     /// The network images, `[len, 3, padded_height, padded_width]`.
     pub fn images(&self) -> &[f32] {
-        &self.images[..self.len * self.size.tensor_len()]
+        &self.images.all()[..self.len * self.size.tensor_len()]
+    }
+
+    /// The network images of all slots, when they are where the network takes them from.
+    pub(crate) fn tensor(&self) -> Option<&HostTensor<f32>> {
+        match &self.images {
+            Images::Grown(_) => None,
+            Images::Bound(tensor) => Some(tensor),
+        }
     }
 
     /// Forgets the frames and keeps the memory.
     pub fn clear(&mut self) {
         self.len = 0;
+    }
+}
+
+impl Images {
+    /// Memory for `capacity` images; `None` when there is not so much.
+    fn new(exchange: Option<&Exchange>, capacity: usize, size: &NetworkSize) -> Option<Self> {
+        let len = capacity.checked_mul(size.tensor_len())?;
+        let Some(exchange) = exchange else {
+            let mut images = Vec::new();
+            images.try_reserve_exact(len).ok()?;
+            return Some(Self::Grown(images));
+        };
+        let (height, width) = (size.padded_height as usize, size.padded_width as usize);
+        exchange
+            .tensor(&[capacity, 3, height, width])
+            .ok()
+            .map(Self::Bound)
+    }
+
+    /// Slot number `slot` of `floats` numbers; slots that no frame has reached take no memory where it grows.
+    fn reach(&mut self, slot: usize, floats: usize) -> &mut [f32] {
+        let range = slot * floats..(slot + 1) * floats;
+        match self {
+            Self::Grown(images) => {
+                if images.len() < range.end {
+                    images.resize(range.end, 0.0);
+                }
+                &mut images[range]
+            }
+            Self::Bound(tensor) => &mut tensor.as_mut_slice()[range],
+        }
+    }
+
+    fn all(&self) -> &[f32] {
+        match self {
+            Self::Grown(images) => images,
+            Self::Bound(tensor) => tensor.as_slice(),
+        }
     }
 }
 
@@ -188,7 +236,7 @@ mod tests {
     #[test]
     fn a_batch_that_no_memory_can_hold_is_an_error() {
         let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
-        let maker = BatchMaker::new(&contract, Some(16_384), Some(16_384));
+        let maker = BatchMaker::new(&contract, Some(16_384), Some(16_384), None);
         let layout = FrameLayout {
             format: PixelFormat::Gray8,
             width: 1000,

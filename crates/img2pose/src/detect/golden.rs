@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use ndarray_npy::NpzReader;
 use test_support::{open_tensors, read_png, read_result, read_tensor};
 
+use super::levels::FeatureLevels;
 use super::*;
 use crate::contract::PROPOSAL_LEVELS;
+use crate::roi_align::roi_align;
 
 fn detector(golden_test: &str) -> Option<(PathBuf, Detector)> {
     let golden = test_support::golden(golden_test)?;
@@ -92,15 +94,9 @@ fn heads_equal_the_reference_on_its_proposals() {
         let (dense, heads) = detector.sessions.split();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();
-        let levels = DenseLevels::read(&outputs, 1, channels).unwrap();
+        let levels = FeatureLevels::read(&outputs, 1, channels).unwrap();
         let mut regions = vec![0.0; boxes.len() * 49 * channels];
-        roi_align(
-            &levels.feature_levels(0, channels),
-            channels,
-            &roi,
-            &boxes,
-            &mut regions,
-        );
+        roi_align(&levels.of(0, channels), channels, &roi, &boxes, &mut regions);
 
         let shape = [boxes.len(), 7, 7, channels];
         let (mut scores, mut poses) = (Vec::new(), Vec::new());

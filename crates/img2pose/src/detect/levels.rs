@@ -6,20 +6,22 @@ use crate::model::{DenseOutput, Tensor};
 use crate::proposals::LevelOutput;
 use crate::roi_align::LevelFeatures;
 
-/// The dense part's outputs for a batch, shapes checked.
-pub(super) struct DenseLevels<'o> {
-    features: [Tensor<'o>; FEATURE_LEVELS],
+/// Pyramid features of a batch, shapes checked.
+pub(super) struct FeatureLevels<'o>([Tensor<'o>; FEATURE_LEVELS]);
+
+/// What the RPN says of a batch, shapes checked.
+pub(super) struct RpnLevels<'o> {
     objectness: [Tensor<'o>; PROPOSAL_LEVELS],
     deltas: [Tensor<'o>; PROPOSAL_LEVELS],
 }
 
-impl<'o> DenseLevels<'o> {
-    /// Takes the outputs of a run over `frames` frames, whose features have `channels` channels.
+impl<'o> FeatureLevels<'o> {
+    /// Takes the features of a run over `frames` frames, which have `channels` channels.
     ///
     /// # Errors
     /// [`Error::OutputShape`] when one has another shape than the contract says.
     pub fn read(outputs: &'o DenseOutput<'_>, frames: usize, channels: usize) -> Result<Self, Error> {
-        let features = try_array(|level| {
+        let levels = try_array(|level| {
             let tensor = outputs.features(level)?;
             tensor.expect(
                 || {
@@ -32,8 +34,35 @@ impl<'o> DenseLevels<'o> {
             )?;
             Ok(tensor)
         })?;
+        Ok(Self(levels))
+    }
+
+    /// The pyramid of one frame.
+    pub fn of(&self, frame: usize, channels: usize) -> [LevelFeatures<'o>; FEATURE_LEVELS] {
+        self.0.map(|tensor| {
+            let (height, width) = (tensor.shape[1] as usize, tensor.shape[2] as usize);
+            let frame_len = height * width * channels;
+            LevelFeatures {
+                height,
+                width,
+                data: &tensor.data[frame * frame_len..][..frame_len],
+            }
+        })
+    }
+}
+
+impl<'o> RpnLevels<'o> {
+    /// Takes logits and deltas of each level of a run over `frames` frames.
+    ///
+    /// # Errors
+    /// [`Error::OutputShape`] when one has another shape than the contract says.
+    pub fn read(
+        frames: usize,
+        objectness: impl Fn(usize) -> Result<Tensor<'o>, Error>,
+        deltas: impl Fn(usize) -> Result<Tensor<'o>, Error>,
+    ) -> Result<Self, Error> {
         let objectness: [Tensor<'o>; PROPOSAL_LEVELS] = try_array(|level| {
-            let tensor = outputs.objectness(level)?;
+            let tensor = objectness(level)?;
             tensor.expect(
                 || (crate::contract::objectness(level), format!("[{frames}, 3, h, w]")),
                 |shape| shape[0] == frames && shape[1] == 3,
@@ -41,7 +70,7 @@ impl<'o> DenseLevels<'o> {
             Ok(tensor)
         })?;
         let deltas = try_array(|level| {
-            let tensor = outputs.deltas(level)?;
+            let tensor = deltas(level)?;
             let [h, w] = [objectness[level].shape[2], objectness[level].shape[3]];
             tensor.expect(
                 || {
@@ -54,28 +83,11 @@ impl<'o> DenseLevels<'o> {
             )?;
             Ok(tensor)
         })?;
-        Ok(Self {
-            features,
-            objectness,
-            deltas,
-        })
-    }
-
-    /// The pyramid of one frame.
-    pub fn feature_levels(&self, frame: usize, channels: usize) -> [LevelFeatures<'o>; FEATURE_LEVELS] {
-        self.features.map(|tensor| {
-            let (height, width) = (tensor.shape[1] as usize, tensor.shape[2] as usize);
-            let frame_len = height * width * channels;
-            LevelFeatures {
-                height,
-                width,
-                data: &tensor.data[frame * frame_len..][..frame_len],
-            }
-        })
+        Ok(Self { objectness, deltas })
     }
 
     /// What the RPN says of one frame.
-    pub fn proposal_levels(&self, frame: usize) -> [LevelOutput<'o>; PROPOSAL_LEVELS] {
+    pub fn of(&self, frame: usize) -> [LevelOutput<'o>; PROPOSAL_LEVELS] {
         std::array::from_fn(|level| {
             let (logits, deltas) = (self.objectness[level], self.deltas[level]);
             let (height, width) = (logits.shape[2] as usize, logits.shape[3] as usize);

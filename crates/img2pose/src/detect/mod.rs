@@ -1,9 +1,13 @@
 //! The detector: a loaded model that turns frames into faces.
 
 mod batch;
+mod device;
+#[cfg(test)]
+mod device_test;
 mod faces;
 #[cfg(test)]
 mod golden;
+mod host;
 mod levels;
 mod options;
 mod shapes;
@@ -21,14 +25,9 @@ use crate::contract::Contract;
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
-use crate::model::{Model, Sessions};
-use crate::nms::Kept;
-use crate::proposals::ProposalMaker;
-use crate::roi_align::roi_align;
+use crate::model::{Model, Networks, Sessions};
 use crate::runtime;
 pub use batch::{Batch, BatchMaker};
-use faces::{ScoredProposal, is_wanted, process_prediction};
-use levels::DenseLevels;
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 use shapes::Shapes;
 
@@ -45,10 +44,11 @@ pub struct Detector {
     channels: usize,
     options: DetectorOptions,
     sessions: Sessions,
-    proposal_maker: ProposalMaker,
     pool: rayon::ThreadPool,
     shapes: Shapes,
     work: Work,
+    /// The batch of [`Detector::detect`].
+    batch: Option<Batch>,
     times: StageTimes,
 }
 
@@ -59,7 +59,7 @@ pub struct StageTimes {
     pub dense: Duration,
     /// Decoding and suppressing region proposals.
     pub proposals: Duration,
-    /// Pooling their features.
+    /// Pooling their features; 0 where the network does that, in the same run that scores them.
     pub roi_align: Duration,
     /// Scoring the proposals.
     pub class_head: Duration,
@@ -69,19 +69,20 @@ pub struct StageTimes {
     pub faces: Duration,
 }
 
-/// Memory that is used again for every frame.
-#[derive(Default)]
-struct Work {
-    proposals: Vec<[f32; 4]>,
-    regions: Vec<f32>,
-    scores: Vec<f32>,
-    wanted: Vec<ScoredProposal>,
-    poses: Vec<f32>,
-    kept: Kept,
-    /// A batch with blank frames behind its own.
-    padded: Vec<f32>,
-    /// The batch of [`Detector::detect`].
-    batch: Option<Batch>,
+/// Memory that is used again for every batch.
+enum Work {
+    Host(Box<host::Work>),
+    Device(Box<device::Work>),
+}
+
+/// What holds for all frames of a batch.
+struct Terms<'d> {
+    contract: &'d Contract,
+    channels: usize,
+    selection: &'d Selection,
+    shapes: Shapes,
+    pool: &'d rayon::ThreadPool,
+    canceller: &'d Canceller,
 }
 
 impl Detector {
@@ -101,9 +102,18 @@ impl Detector {
         // A broken model is reported as such, also where ONNX Runtime is missing.
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
-        let threads = options.threads();
         let candidates = options.placement().candidates(runtime)?;
         let sessions = Sessions::load(model, &parts, runtime, &candidates)?;
+        Self::with_sessions(model, options, sessions)
+    }
+
+    fn with_sessions(model: &Model, options: DetectorOptions, mut sessions: Sessions) -> Result<Self, Error> {
+        let threads = options.threads();
+        let proposals = &model.contract().proposals;
+        let work = match sessions.networks() {
+            Networks::Host { .. } => Work::Host(Box::new(host::Work::new(proposals))),
+            Networks::Device(_) => Work::Device(Box::default()),
+        };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("img2pose-{index}"))
@@ -114,11 +124,11 @@ impl Detector {
             shapes: Shapes::at(sessions.provider()),
             contract: model.contract().clone(),
             channels: model.channels(),
-            proposal_maker: ProposalMaker::new(model.contract().proposals.clone()),
             options,
             sessions,
             pool,
-            work: Work::default(),
+            work,
+            batch: None,
             times: StageTimes::default(),
         };
         detector.warm_up()?;
@@ -128,28 +138,21 @@ impl Detector {
     /// Shows the heads every shape that they will be given, where that is worth it. The dense part's shape is known with
     /// the first batch.
     fn warm_up(&mut self) -> Result<(), Error> {
-        let (side, channels) = (self.contract.roi.output_size, self.channels);
         let most = self.contract.proposals.post_nms_top_n;
         let pose_rows = self.shapes.all_pose_rows(most);
         if pose_rows.is_empty() {
             return Ok(());
         }
-        let region = side * side * channels;
-        let Work {
-            regions,
-            scores,
-            poses,
-            ..
-        } = &mut self.work;
-        let (_, heads) = self.sessions.split();
-        let rows = self.shapes.class_rows(0, most);
-        regions.clear();
-        regions.resize(rows.max(pose_rows[pose_rows.len() - 1]) * region, 0.0);
-        heads.class_scores(&regions[..rows * region], [rows, side, side, channels], scores)?;
-        for rows in pose_rows {
-            heads.poses(&regions[..rows * region], [rows, side, side, channels], poses)?;
+        let class_rows = self.shapes.class_rows(0, most);
+        let side = self.contract.roi.output_size;
+        match self.sessions.networks() {
+            Networks::Host { heads, .. } => {
+                host::warm_up(heads, [side, side, self.channels], class_rows, &pose_rows)
+            }
+            Networks::Device(network) => {
+                device::warm_up(&mut network.heads, self.channels, class_rows, &pose_rows)
+            }
         }
-        Ok(())
     }
 
     /// The facts that stand in the model file.
@@ -190,7 +193,13 @@ impl Detector {
 
     /// Makes batches for this detector, also while it runs on another thread.
     pub fn batch_maker(&self) -> BatchMaker {
-        BatchMaker::new(&self.contract, self.options.min_size, self.options.max_size)
+        let exchange = self.sessions.exchange().cloned();
+        BatchMaker::new(
+            &self.contract,
+            self.options.min_size,
+            self.options.max_size,
+            exchange,
+        )
     }
 
     /// The sizes that a frame of `width` x `height` pixels is brought to.
@@ -237,14 +246,14 @@ impl Detector {
                 faces[index] = found;
                 done[index] = true;
             }
-            self.work.batch = Some(batch);
+            self.batch = Some(batch);
         }
         Ok(faces)
     }
 
     /// An empty batch; the last one of [`detect`](Self::detect) when it fits.
     fn take_batch(&mut self, layout: FrameLayout, frames: usize) -> Result<Batch, Error> {
-        match self.work.batch.take() {
+        match self.batch.take() {
             Some(mut batch) if batch.layout() == layout && batch.capacity() >= frames => {
                 batch.clear();
                 Ok(batch)
@@ -274,90 +283,24 @@ impl Detector {
         if batch.is_empty() {
             return Ok(());
         }
-        let size = *batch.network_size();
-        let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let canceller = self.sessions.canceller().clone();
-        let (dense, heads) = self.sessions.split();
-        let mut times = StageTimes::default();
-        let mut clock = Clock(Instant::now());
-        let frames = self.shapes.frames(batch.len(), batch.capacity());
-        let images = if frames == batch.len() {
-            batch.images()
-        } else {
-            let padded = &mut self.work.padded;
-            padded.clear();
-            padded.extend_from_slice(batch.images());
-            padded.resize(frames * size.tensor_len(), 0.0);
-            &padded[..]
+        let terms = Terms {
+            contract: &self.contract,
+            channels: self.channels,
+            selection: &self.options.selection,
+            shapes: self.shapes,
+            pool: &self.pool,
+            canceller: &canceller,
         };
-        let outputs = dense.run(images, frames, height, width)?;
-        let levels = DenseLevels::read(&outputs, frames, self.channels)?;
-        clock.lap(&mut times.dense);
-
-        let (side, channels) = (self.contract.roi.output_size, self.channels);
-        let region = side * side * channels;
-        let most = self.contract.proposals.post_nms_top_n;
-        let selection = &self.options.selection;
-        let Work {
-            proposals,
-            regions,
-            scores,
-            wanted,
-            poses,
-            kept,
-            ..
-        } = &mut self.work;
-        // The heads run frame by frame: their input for a whole batch would take hundreds of megabytes, and a
-        // frame's result cannot depend on its neighbours this way.
-        for (frame, faces) in faces.iter_mut().enumerate() {
-            if canceller.is_cancelled() {
-                return Err(Error::Cancelled);
+        let mut times = StageTimes::default();
+        match (self.sessions.networks(), &mut self.work) {
+            (Networks::Host { dense, heads }, Work::Host(work)) => {
+                host::detect(dense, heads, batch, &terms, work, faces, &mut times)?;
             }
-            proposals.clear();
-            self.proposal_maker
-                .propose(&levels.proposal_levels(frame), &size, proposals);
-            clock.lap(&mut times.proposals);
-
-            let pyramid = levels.feature_levels(frame, channels);
-            let rows = self.shapes.class_rows(proposals.len(), most);
-            regions.resize(rows * region, 0.0);
-            let (pooled, blank) = regions.split_at_mut(proposals.len() * region);
-            self.pool
-                .install(|| roi_align(&pyramid, channels, &self.contract.roi, proposals, pooled));
-            blank.fill(0.0);
-            clock.lap(&mut times.roi_align);
-
-            scores.clear();
-            if !proposals.is_empty() {
-                heads.class_scores(regions, [rows, side, side, channels], scores)?;
+            (Networks::Device(network), Work::Device(work)) => {
+                device::detect(network, batch, &terms, work, faces, &mut times)?;
             }
-            clock.lap(&mut times.class_head);
-            wanted.clear();
-            // Rows of wanted regions move to the front; each comes from its own place or further back.
-            for (index, (&proposal, &score)) in proposals.iter().zip(&*scores).enumerate() {
-                if is_wanted(&proposal, score, selection, &self.contract) {
-                    regions.copy_within(index * region..(index + 1) * region, wanted.len() * region);
-                    wanted.push(ScoredProposal {
-                        rank: index,
-                        proposal,
-                        score,
-                        pose: [0.0; 6],
-                    });
-                }
-            }
-            if !wanted.is_empty() {
-                let rows = self.shapes.pose_rows(wanted.len(), most);
-                regions.resize(rows * region, 0.0);
-                regions[wanted.len() * region..].fill(0.0);
-                poses.clear();
-                heads.poses(regions, [rows, side, side, channels], poses)?;
-                for (candidate, pose) in wanted.iter_mut().zip(poses.chunks_exact(6)) {
-                    candidate.pose.copy_from_slice(pose);
-                }
-            }
-            clock.lap(&mut times.pose_head);
-            process_prediction(wanted, &size, selection, &self.contract, kept, faces);
-            clock.lap(&mut times.faces);
+            _ => unreachable!("they are made together, see with_sessions"),
         }
         self.times = times;
         Ok(())
@@ -368,6 +311,10 @@ impl Detector {
 struct Clock(Instant);
 
 impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
     fn lap(&mut self, stage: &mut Duration) {
         let now = Instant::now();
         *stage += now - self.0;

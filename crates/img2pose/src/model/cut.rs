@@ -77,9 +77,12 @@ pub(crate) fn cut(
                 .collect(),
             input: inputs
                 .iter()
-                .map(|(name, shape)| float_value(name, Some(shape)))
+                .map(|(name, shape)| tensor_value(name, data_type::FLOAT, Some(shape)))
                 .collect(),
-            output: outputs.iter().map(|name| float_value(name, None)).collect(),
+            output: outputs
+                .iter()
+                .map(|name| tensor_value(name, data_type::FLOAT, None))
+                .collect(),
             ..GraphProto::default()
         }),
         metadata_props: Vec::new(),
@@ -105,7 +108,7 @@ pub(crate) fn output_channels_last(model: &mut ModelProto, name: &str) -> String
             ..NodeProto::default()
         });
         for output in graph.output.iter_mut().filter(|output| output.name() == name) {
-            *output = float_value(&last, None);
+            *output = tensor_value(&last, data_type::FLOAT, None);
         }
     }
     last
@@ -211,7 +214,8 @@ pub(crate) fn encode(model: &ModelProto) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-fn float_value(name: &str, shape: Option<&[Dimension]>) -> ValueInfoProto {
+/// The input or output `name` with elements of ONNX type `elem_type`.
+pub(crate) fn tensor_value(name: &str, elem_type: i32, shape: Option<&[Dimension]>) -> ValueInfoProto {
     let shape = shape.map(|dimensions| TensorShapeProto {
         dim: dimensions
             .iter()
@@ -231,7 +235,7 @@ fn float_value(name: &str, shape: Option<&[Dimension]>) -> ValueInfoProto {
         name: Some(name.to_owned()),
         r#type: Some(TypeProto {
             tensor_type: Some(TensorTypeProto {
-                elem_type: Some(data_type::FLOAT),
+                elem_type: Some(elem_type),
                 shape,
             }),
         }),

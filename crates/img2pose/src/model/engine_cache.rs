@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// What an engine depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts<'a> {
-    /// The networks, as they are given to ONNX Runtime.
-    pub parts: [&'a [u8]; 3],
+    /// The network, as it is given to ONNX Runtime.
+    pub part: &'a [u8],
     /// Version of the ONNX Runtime library.
     pub library: &'a str,
     /// Number format, as a user writes it.
@@ -23,10 +23,7 @@ impl Facts<'_> {
     /// A folder name: another one whenever a fact differs.
     pub fn key(&self) -> String {
         let mut hash = Fnv::new();
-        for part in self.parts {
-            hash.write(&(part.len() as u64).to_le_bytes());
-            hash.write(part);
-        }
+        hash.write(self.part);
         let model = hash.0;
         // The readable parts may be alike after cleaning, so what they were goes into a hash too.
         let mut hash = Fnv::new();
@@ -117,7 +114,7 @@ mod tests {
 
     fn facts() -> Facts<'static> {
         Facts {
-            parts: [b"dense", b"class", b"pose"],
+            part: b"dense",
             library: "1.32.0",
             precision: "fp16",
             gpu: "NVIDIA H100 80GB HBM3".to_owned(),
@@ -135,12 +132,7 @@ mod tests {
         assert_eq!(key, facts().key());
         let others = [
             Facts {
-                parts: [b"densex", b"class", b"pose"],
-                ..facts()
-            },
-            // The same bytes, cut elsewhere.
-            Facts {
-                parts: [b"densec", b"lass", b"pose"],
+                part: b"densex",
                 ..facts()
             },
             Facts {

@@ -1,7 +1,12 @@
 //! A model file: read, checked against the contract, and cut into the parts that the detector runs.
 
+mod bound;
 mod cut;
+mod device;
+mod device_parts;
 mod engine_cache;
+mod fp16;
+mod memory;
 mod provider;
 mod session;
 
@@ -14,8 +19,12 @@ use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
 use crate::onnx::{ModelProto, TensorShapeProto};
 use cut::Dimension;
+pub(crate) use device::{BoundDense, Device, DeviceHeads, SortedBoxes};
+#[cfg(test)]
+pub(crate) use device_parts::HalfParts;
+pub(crate) use memory::{Exchange, HostTensor, Memory};
 pub(crate) use provider::Placement;
-pub(crate) use session::{DenseOutput, Sessions, Tensor};
+pub(crate) use session::{Dense, DenseOutput, Heads, Networks, Sessions, Tensor};
 
 /// A model file whose contract holds, not yet loaded into ONNX Runtime.
 pub struct Model {
@@ -100,6 +109,15 @@ impl Model {
         &self.path
     }
 
+    fn image_dimensions(&self) -> [Dimension; 4] {
+        [
+            Dimension::Free("batch"),
+            Dimension::Fixed(3),
+            Dimension::Free("height"),
+            Dimension::Free("width"),
+        ]
+    }
+
     pub(crate) fn parts(&self) -> Result<Parts, Error> {
         self.cut_parts().map_err(|reason| Error::Contract {
             path: self.path.clone(),
@@ -109,12 +127,6 @@ impl Model {
 
     fn cut_parts(&self) -> Result<Parts, String> {
         let side = self.contract.roi.output_size;
-        let images: &[Dimension] = &[
-            Dimension::Free("batch"),
-            Dimension::Fixed(3),
-            Dimension::Free("height"),
-            Dimension::Free("width"),
-        ];
         let regions: &[Dimension] = &[
             Dimension::Free("regions"),
             Dimension::Fixed(side),
@@ -126,7 +138,8 @@ impl Model {
         let objectness: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::objectness).collect();
         let deltas: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::deltas).collect();
         let outputs: Vec<String> = [features.clone(), objectness.clone(), deltas.clone()].concat();
-        let mut dense = cut::cut(&self.proto, &[(contract::IMAGES, images)], &outputs)?;
+        let images = self.image_dimensions();
+        let mut dense = cut::cut(&self.proto, &[(contract::IMAGES, &images)], &outputs)?;
         for name in &mut features {
             *name = cut::output_channels_last(&mut dense, name);
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
-use super::{Parts, engine_cache};
+use super::engine_cache;
 use crate::Error;
 use crate::detect::{ExecutionProvider, Precision};
 use crate::runtime::Runtime;
@@ -46,7 +46,8 @@ impl ExecutionProvider {
     pub fn precisions(self) -> &'static [Precision] {
         use Precision::{Bf16, Fp16, Fp32};
         match self {
-            Self::Auto | Self::Cpu | Self::Cuda => &[Fp32],
+            Self::Auto | Self::Cpu => &[Fp32],
+            Self::Cuda => &[Fp32, Fp16],
             Self::TensorRt => &[Fp32, Fp16, Bf16],
             Self::OpenVino => &[Fp32, Bf16],
         }
@@ -83,7 +84,7 @@ impl Placement {
                 self.provider,
                 format!(
                     "no provider of ONNX Runtime {} computes in {}; set precision to fp32 or auto, or load a build \
-                     with OpenVINO (bf16) or TensorRT (fp16, bf16)",
+                     with OpenVINO (bf16), CUDA (fp16) or TensorRT (fp16, bf16)",
                     runtime.path().display(),
                     self.precision.name()
                 ),
@@ -120,14 +121,31 @@ impl Placement {
         Ok(())
     }
 
-    /// Where TensorRT keeps what it builds for these parts; `None` at other providers.
-    pub fn engine_folder(&self, parts: &Parts, runtime: &Runtime) -> Option<PathBuf> {
+    /// Where the heads run that go with a dense part run here. How many regions each level has differs from frame to frame,
+    /// and TensorRT would build an engine for every such number.
+    pub fn for_heads(self) -> Self {
+        match self.provider {
+            ExecutionProvider::TensorRt => Self {
+                provider: ExecutionProvider::Cuda,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// Whether the graph must be brought to 16 bits for the precision. TensorRT takes graphs in 32 bits and chooses itself.
+    pub fn needs_half_graph(&self) -> bool {
+        self.precision == Precision::Fp16 && self.provider != ExecutionProvider::TensorRt
+    }
+
+    /// Where TensorRT keeps what it builds for the dense part; `None` at other providers.
+    pub fn engine_folder(&self, dense: &[u8], runtime: &Runtime) -> Option<PathBuf> {
         if self.provider != ExecutionProvider::TensorRt {
             return None;
         }
         let (gpu, driver) = engine_cache::gpu(self.device_id);
         engine_cache::folder(&engine_cache::Facts {
-            parts: [&parts.dense, &parts.class_head, &parts.pose_head],
+            part: dense,
             // Engines of a library that does not tell its version are not mixed up with those of another one.
             library: &runtime
                 .version()
@@ -143,8 +161,17 @@ impl Placement {
         let Some(dispatch) = self.dispatch(engines) else {
             return Ok(builder);
         };
+        let mut providers = vec![dispatch.error_on_failure()];
+        // What TensorRT does not take stays on the GPU.
+        if self.provider == ExecutionProvider::TensorRt {
+            providers.extend(
+                self.for_heads()
+                    .dispatch(None)
+                    .map(|dispatch| dispatch.error_on_failure()),
+            );
+        }
         builder
-            .with_execution_providers([dispatch.error_on_failure()])
+            .with_execution_providers(providers)
             .map_err(|error| refusal(self.provider, error.message().trim().replace('\n', " ")))
     }
 
@@ -204,5 +231,42 @@ fn refusal(provider: ExecutionProvider, reason: String) -> Error {
     Error::Provider {
         provider: provider.name(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placement(provider: ExecutionProvider, precision: Precision) -> Placement {
+        Placement {
+            provider,
+            precision,
+            device_id: 2,
+            threads: 1,
+        }
+    }
+
+    #[test]
+    fn cuda_gets_a_graph_in_16_bits_and_tensorrt_makes_its_own() {
+        use ExecutionProvider::{Cuda, TensorRt};
+        for (provider, precision, dense, heads) in [
+            (Cuda, Precision::Fp16, true, true),
+            (Cuda, Precision::Auto, false, false),
+            (TensorRt, Precision::Fp16, false, true),
+            (TensorRt, Precision::Bf16, false, false),
+        ] {
+            let placement = placement(provider, precision);
+            assert_eq!(
+                (
+                    placement.needs_half_graph(),
+                    placement.for_heads().needs_half_graph()
+                ),
+                (dense, heads),
+                "{provider:?} {precision:?}"
+            );
+            assert_eq!(placement.for_heads().provider, Cuda);
+            assert_eq!(placement.for_heads().device_id, 2);
+        }
     }
 }

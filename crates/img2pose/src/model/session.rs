@@ -1,24 +1,41 @@
 //! Loading the parts of a model into ONNX Runtime and running them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel};
 use ort::value::TensorRef;
 
+use super::device::Device;
+use super::device_parts::HalfParts;
 use super::provider::Placement;
-use super::{Model, Parts};
+use super::{Exchange, Memory, Model, Parts};
 use crate::detect::ExecutionProvider;
 use crate::runtime::Runtime;
 use crate::{Canceller, Error};
 
 /// The loaded parts of one model.
 pub(crate) struct Sessions {
-    dense: Dense,
-    heads: Heads,
+    networks: Networks,
     canceller: Canceller,
     provider: ExecutionProvider,
     passed_over: Vec<String>,
+}
+
+/// The parts, by where they compute.
+// There is one of these in a detector.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum Networks {
+    /// In the processor's memory; regions are pooled there too.
+    Host {
+        /// The convolutions.
+        dense: Dense,
+        /// The heads.
+        heads: Heads,
+    },
+    /// Bound to memory that may be a device's.
+    Device(Device),
 }
 
 /// The convolutions: network images to pyramid features and RPN outputs.
@@ -92,30 +109,67 @@ impl Sessions {
     }
 
     fn load_at(model: &Model, parts: &Parts, runtime: &Runtime, placement: Placement) -> Result<Self, Error> {
-        let engines = placement.engine_folder(parts, runtime);
-        let load = |name: &'static str, bytes: &[u8]| {
-            let failed = || Error::inference(format!("load the {name} of {}", model.path().display()));
-            let builder = builder(runtime, placement.threads).map_err(failed())?;
-            let session = placement
-                .register(builder, engines.as_deref())?
-                .commit_from_memory(bytes)
-                .map_err(failed())?;
+        match Memory::of(placement.provider, placement.device_id) {
+            Some(memory) => Self::load_bound(model, runtime, placement, &memory),
+            None => Self::load_on_host(model, parts, runtime, placement),
+        }
+    }
+
+    fn load_on_host(
+        model: &Model,
+        parts: &Parts,
+        runtime: &Runtime,
+        placement: Placement,
+    ) -> Result<Self, Error> {
+        let load = |name, bytes: &[u8]| {
+            let session = load_session(model, runtime, placement, None, name, bytes)?;
             Ok::<_, Error>(Part { name, session })
         };
         let canceller = Canceller::new()?;
         Ok(Self {
-            dense: Dense {
-                part: load("dense part", &parts.dense)?,
-                features: parts.features.clone(),
-                objectness: parts.objectness.clone(),
-                deltas: parts.deltas.clone(),
-                canceller: canceller.clone(),
+            networks: Networks::Host {
+                dense: Dense {
+                    part: load("dense part", &parts.dense)?,
+                    features: parts.features.clone(),
+                    objectness: parts.objectness.clone(),
+                    deltas: parts.deltas.clone(),
+                    canceller: canceller.clone(),
+                },
+                heads: Heads {
+                    class: load("class head", &parts.class_head)?,
+                    pose: load("pose head", &parts.pose_head)?,
+                    canceller: canceller.clone(),
+                },
             },
-            heads: Heads {
-                class: load("class head", &parts.class_head)?,
-                pose: load("pose head", &parts.pose_head)?,
-                canceller: canceller.clone(),
-            },
+            canceller,
+            provider: placement.provider,
+            passed_over: Vec::new(),
+        })
+    }
+
+    /// Loads the parts bound to `memory`.
+    pub fn load_bound(
+        model: &Model,
+        runtime: &Runtime,
+        placement: Placement,
+        memory: &Memory,
+    ) -> Result<Self, Error> {
+        let heads = placement.for_heads();
+        let parts = model.device_parts(HalfParts {
+            dense: placement.needs_half_graph(),
+            heads: heads.needs_half_graph(),
+        })?;
+        let engines = placement.engine_folder(&parts.dense, runtime);
+        let canceller = Canceller::new()?;
+        let device = Device::load(&parts, memory, &canceller, |name, bytes, is_dense| {
+            let (placement, engines) = match is_dense {
+                true => (placement, engines.as_deref()),
+                false => (heads, None),
+            };
+            load_session(model, runtime, placement, engines, name, bytes)
+        })?;
+        Ok(Self {
+            networks: Networks::Device(device),
             canceller,
             provider: placement.provider,
             passed_over: Vec::new(),
@@ -137,9 +191,26 @@ impl Sessions {
         &self.canceller
     }
 
-    /// The parts, so that the heads can run while the outputs of the dense part are in use.
+    /// Memory in which the network takes frames, when the parts are bound.
+    pub fn exchange(&self) -> Option<&Exchange> {
+        match &self.networks {
+            Networks::Host { .. } => None,
+            Networks::Device(device) => Some(&device.exchange),
+        }
+    }
+
+    /// The parts, to be run.
+    pub fn networks(&mut self) -> &mut Networks {
+        &mut self.networks
+    }
+
+    /// The parts when they compute in the processor's memory.
+    #[cfg(test)]
     pub fn split(&mut self) -> (&mut Dense, &mut Heads) {
-        (&mut self.dense, &mut self.heads)
+        match &mut self.networks {
+            Networks::Host { dense, heads } => (dense, heads),
+            Networks::Device(_) => panic!("the parts are bound"),
+        }
     }
 }
 
@@ -295,6 +366,22 @@ fn extract<'o>(outputs: &'o SessionOutputs<'_>, name: &str, part: &str) -> Resul
         .ok_or_else(|| failed(ort::Error::new("no such output")))?;
     let (shape, data) = value.try_extract_tensor::<f32>().map_err(failed)?;
     Ok(Tensor { shape, data })
+}
+
+fn load_session(
+    model: &Model,
+    runtime: &Runtime,
+    placement: Placement,
+    engines: Option<&Path>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Session, Error> {
+    let failed = || Error::inference(format!("load the {name} of {}", model.path().display()));
+    let builder = builder(runtime, placement.threads).map_err(failed())?;
+    placement
+        .register(builder, engines)?
+        .commit_from_memory(bytes)
+        .map_err(failed())
 }
 
 fn builder(runtime: &Runtime, threads: usize) -> ort::Result<ort::session::builder::SessionBuilder> {

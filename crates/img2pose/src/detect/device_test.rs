@@ -1,0 +1,349 @@
+//! The path of the GPUs, on the processor: everything but where the memory is.
+
+use ort::session::Session;
+use ort::value::TensorRef;
+use test_support::{Image, golden, golden_model, read_collages, read_png, shipped_model};
+
+use super::*;
+use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
+use crate::model::{Memory, Networks, Placement, Sessions};
+
+const SIDE: usize = 96;
+
+fn options(min_size: u32, score_threshold: f32) -> DetectorOptions {
+    DetectorOptions {
+        min_size: Some(min_size),
+        execution_provider: ExecutionProvider::Cpu,
+        selection: Selection {
+            score_threshold,
+            ..Selection::default()
+        },
+        ..DetectorOptions::default()
+    }
+}
+
+/// A detector with bound parts.
+fn bound(model: &Model, options: DetectorOptions, precision: Precision) -> Detector {
+    let runtime = runtime::load(None, None).unwrap();
+    let placement = Placement {
+        precision,
+        ..options.placement()
+    };
+    let sessions = Sessions::load_bound(model, runtime, placement, &Memory::HOST).unwrap();
+    Detector::with_sessions(model, options, sessions).unwrap()
+}
+
+/// Rectangles; another picture for each seed.
+fn picture(seed: usize, width: usize, height: usize) -> Image {
+    let grey = |i: usize| ((i % width / (5 + seed) * 37) ^ (i / width / 9 * 61 * (seed + 1))) as u8;
+    Image {
+        width: width as u32,
+        height: height as u32,
+        pixels: (0..width * height).flat_map(|i| [grey(i); 3]).collect(),
+    }
+}
+
+fn frame(image: &Image) -> Frame<'_> {
+    let layout = FrameLayout {
+        format: PixelFormat::Rgb,
+        width: image.width,
+        height: image.height,
+        matrix: ColorMatrix::Bt601,
+        range: ColorRange::Full,
+    };
+    Frame {
+        layout,
+        planes: [Plane {
+            data: &image.pixels,
+            stride: image.width as usize * 3,
+        }; 3],
+    }
+}
+
+fn batch(detector: &Detector, images: &[Image], capacity: usize) -> Batch {
+    let mut batch = detector.new_batch(frame(&images[0]).layout, capacity).unwrap();
+    for image in images {
+        batch.push(&frame(image)).unwrap();
+    }
+    batch
+}
+
+/// The pictures of the golden data that are at hand, else drawn ones, and the network size for them.
+fn pictures(test: &str) -> (Vec<Image>, u32) {
+    let Some(golden) = golden(test) else {
+        return (
+            (0..6).map(|seed| picture(seed, SIDE, SIDE)).collect(),
+            SIDE as u32,
+        );
+    };
+    let names: Vec<String> = read_collages(&golden).into_keys().take(8).collect();
+    let folder = golden.join("collages");
+    (
+        names.iter().map(|name| read_png(&folder.join(name))).collect(),
+        480,
+    )
+}
+
+/// How far faces are from those expected.
+#[derive(Debug, Default)]
+struct Deviation {
+    expected: usize,
+    matched: usize,
+    extra: usize,
+    pixels: f32,
+    score: f32,
+    degrees: f64,
+}
+
+impl Deviation {
+    /// Partners are those whose boxes overlap most, by at least a half.
+    fn add(&mut self, expected: &[Face], found: &[Face]) {
+        let mut left: Vec<&Face> = found.iter().collect();
+        for face in expected {
+            self.expected += 1;
+            let overlaps = left.iter().map(|other| overlap(&face.bbox, &other.bbox));
+            let best = overlaps.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((index, _)) = best.filter(|(_, overlap)| *overlap >= 0.5) else {
+                continue;
+            };
+            let other = left.swap_remove(index);
+            self.matched += 1;
+            let sides = face.bbox.iter().zip(&other.bbox).map(|(a, b)| (a - b).abs());
+            self.pixels = sides.fold(self.pixels, f32::max);
+            self.score = self.score.max((face.confidence - other.confidence).abs());
+            self.degrees = self.degrees.max(angle_between(&face.pose, &other.pose));
+        }
+        self.extra += left.len();
+    }
+}
+
+fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    let area = |b: &[f32; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
+    let both = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    both / (area(a) + area(b) - both).max(f32::MIN_POSITIVE)
+}
+
+/// Angle in degrees between two orientations.
+fn angle_between(a: &[f32; 6], b: &[f32; 6]) -> f64 {
+    let matrix = |pose: &[f32; 6]| crate::pose::rotation_matrix([pose[0], pose[1], pose[2]].map(f64::from));
+    let (a, b) = (matrix(a), matrix(b));
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    // |A - B| (Frobenius) = 2 sqrt(2) sin(angle / 2), which keeps its digits at small angles.
+    let distance: f64 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
+    (2.0 * (distance.sqrt() / 8.0_f64.sqrt()).min(1.0).asin()).to_degrees()
+}
+
+fn deviation(expected: &mut Detector, found: &mut Detector, images: &[Image]) -> Deviation {
+    let mut sum = Deviation::default();
+    for image in images {
+        let image = std::slice::from_ref(image);
+        let one = batch(expected, image, 1);
+        let expected = expected.detect_batch(&one).unwrap();
+        let one = batch(found, image, 1);
+        let found = found.detect_batch(&one).unwrap();
+        sum.add(&expected[0], &found[0]);
+    }
+    sum
+}
+
+#[test]
+fn a_bound_part_gives_the_bits_of_the_unbound_one() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut bound = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
+    let whole = crate::model::HalfParts {
+        dense: false,
+        heads: false,
+    };
+    let parts = model.device_parts(whole).unwrap();
+    let threads = bound.options.threads();
+    let mut unbound = Session::builder(runtime::load(None, None).unwrap().environment())
+        .unwrap()
+        .with_intra_threads(threads)
+        .unwrap()
+        .commit_from_memory(&parts.dense)
+        .unwrap();
+    // The memory of one run serves the next one of that shape; another shape comes between.
+    for (round, frames, width) in [
+        (0, 1, 96),
+        (1, 1, 96),
+        (2, 3, 96),
+        (3, 2, 128),
+        (4, 2, 128),
+        (5, 1, 96),
+    ] {
+        let images: Vec<Image> = (0..frames).map(|i| picture(round + i, width, 96)).collect();
+        let batch = batch(&bound, &images, frames);
+        let shape = [frames, 3, 96, width];
+        let input = TensorRef::from_array_view((shape, batch.images())).unwrap();
+        let expected = unbound.run(ort::inputs![input]).unwrap();
+        let Networks::Device(device) = bound.sessions.networks() else {
+            panic!("not bound");
+        };
+        let found = device.dense.run(batch.tensor().unwrap()).unwrap();
+        let mut compared = 0;
+        for (index, name) in parts.dense_outputs.iter().enumerate() {
+            let (shape, data) = expected[&**name].try_extract_tensor::<f32>().unwrap();
+            let read;
+            let (found_shape, found_data) = match index {
+                0..4 => {
+                    let (shape, data) = found.features(index).try_extract_tensor::<f32>().unwrap();
+                    (&shape[..], data)
+                }
+                4..9 => {
+                    read = found.objectness(index - 4).unwrap();
+                    (read.shape, read.data)
+                }
+                _ => {
+                    read = found.deltas(index - 9).unwrap();
+                    (read.shape, read.data)
+                }
+            };
+            assert_eq!(&shape[..], found_shape, "{name}");
+            let bits = |data: &[f32]| data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert!(bits(data) == bits(found_data), "round {round}: {name} differs");
+            compared += data.len();
+        }
+        assert!(compared > 10_000);
+    }
+}
+
+#[test]
+fn bound_parts_find_the_same_faces() {
+    let (images, min_size) = pictures("bound_parts_find_the_same_faces");
+    // Drawn pictures show no face: there everything above the floor counts.
+    let threshold = if min_size == 480 { 0.3 } else { 0.0 };
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut expected = Detector::load(&model, options(min_size, threshold)).unwrap();
+    let mut found = bound(&model, options(min_size, threshold), Precision::Fp32);
+    let sum = deviation(&mut expected, &mut found, &images);
+    println!("{sum:?}");
+    assert!(
+        sum.expected > 5 && sum.matched == sum.expected && sum.extra == 0,
+        "{sum:?}"
+    );
+    assert!(
+        sum.pixels <= 1.0 && sum.score <= 1e-3 && sum.degrees <= 0.05,
+        "{sum:?}"
+    );
+}
+
+#[test]
+fn bound_batches_full_and_partial_and_of_several_sizes() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut expected = Detector::load(&model, options(SIDE as u32, 0.0)).unwrap();
+    for shapes in [Shapes::Free, Shapes::Few] {
+        let mut found = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
+        found.shapes = shapes;
+        found.warm_up().unwrap();
+        let mut sum = Deviation::default();
+        for (count, width) in [(4, 96), (1, 96), (4, 128), (3, 128), (2, 96), (4, 96)] {
+            let images: Vec<Image> = (0..count).map(|seed| picture(seed, width, 96)).collect();
+            let theirs = batch(&expected, &images, 4);
+            let ours = batch(&found, &images, 4);
+            let [theirs, ours] = [
+                expected.detect_batch(&theirs).unwrap(),
+                found.detect_batch(&ours).unwrap(),
+            ];
+            assert_eq!(ours.len(), count);
+            for (theirs, ours) in theirs.iter().zip(&ours) {
+                sum.add(theirs, ours);
+            }
+        }
+        assert!(
+            sum.expected > 5 && sum.matched == sum.expected && sum.extra == 0,
+            "{sum:?}"
+        );
+        assert!(sum.pixels <= 1.0 && sum.score <= 1e-3, "{sum:?}");
+
+        // A batch that another detector made has its frames in other memory.
+        let images = [picture(1, 96, 96)];
+        let foreign = batch(&expected, &images, 1);
+        let own = batch(&found, &images, 1);
+        let faces = found.detect_batch(&own).unwrap();
+        assert_eq!(found.detect_batch(&foreign).unwrap(), faces);
+        // Room for four, one frame in it: alone as in company.
+        let roomy = batch(&found, &images, 4);
+        let mut alone = Deviation::default();
+        alone.add(&faces[0], &found.detect_batch(&roomy).unwrap()[0]);
+        assert!(alone.matched == alone.expected && alone.score < 1e-5, "{alone:?}");
+    }
+}
+
+#[test]
+fn a_cancelled_bound_detector_runs_again_after_the_reset() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut detector = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
+    let images = [picture(1, SIDE, SIDE)];
+    let batch = batch(&detector, &images, 1);
+    let before = detector.detect_batch(&batch).unwrap();
+    let canceller = detector.canceller();
+    canceller.cancel();
+    assert!(matches!(detector.detect_batch(&batch), Err(Error::Cancelled)));
+    canceller.reset();
+    assert_eq!(detector.detect_batch(&batch).unwrap(), before);
+}
+
+/// fp16 as `cuda` has it. The processor computes each operator in 32 bits between values of 16 bits, so what a GPU loses in
+/// its sums comes on top.
+#[test]
+fn fp16_moves_faces_a_little() {
+    let (images, min_size) = pictures("fp16_moves_faces_a_little");
+    let has_faces = min_size == 480;
+    let model = Model::open(&shipped_model()).unwrap();
+    let threshold = if has_faces { 0.3 } else { 0.0 };
+    let mut expected = Detector::load(&model, options(min_size, threshold)).unwrap();
+    let mut found = bound(&model, options(min_size, threshold), Precision::Fp16);
+    let sum = deviation(&mut expected, &mut found, &images);
+    println!("{sum:?}");
+    assert!(sum.expected > 5 && sum.score > 0.0, "{sum:?}");
+    assert!(sum.score < 0.02, "{sum:?}");
+    if has_faces {
+        assert!(sum.matched == sum.expected && sum.extra == 0, "{sum:?}");
+        assert!(sum.pixels <= 2.0 && sum.degrees < 2.0, "{sum:?}");
+    }
+}
+
+#[test]
+fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
+    use prost::Message;
+    let bytes = std::fs::read(shipped_model()).unwrap();
+    let mut proto = crate::onnx::ModelProto::decode(&bytes[..]).unwrap();
+    let nodes = &mut proto.graph.as_mut().unwrap().node;
+    for node in nodes.iter_mut().filter(|node| node.op_type() == "RoiAlign") {
+        node.op_type = Some("MyAlign".to_owned());
+    }
+    let model = Model::parse("mine.onnx".as_ref(), proto.encode_to_vec().into()).unwrap();
+    let parts = crate::model::HalfParts {
+        dense: false,
+        heads: false,
+    };
+    let error = model.device_parts(parts).err().unwrap();
+    assert!(matches!(error, Error::Contract { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("mine.onnx") && text.contains("'features_0'") && text.contains("RoiAlign"),
+        "{text}"
+    );
+}
+
+/// The checkpoint of the golden data is stored in 32 bits, the shipped model in 16.
+#[test]
+fn weights_of_32_bits_are_narrowed() {
+    let Some(golden) = golden("weights_of_32_bits_are_narrowed") else {
+        return;
+    };
+    let model = Model::open(golden_model(&golden)).unwrap();
+    let image = read_png(
+        &golden
+            .join("collages")
+            .join(read_collages(&golden).into_keys().next().expect("a collage")),
+    );
+    let mut expected = Detector::load(&model, options(480, 0.5)).unwrap();
+    let mut found = bound(&model, options(480, 0.5), Precision::Fp16);
+    let sum = deviation(&mut expected, &mut found, &[image]);
+    assert!(
+        sum.expected > 0 && sum.matched == sum.expected && sum.extra == 0,
+        "{sum:?}"
+    );
+    assert!(sum.pixels <= 2.0 && sum.score < 0.02, "{sum:?}");
+}

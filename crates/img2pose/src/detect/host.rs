@@ -1,0 +1,160 @@
+//! A batch through a network that computes in the processor's memory.
+
+use super::batch::Batch;
+use super::faces::{ScoredProposal, is_wanted, process_prediction};
+use super::levels::{FeatureLevels, RpnLevels};
+use super::{Clock, StageTimes, Terms};
+use crate::contract::ProposalContract;
+use crate::error::Error;
+use crate::face::Face;
+use crate::model::{Dense, Heads};
+use crate::nms::Kept;
+use crate::proposals::ProposalMaker;
+use crate::roi_align::roi_align;
+
+/// Memory that is used again for every frame.
+pub(super) struct Work {
+    proposal_maker: ProposalMaker,
+    proposals: Vec<[f32; 4]>,
+    regions: Vec<f32>,
+    scores: Vec<f32>,
+    wanted: Vec<ScoredProposal>,
+    poses: Vec<f32>,
+    kept: Kept,
+    /// A batch with blank frames behind its own.
+    padded: Vec<f32>,
+}
+
+impl Work {
+    pub fn new(contract: &ProposalContract) -> Self {
+        Self {
+            proposal_maker: ProposalMaker::new(contract.clone()),
+            proposals: Vec::new(),
+            regions: Vec::new(),
+            scores: Vec::new(),
+            wanted: Vec::new(),
+            poses: Vec::new(),
+            kept: Kept::default(),
+            padded: Vec::new(),
+        }
+    }
+}
+
+/// Runs the heads on blank regions (`[side, side, channels]` each), in every number of rows that is to come.
+pub(super) fn warm_up(
+    heads: &mut Heads,
+    [side, _, channels]: [usize; 3],
+    class_rows: usize,
+    pose_rows: &[usize],
+) -> Result<(), Error> {
+    let region = side * side * channels;
+    let most = pose_rows.iter().copied().fold(class_rows, usize::max);
+    let regions = vec![0.0; most * region];
+    let (mut scores, mut poses) = (Vec::new(), Vec::new());
+    let shape = |rows| [rows, side, side, channels];
+    heads.class_scores(&regions[..class_rows * region], shape(class_rows), &mut scores)?;
+    for &rows in pose_rows {
+        heads.poses(&regions[..rows * region], shape(rows), &mut poses)?;
+    }
+    Ok(())
+}
+
+/// Finds the faces of every frame of `batch`, which is not empty; `faces` has an entry for each.
+pub(super) fn detect(
+    dense: &mut Dense,
+    heads: &mut Heads,
+    batch: &Batch,
+    terms: &Terms<'_>,
+    work: &mut Work,
+    faces: &mut [Vec<Face>],
+    times: &mut StageTimes,
+) -> Result<(), Error> {
+    let (contract, channels) = (terms.contract, terms.channels);
+    let size = *batch.network_size();
+    let (height, width) = (size.padded_height as usize, size.padded_width as usize);
+    let mut clock = Clock::start();
+    let Work {
+        proposal_maker,
+        proposals,
+        regions,
+        scores,
+        wanted,
+        poses,
+        kept,
+        padded,
+    } = work;
+    let frames = terms.shapes.frames(batch.len(), batch.capacity());
+    let images = if frames == batch.len() {
+        batch.images()
+    } else {
+        padded.clear();
+        padded.extend_from_slice(batch.images());
+        padded.resize(frames * size.tensor_len(), 0.0);
+        &padded[..]
+    };
+    let outputs = dense.run(images, frames, height, width)?;
+    let pyramids = FeatureLevels::read(&outputs, frames, channels)?;
+    let rpn = RpnLevels::read(
+        frames,
+        |level| outputs.objectness(level),
+        |level| outputs.deltas(level),
+    )?;
+    clock.lap(&mut times.dense);
+
+    let side = contract.roi.output_size;
+    let region = side * side * channels;
+    let most = contract.proposals.post_nms_top_n;
+    // The heads run frame by frame: their input for a whole batch would take hundreds of megabytes, and a
+    // frame's result cannot depend on its neighbours this way.
+    for (frame, faces) in faces.iter_mut().enumerate() {
+        if terms.canceller.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        proposals.clear();
+        proposal_maker.propose(&rpn.of(frame), &size, proposals);
+        clock.lap(&mut times.proposals);
+
+        let pyramid = pyramids.of(frame, channels);
+        let rows = terms.shapes.class_rows(proposals.len(), most);
+        regions.resize(rows * region, 0.0);
+        let (pooled, blank) = regions.split_at_mut(proposals.len() * region);
+        terms
+            .pool
+            .install(|| roi_align(&pyramid, channels, &contract.roi, proposals, pooled));
+        blank.fill(0.0);
+        clock.lap(&mut times.roi_align);
+
+        scores.clear();
+        if !proposals.is_empty() {
+            heads.class_scores(regions, [rows, side, side, channels], scores)?;
+        }
+        clock.lap(&mut times.class_head);
+        wanted.clear();
+        // Rows of wanted regions move to the front; each comes from its own place or further back.
+        for (index, (&proposal, &score)) in proposals.iter().zip(&*scores).enumerate() {
+            if is_wanted(&proposal, score, terms.selection, contract) {
+                regions.copy_within(index * region..(index + 1) * region, wanted.len() * region);
+                wanted.push(ScoredProposal {
+                    rank: index,
+                    proposal,
+                    score,
+                    pose: [0.0; 6],
+                });
+            }
+        }
+        if !wanted.is_empty() {
+            let rows = terms.shapes.pose_rows(wanted.len(), most);
+            regions.resize(rows * region, 0.0);
+            regions[wanted.len() * region..].fill(0.0);
+            poses.clear();
+            heads.poses(regions, [rows, side, side, channels], poses)?;
+            for (candidate, pose) in wanted.iter_mut().zip(poses.chunks_exact(6)) {
+                candidate.pose.copy_from_slice(pose);
+            }
+        }
+        clock.lap(&mut times.pose_head);
+        process_prediction(wanted, &size, terms.selection, contract, kept, faces);
+        clock.lap(&mut times.faces);
+    }
+    Ok(())
+}

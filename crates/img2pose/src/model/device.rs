@@ -1,0 +1,265 @@
+//! The network on a device: its parts are bound to memory, and what one part gives to the next stays on the device.
+
+use ort::session::Session;
+use ort::value::DynValue;
+
+use super::Tensor;
+use super::bound::{BoundOutput, BoundOutputs, BoundPart};
+use super::device_parts::DeviceParts;
+use super::memory::{Exchange, HostTensor, Memory};
+use crate::contract::{CLASS_SCORES, FEATURE_LEVELS, POSE_REGRESSION, PROPOSAL_LEVELS, ROI_FEATURES};
+use crate::{Canceller, Error};
+
+/// The loaded parts of one model on a device.
+pub(crate) struct Device {
+    pub dense: DeviceDense,
+    pub heads: DeviceHeads,
+    pub exchange: Exchange,
+}
+
+/// The convolutions: network images to pyramid features and RPN outputs.
+pub(crate) struct DeviceDense {
+    part: BoundPart,
+    canceller: Canceller,
+}
+
+/// RoIAlign and the two heads.
+pub(crate) struct DeviceHeads {
+    regions: BoundPart,
+    poses: BoundPart,
+    canceller: Canceller,
+    exchange: Exchange,
+    boxes: Rows<f32>,
+    frames: Rows<i64>,
+    counts: HostTensor<i64>,
+    wanted: Rows<i64>,
+}
+
+/// What the dense part gives for a batch.
+pub(crate) struct BoundDense<'s> {
+    outputs: BoundOutputs<'s>,
+}
+
+/// Scores and pooled regions of some boxes.
+pub(crate) struct Regions<'s> {
+    outputs: BoundOutputs<'s>,
+    poses: &'s mut BoundPart,
+    wanted: &'s mut Rows<i64>,
+    exchange: &'s Exchange,
+    canceller: &'s Canceller,
+}
+
+/// An input that is used again as long as its number of rows stays the same.
+struct Rows<T: super::memory::Element> {
+    tensor: HostTensor<T>,
+    rows: usize,
+}
+
+/// Boxes of one frame, the levels that they are pooled from rising.
+pub(crate) struct SortedBoxes<'b> {
+    /// `x_min, y_min, x_max, y_max` in pixels of the resized frame.
+    pub boxes: &'b [[f32; 4]],
+    /// How many of them belong to each level.
+    pub counts: [usize; FEATURE_LEVELS],
+}
+
+impl Device {
+    /// Loads the parts with `load`, which is given a name for messages, the ONNX file, and whether it is the dense part.
+    pub fn load(
+        parts: &DeviceParts,
+        memory: &Memory,
+        canceller: &Canceller,
+        load: impl Fn(&'static str, &[u8], bool) -> Result<Session, Error>,
+    ) -> Result<Self, Error> {
+        let failed = || Error::inference("set up the memory of the network");
+        let dense = load("dense part", &parts.dense, true)?;
+        let exchange = Exchange::open(&dense, memory).map_err(failed())?;
+        let (between, read) = (
+            memory.between().map_err(failed())?,
+            exchange.info().map_err(failed())?,
+        );
+        let output = |name: &str, is_read: bool| BoundOutput {
+            name: name.to_owned(),
+            memory: if is_read { read.clone() } else { between.clone() },
+            is_read,
+        };
+        let bound = |name, session, outputs| BoundPart::new(name, session, outputs).map_err(failed());
+        let dense_outputs = parts.dense_outputs.iter().enumerate();
+        let dense_outputs = dense_outputs
+            .map(|(index, name)| output(name, index >= FEATURE_LEVELS))
+            .collect();
+        let regions = load("regions part", &parts.regions, false)?;
+        let poses = load("pose head", &parts.poses, false)?;
+        Ok(Self {
+            dense: DeviceDense {
+                part: bound("dense part", dense, dense_outputs)?,
+                canceller: canceller.clone(),
+            },
+            heads: DeviceHeads {
+                regions: bound(
+                    "regions part",
+                    regions,
+                    vec![output(CLASS_SCORES, true), output(ROI_FEATURES, false)],
+                )?,
+                poses: bound("pose head", poses, vec![output(POSE_REGRESSION, true)])?,
+                canceller: canceller.clone(),
+                boxes: Rows::new(&exchange, &[0, 4])?,
+                frames: Rows::new(&exchange, &[0])?,
+                // Split reads it on the processor at every provider.
+                counts: Exchange::host().tensor(&[FEATURE_LEVELS]).map_err(failed())?,
+                wanted: Rows::new(&exchange, &[0])?,
+                exchange: exchange.clone(),
+            },
+            exchange,
+        })
+    }
+}
+
+impl DeviceDense {
+    /// One run over a whole batch: `images` is `[frames, 3, height, width]`.
+    pub fn run(&mut self, images: &HostTensor<f32>) -> Result<BoundDense<'_>, Error> {
+        self.part.bind(0, images.value())?;
+        Ok(BoundDense {
+            outputs: self.part.run(&self.canceller)?,
+        })
+    }
+}
+
+impl BoundDense<'_> {
+    /// Pyramid features of `level`, `[frames, channels, h, w]`, wherever they are.
+    pub fn features(&self, level: usize) -> &DynValue {
+        self.outputs.value(level)
+    }
+
+    /// RPN logits of `level`, `[frames, 3, h, w]`.
+    pub fn objectness(&self, level: usize) -> Result<Tensor<'_>, Error> {
+        self.outputs.read(FEATURE_LEVELS + level)
+    }
+
+    /// RPN deltas of `level`, `[frames, 12, h, w]`.
+    pub fn deltas(&self, level: usize) -> Result<Tensor<'_>, Error> {
+        self.outputs.read(FEATURE_LEVELS + PROPOSAL_LEVELS + level)
+    }
+}
+
+impl DeviceHeads {
+    /// Pools and scores boxes of frame number `frame` of the batch, filled up with blank ones to `rows`.
+    pub fn regions(
+        &mut self,
+        features: &BoundDense<'_>,
+        frame: usize,
+        sorted: &SortedBoxes<'_>,
+        rows: usize,
+    ) -> Result<Regions<'_>, Error> {
+        for level in 0..FEATURE_LEVELS {
+            self.regions.bind(level, features.features(level))?;
+        }
+        self.run_regions(frame, sorted, rows)
+    }
+
+    /// The same on features of no picture, to show the device a number of rows.
+    pub fn blank_regions(&mut self, channels: usize, rows: usize) -> Result<Regions<'_>, Error> {
+        for level in 0..FEATURE_LEVELS {
+            let side = 8 >> level;
+            let blank = self.exchange.tensor::<f32>(&[1, channels, side, side]);
+            let blank = blank.map_err(Error::inference("set up blank features"))?;
+            self.regions.bind(level, blank.value())?;
+        }
+        let none = SortedBoxes {
+            boxes: &[],
+            counts: [0; FEATURE_LEVELS],
+        };
+        self.run_regions(0, &none, rows)
+    }
+
+    fn run_regions(
+        &mut self,
+        frame: usize,
+        sorted: &SortedBoxes<'_>,
+        rows: usize,
+    ) -> Result<Regions<'_>, Error> {
+        let boxes = self.boxes.of(&self.exchange, &[rows, 4])?;
+        let (used, blank) = boxes.as_mut_slice().split_at_mut(sorted.boxes.len() * 4);
+        used.copy_from_slice(sorted.boxes.as_flattened());
+        blank.fill(0.0);
+        self.regions.bind(FEATURE_LEVELS, boxes.value())?;
+
+        let frames = self.frames.of(&self.exchange, &[rows])?;
+        frames.as_mut_slice().fill(frame as i64);
+        self.regions.bind(FEATURE_LEVELS + 1, frames.value())?;
+
+        for (count, &boxes) in self.counts.as_mut_slice().iter_mut().zip(&sorted.counts) {
+            *count = boxes as i64;
+        }
+        // The blank ones come last, so they belong to the last level, the smallest.
+        self.counts.as_mut_slice()[FEATURE_LEVELS - 1] += (rows - sorted.boxes.len()) as i64;
+        self.regions.bind(FEATURE_LEVELS + 2, self.counts.value())?;
+
+        Ok(Regions {
+            outputs: self.regions.run(&self.canceller)?,
+            poses: &mut self.poses,
+            wanted: &mut self.wanted,
+            exchange: &self.exchange,
+            canceller: &self.canceller,
+        })
+    }
+}
+
+impl Regions<'_> {
+    /// Face probability of each box, then of the blank ones.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when one is no number.
+    pub fn scores(&self) -> Result<&[f32], Error> {
+        finite(&self.outputs, CLASS_SCORES)
+    }
+
+    /// The six normalised pose numbers of each wanted box, filled up with box 0 to `rows`.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when one is no number.
+    pub fn poses(
+        &mut self,
+        wanted: impl Iterator<Item = usize>,
+        rows: usize,
+        into: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let tensor = self.wanted.of(self.exchange, &[rows])?;
+        let numbers = tensor.as_mut_slice();
+        numbers.fill(0);
+        for (number, row) in numbers.iter_mut().zip(wanted) {
+            *number = row as i64;
+        }
+        self.poses.bind(0, self.outputs.value(1))?;
+        self.poses.bind(1, tensor.value())?;
+        let outputs = self.poses.run(self.canceller)?;
+        into.extend_from_slice(finite(&outputs, POSE_REGRESSION)?);
+        Ok(())
+    }
+}
+
+fn finite<'o>(outputs: &'o BoundOutputs<'_>, name: &str) -> Result<&'o [f32], Error> {
+    let data = outputs.read(0)?.data;
+    if !data.iter().all(|value| value.is_finite()) {
+        let tensor = name.to_owned();
+        return Err(Error::NotFinite { tensor });
+    }
+    Ok(data)
+}
+
+impl<T: super::memory::Element> Rows<T> {
+    fn new(exchange: &Exchange, shape: &[usize]) -> Result<Self, Error> {
+        let tensor = exchange.tensor(shape);
+        Ok(Self {
+            tensor: tensor.map_err(Error::inference("set up an input of the network"))?,
+            rows: shape[0],
+        })
+    }
+
+    fn of(&mut self, exchange: &Exchange, shape: &[usize]) -> Result<&mut HostTensor<T>, Error> {
+        if self.rows != shape[0] {
+            *self = Self::new(exchange, shape)?;
+        }
+        Ok(&mut self.tensor)
+    }
+}
