@@ -3,8 +3,8 @@
 use img2pose::Face;
 use img2pose::contract::REFERENCE_POINTS_68;
 use img2pose::pose::{Camera, rotation_matrix};
-use tiny_skia::{FillRule, LineCap, LineJoin, PathBuilder, PixmapMut, Point, Stroke, Transform};
 
+use super::lines::{Point, Shapes};
 use super::settings::{Points, Settings};
 use super::style::{Area, Color, Style};
 use crate::meta::CurrentFaces;
@@ -32,6 +32,8 @@ const CONTOURS: [(usize, usize, bool); 9] = [
 ];
 /// What lines lie on, so that they are seen on any picture.
 const SHADE: Color = Color(0x6000_0000);
+/// How far it reaches out from under a line on each side, in pixels.
+const SHADE_WIDTH: f32 = 0.75;
 
 /// What is drawn of one face, in pixels of the frame.
 pub struct Figure {
@@ -107,41 +109,47 @@ impl Figure {
         )
     }
 
-    /// Draws a part into the pixels of its area.
-    pub fn draw(&self, part: Part, settings: &Settings, style: Style, area: Area, pixels: &mut [u8]) {
-        let Some(mut pixmap) = PixmapMut::from_bytes(pixels, area.width, area.height) else {
-            return;
+    /// Draws a part into the pixels of its area. `shapes` is memory.
+    pub fn draw(
+        &self,
+        part: Part,
+        settings: &Settings,
+        style: Style,
+        area: Area,
+        pixels: &mut [u8],
+        shapes: &mut Shapes,
+    ) {
+        let place = |Point { x, y }| Point {
+            x: x - area.x as f32,
+            y: y - area.y as f32,
         };
-        let place = |point: Point| Point::from_xy(point.x - area.x as f32, point.y - area.y as f32);
         let thickness = style.thickness as f32;
         let colors = &settings.colors;
+        shapes.clear(area.width, area.height);
         match (part, &self.landmarks, &self.points, &self.axes) {
             (Part::Landmarks, Some(landmarks), ..) => {
                 let landmarks = landmarks.map(place);
                 if self.outline {
-                    draw_contours(&mut pixmap, &landmarks, thickness * 0.75, colors.outline);
+                    add_contours(shapes, &landmarks, thickness * 0.375 + SHADE_WIDTH);
+                    paint_lines(shapes, pixels, colors.outline);
+                    shapes.clear(area.width, area.height);
                 }
                 if settings.draw_points == Points::Landmarks {
-                    draw_points(&mut pixmap, &landmarks, thickness * 0.75, colors.points);
+                    for point in landmarks {
+                        shapes.add_line(point, point, thickness * 0.75);
+                    }
+                    shapes.paint(pixels, &[(colors.points, 0.0)]);
                 }
             }
             (Part::Keypoint(index), _, Some(points), _) => {
-                draw_points(
-                    &mut pixmap,
-                    &[place(points[index])],
-                    thickness * 1.25,
-                    colors.points,
-                );
+                let point = place(points[index]);
+                shapes.add_line(point, point, thickness * 1.25);
+                shapes.paint(pixels, &[(colors.points, 0.0)]);
             }
             (Part::Axis(index), .., Some((start, ends))) => {
                 let (axis, end) = ends[index];
-                draw_line(
-                    &mut pixmap,
-                    place(*start),
-                    place(end),
-                    thickness * 1.5,
-                    colors.axes[axis],
-                );
+                shapes.add_line(place(*start), place(end), thickness * 0.75 + SHADE_WIDTH);
+                paint_lines(shapes, pixels, colors.axes[axis]);
             }
             _ => {}
         }
@@ -173,7 +181,10 @@ impl Head {
 
     /// From pixels of the frame that was looked at to pixels of this one.
     fn scaled(&self, x: f64, y: f64) -> Point {
-        Point::from_xy((x * self.scale[0]) as f32, (y * self.scale[1]) as f32)
+        Point {
+            x: (x * self.scale[0]) as f32,
+            y: (y * self.scale[1]) as f32,
+        }
     }
 
     /// Distance from the camera along its axis, in head units.
@@ -198,7 +209,7 @@ impl Head {
     }
 
     fn landmarks(&self) -> Option<[Point; 68]> {
-        let mut landmarks = [Point::zero(); 68];
+        let mut landmarks = [Point::default(); 68];
         for (landmark, point) in landmarks.iter_mut().zip(REFERENCE_POINTS_68) {
             *landmark = self.project(point)?;
         }
@@ -210,7 +221,7 @@ impl Head {
             |axis: usize| -> [f32; 3] { std::array::from_fn(|c| NOSE_TIP[c] + AXIS_LENGTH * AXES[axis][c]) };
         let mut order = [0, 1, 2];
         order.sort_by(|a, b| self.depth(tip(*b)).total_cmp(&self.depth(tip(*a))));
-        let mut ends = [(0, Point::zero()); 3];
+        let mut ends = [(0, Point::default()); 3];
         for (end, axis) in ends.iter_mut().zip(order) {
             *end = (axis, self.project(tip(axis))?);
         }
@@ -218,53 +229,18 @@ impl Head {
     }
 }
 
-fn draw_line(pixmap: &mut PixmapMut<'_>, from: Point, to: Point, width: f32, color: Color) {
-    let mut path = PathBuilder::new();
-    path.move_to(from.x, from.y);
-    path.line_to(to.x, to.y);
-    stroke(pixmap, path, width, color);
-}
-
-fn draw_contours(pixmap: &mut PixmapMut<'_>, landmarks: &[Point; 68], width: f32, color: Color) {
-    let mut path = PathBuilder::new();
+fn add_contours(shapes: &mut Shapes, landmarks: &[Point; 68], radius: f32) {
     for (first, last, closed) in CONTOURS {
-        path.move_to(landmarks[first].x, landmarks[first].y);
-        for point in &landmarks[first + 1..=last] {
-            path.line_to(point.x, point.y);
+        for pair in landmarks[first..=last].windows(2) {
+            shapes.add_line(pair[0], pair[1], radius);
         }
         if closed {
-            path.close();
+            shapes.add_line(landmarks[last], landmarks[first], radius);
         }
     }
-    stroke(pixmap, path, width, color);
 }
 
-fn stroke(pixmap: &mut PixmapMut<'_>, path: PathBuilder, width: f32, color: Color) {
-    // No path when a coordinate is not finite.
-    let Some(path) = path.finish() else { return };
-    let mut stroke = Stroke {
-        line_cap: LineCap::Round,
-        line_join: LineJoin::Round,
-        ..Stroke::default()
-    };
-    for (extra, color) in [(1.5, SHADE), (0.0, color)] {
-        stroke.width = width + extra;
-        pixmap.stroke_path(&path, &color.paint(), &stroke, Transform::identity(), None);
-    }
-}
-
-fn draw_points(pixmap: &mut PixmapMut<'_>, points: &[Point], radius: f32, color: Color) {
-    let mut path = PathBuilder::new();
-    for point in points {
-        path.push_circle(point.x, point.y, radius);
-    }
-    if let Some(path) = path.finish() {
-        pixmap.fill_path(
-            &path,
-            &color.paint(),
-            FillRule::Winding,
-            Transform::identity(),
-            None,
-        );
-    }
+/// Lines with the shade that they lie on; their radius includes it.
+fn paint_lines(shapes: &Shapes, pixels: &mut [u8], color: Color) {
+    shapes.paint(pixels, &[(SHADE, 0.0), (color, SHADE_WIDTH)]);
 }

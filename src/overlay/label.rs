@@ -5,7 +5,7 @@ use std::fmt::Write;
 use img2pose::Face;
 use img2pose::pose::yaw_pitch_roll;
 
-use super::pixels::PIXEL;
+use super::pixels::{PIXEL, over};
 use super::settings::{Colors, Label};
 use super::style::Area;
 use super::text::Glyphs;
@@ -103,16 +103,6 @@ pub fn draw(text: &str, glyphs: &Glyphs, colors: &Colors, area: Area, pixels: &m
             over(&mut pixels[at..at + PIXEL], color, coverage);
         });
         top += glyphs.size as i32;
-    }
-}
-
-/// Lays `color`, weighted by `coverage`, over a pixel; both have alpha multiplied in.
-fn over(pixel: &mut [u8], color: [u8; 4], coverage: u8) {
-    let share = |c: u8, weight: u32| (u32::from(c) * weight + 127) / 255;
-    let coverage = u32::from(coverage);
-    let rest = 255 - share(color[3], coverage);
-    for (below, above) in pixel.iter_mut().zip(color) {
-        *below = (share(above, coverage) + share(*below, rest)).min(255) as u8;
     }
 }
 

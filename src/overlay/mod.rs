@@ -43,6 +43,7 @@ mod blending;
 mod figure;
 mod imp;
 mod label;
+mod lines;
 mod negotiation;
 mod obscure;
 mod painter;

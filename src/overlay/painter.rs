@@ -5,6 +5,7 @@ use gst_video::{VideoOverlayComposition, VideoOverlayRectangle};
 
 use super::figure::{Figure, PARTS};
 use super::label;
+use super::lines::Shapes;
 use super::pixels::{PIXEL, PixelStore};
 use super::settings::Settings;
 use super::style::{Area, Color, Style};
@@ -15,6 +16,7 @@ use crate::meta::CurrentFaces;
 #[derive(Default)]
 pub struct Painter {
     pixels: PixelStore,
+    shapes: Shapes,
     glyphs: Option<Glyphs>,
     text: String,
     rectangles: Vec<VideoOverlayRectangle>,
@@ -88,9 +90,9 @@ impl Painter {
             let figure = Figure::new(face, current, settings);
             for part in PARTS {
                 if let Some(area) = figure.area(part, style, width, height) {
-                    let rectangle = self
-                        .pixels
-                        .rectangle(area, |pixels| figure.draw(part, settings, style, area, pixels))?;
+                    let rectangle = self.pixels.rectangle(area, |pixels| {
+                        figure.draw(part, settings, style, area, pixels, &mut self.shapes);
+                    })?;
                     self.rectangles.push(rectangle);
                 }
             }

@@ -99,6 +99,16 @@ fn describe(buffer: &mut gst::BufferRef, area: Area) -> Result<(), gst::glib::Bo
     Ok(())
 }
 
+/// Lays `color`, weighted by `coverage`, over a pixel; both have alpha multiplied in.
+pub fn over(pixel: &mut [u8], color: [u8; 4], coverage: u8) {
+    let share = |c: u8, weight: u32| (u32::from(c) * weight + 127) / 255;
+    let coverage = u32::from(coverage);
+    let rest = 255 - share(color[3], coverage);
+    for (below, above) in pixel.iter_mut().zip(color) {
+        *below = (share(above, coverage) + share(*below, rest)).min(255) as u8;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

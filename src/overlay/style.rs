@@ -18,14 +18,6 @@ impl Color {
         let times = |c: u8| ((u32::from(c) * u32::from(a) + 127) / 255) as u8;
         [times(b), times(g), times(r), a]
     }
-
-    /// For tiny-skia, whose RGBA is our BGRA.
-    pub fn paint(self) -> tiny_skia::Paint<'static> {
-        let [b, g, r, a] = self.bgra();
-        let mut paint = tiny_skia::Paint::default();
-        paint.set_color_rgba8(b, g, r, a);
-        paint
-    }
 }
 
 /// A part of the frame in whole pixels, inside the frame and not empty.
