@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -102,6 +102,36 @@ impl Load {
     }
 }
 
+/// Tells a program that waits for ever from one that gets little of a busy machine.
+pub struct Progress {
+    used: u64,
+    since: Instant,
+}
+
+impl Progress {
+    /// Processor time that a program uses for asking whether it has got further, at most, in clock ticks.
+    const NOTHING: u64 = 5;
+
+    pub fn start() -> Result<Self> {
+        Ok(Self {
+            used: busy_ticks()?.1,
+            since: Instant::now(),
+        })
+    }
+
+    /// How long this process has used next to no processor time.
+    pub fn standstill(&mut self) -> Result<Duration> {
+        Ok(self.note(busy_ticks()?.1, Instant::now()))
+    }
+
+    fn note(&mut self, used: u64, now: Instant) -> Duration {
+        if used > self.used + Self::NOTHING {
+            *self = Self { used, since: now };
+        }
+        now - self.since
+    }
+}
+
 /// Busy time of the whole machine and of this process, in clock ticks.
 fn busy_ticks() -> Result<(u64, u64)> {
     let machine = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
@@ -133,7 +163,7 @@ fn field(path: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::busy_of;
+    use super::*;
 
     #[test]
     fn busy_time_is_read_past_a_name_with_spaces_and_brackets() {
@@ -141,5 +171,20 @@ mod tests {
         let own = "77 (a ) name (x) S 1 2 3 4 5 6 7 8 9 10 7 5 0 0 20";
         assert_eq!(busy_of(machine, own), Some((66, 12)));
         assert_eq!(busy_of("intr 1", own), None);
+    }
+
+    #[test]
+    fn a_starved_program_gets_further_and_a_stuck_one_does_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut progress = Progress {
+            used: 100,
+            since: start,
+        };
+        assert_eq!(progress.note(101, at(40)).as_secs(), 40);
+        // 10 ms a second are little and more than nothing.
+        assert_eq!(progress.note(110, at(50)).as_secs(), 0);
+        assert_eq!(progress.note(112, at(90)).as_secs(), 40);
+        assert_eq!(progress.note(115, at(111)).as_secs(), 61);
     }
 }

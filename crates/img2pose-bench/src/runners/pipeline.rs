@@ -1,6 +1,6 @@
 //! appsrc, img2posedetect, appsink.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst::prelude::*;
@@ -8,9 +8,11 @@ use img2pose::Face;
 
 use super::{Run, Runner, Settings};
 use crate::frames::Clip;
+use crate::machine::Progress;
 
-/// How long a pipeline may take for one frame.
-const FRAME_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(60);
+/// How long a pipeline may stand still. A time limit for a frame would not do: a batch of 16 frames through a full-size
+/// model takes minutes on a busy machine.
+const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// A pipeline that plays from one run to the next, so that loading the model is no part of a run.
 pub struct Pipeline {
@@ -65,8 +67,12 @@ impl Pipeline {
         let first = clip.buffers().next().context("the clip is empty")?;
         made.push(first)?;
         made.pull()?;
-        let (reached, ..) = made.pipeline.state(FRAME_TIMEOUT);
-        reached.map_err(|_| made.error())?;
+        // Before that, batches would still not wait to be full.
+        made.wait(|pipeline, time| match pipeline.pipeline.state(time) {
+            (Ok(gst::StateChangeSuccess::Async), ..) => Ok(None),
+            (Ok(_), ..) => Ok(Some(())),
+            (Err(_), ..) => Err(pipeline.error()),
+        })?;
         Ok(made)
     }
 
@@ -84,24 +90,50 @@ impl Pipeline {
     }
 
     fn pull(&self) -> Result<Vec<Face>> {
-        let sample = self
-            .sink
-            .try_pull_sample(FRAME_TIMEOUT)
-            .ok_or_else(|| self.error())?;
+        let sample = self.wait(|pipeline, time| match pipeline.sink.try_pull_sample(time) {
+            None if pipeline.sink.is_eos() => Err(pipeline.error()),
+            sample => Ok(sample),
+        })?;
         let buffer = sample.buffer().context("a sample without buffer")?;
         let found = gstimg2pose::meta::read(buffer)?;
         Ok(found.context("a frame came out without faces attached")?.faces)
     }
 
-    fn error(&self) -> anyhow::Error {
+    /// Asks `attempt`, which takes a while itself, until it gives something, the pipeline fails, or nothing happens any
+    /// more.
+    fn wait<T>(&self, attempt: impl Fn(&Self, gst::ClockTime) -> Result<Option<T>>) -> Result<T> {
+        let mut progress = Progress::start()?;
+        loop {
+            if let Some(result) = attempt(self, gst::ClockTime::SECOND)? {
+                return Ok(result);
+            }
+            if let Some(error) = self.reported() {
+                return Err(error);
+            }
+            let standstill = progress.standstill()?;
+            ensure!(
+                standstill < STANDSTILL,
+                "the pipeline stands still: no frame came out, and nothing was computed for {} s",
+                standstill.as_secs()
+            );
+        }
+    }
+
+    /// The error on the bus.
+    fn reported(&self) -> Option<anyhow::Error> {
         let message = self
             .pipeline
             .bus()
             .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
         match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => anyhow!("the pipeline failed: {}", error.error()),
-            _ => anyhow!("the pipeline gave no frame for {} s", FRAME_TIMEOUT.seconds()),
+            Some(gst::MessageView::Error(error)) => Some(anyhow!("the pipeline failed: {}", error.error())),
+            _ => None,
         }
+    }
+
+    fn error(&self) -> anyhow::Error {
+        self.reported()
+            .unwrap_or_else(|| anyhow!("the pipeline failed and does not say why"))
     }
 }
 
