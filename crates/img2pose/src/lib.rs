@@ -39,6 +39,8 @@ pub mod pose;
 mod proposals;
 mod roi_align;
 pub mod runtime;
+#[doc(hidden)]
+pub mod stages;
 
 pub use detect::{
     Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection,

@@ -28,6 +28,7 @@ use crate::frame::{Frame, FrameLayout, NetworkSize};
 use crate::model::{Model, Networks, Sessions};
 use crate::runtime;
 pub use batch::{Batch, BatchMaker};
+pub(crate) use faces::{ScoredProposal, is_wanted, process_prediction};
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 use shapes::Shapes;
 
@@ -158,6 +159,11 @@ impl Detector {
     /// The facts that stand in the model file.
     pub fn contract(&self) -> &Contract {
         &self.contract
+    }
+
+    /// The parts of the network, and the number of feature channels.
+    pub(crate) fn networks(&mut self) -> (&mut Networks, usize) {
+        (self.sessions.networks(), self.channels)
     }
 
     /// The execution provider in use, as a user writes it.

@@ -1,0 +1,164 @@
+//! Single stages of the detector on a real frame, for `benches/stages.rs`. No part of the API.
+
+use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
+use crate::detect::{ScoredProposal, is_wanted, process_prediction};
+use crate::error::Error;
+use crate::face::Face;
+use crate::frame::NetworkSize;
+use crate::model::Networks;
+use crate::nms::Kept;
+use crate::proposals::{LevelOutput, ProposalMaker};
+use crate::roi_align::{LevelFeatures, roi_align};
+use crate::{Batch, Detector, Selection};
+
+/// What the network says of one frame, and working memory for each stage.
+pub struct Stages {
+    contract: Contract,
+    selection: Selection,
+    channels: usize,
+    size: NetworkSize,
+    features: Vec<Level>,
+    objectness: Vec<Level>,
+    deltas: Vec<Level>,
+    maker: ProposalMaker,
+    proposals: Vec<[f32; 4]>,
+    regions: Vec<f32>,
+    scores: Vec<f32>,
+    candidates: Vec<ScoredProposal>,
+    kept: Kept,
+    faces: Vec<Face>,
+}
+
+struct Level {
+    height: usize,
+    width: usize,
+    data: Vec<f32>,
+}
+
+impl Stages {
+    /// Runs `detector`, which computes on the processor, on the only frame of `batch`.
+    ///
+    /// # Errors
+    /// When inference fails.
+    pub fn of(detector: &mut Detector, batch: &Batch) -> Result<Self, Error> {
+        assert_eq!(batch.len(), 1, "one frame is looked at");
+        let contract = detector.contract().clone();
+        let selection = *detector.selection();
+        let (networks, channels) = detector.networks();
+        let Networks::Host { dense, heads } = networks else {
+            panic!("the detector must compute on the processor");
+        };
+        let size = *batch.network_size();
+        let (height, width) = (size.padded_height as usize, size.padded_width as usize);
+        let outputs = dense.run(batch.images(), 1, height, width)?;
+        let level = |tensor: crate::model::Tensor<'_>, first: usize| Level {
+            height: tensor.shape[first] as usize,
+            width: tensor.shape[first + 1] as usize,
+            data: tensor.data.to_vec(),
+        };
+        let (mut features, mut objectness, mut deltas) = (Vec::new(), Vec::new(), Vec::new());
+        for index in 0..FEATURE_LEVELS {
+            features.push(level(outputs.features(index)?, 1));
+        }
+        for index in 0..PROPOSAL_LEVELS {
+            objectness.push(level(outputs.objectness(index)?, 2));
+            deltas.push(level(outputs.deltas(index)?, 2));
+        }
+        drop(outputs);
+        let mut stages = Self {
+            maker: ProposalMaker::new(contract.proposals.clone()),
+            contract,
+            selection,
+            channels,
+            size,
+            features,
+            objectness,
+            deltas,
+            proposals: Vec::new(),
+            regions: Vec::new(),
+            scores: Vec::new(),
+            candidates: Vec::new(),
+            kept: Kept::default(),
+            faces: Vec::new(),
+        };
+        stages.propose();
+        stages.pool();
+        let side = stages.contract.roi.output_size;
+        let shape = |rows| [rows, side, side, channels];
+        heads.class_scores(&stages.regions, shape(stages.proposals.len()), &mut stages.scores)?;
+        let wanted = stages.prepare_poses();
+        if wanted > 0 {
+            let mut poses = Vec::new();
+            let region = side * side * channels;
+            heads.poses(&stages.regions[..wanted * region], shape(wanted), &mut poses)?;
+            for (candidate, pose) in stages.candidates.iter_mut().zip(poses.chunks_exact(6)) {
+                candidate.pose.copy_from_slice(pose);
+            }
+        }
+        Ok(stages)
+    }
+
+    /// Decodes and suppresses; returns the number of proposals.
+    pub fn propose(&mut self) -> usize {
+        let levels: [LevelOutput<'_>; PROPOSAL_LEVELS] = std::array::from_fn(|level| LevelOutput {
+            height: self.objectness[level].height,
+            width: self.objectness[level].width,
+            objectness: &self.objectness[level].data,
+            deltas: &self.deltas[level].data,
+        });
+        self.proposals.clear();
+        self.maker.propose(&levels, &self.size, &mut self.proposals);
+        self.proposals.len()
+    }
+
+    /// Pools the features of the proposals on the threads of the current rayon pool; returns the last number.
+    pub fn pool(&mut self) -> f32 {
+        let levels: [LevelFeatures<'_>; FEATURE_LEVELS] = std::array::from_fn(|level| LevelFeatures {
+            height: self.features[level].height,
+            width: self.features[level].width,
+            data: &self.features[level].data,
+        });
+        let roi = &self.contract.roi;
+        let region = roi.output_size * roi.output_size * self.channels;
+        self.regions.resize(self.proposals.len() * region, 0.0);
+        roi_align(&levels, self.channels, roi, &self.proposals, &mut self.regions);
+        self.regions.last().copied().unwrap_or_default()
+    }
+
+    /// Picks the proposals whose pose is wanted and moves their regions to the front; returns their number.
+    pub fn prepare_poses(&mut self) -> usize {
+        let region = self.regions.len() / self.proposals.len().max(1);
+        let mut wanted = 0;
+        for (index, (&proposal, &score)) in self.proposals.iter().zip(&self.scores).enumerate() {
+            if !is_wanted(&proposal, score, &self.selection, &self.contract) {
+                continue;
+            }
+            self.regions
+                .copy_within(index * region..(index + 1) * region, wanted * region);
+            if wanted == self.candidates.len() {
+                self.candidates.push(ScoredProposal {
+                    rank: index,
+                    proposal,
+                    score,
+                    pose: [0.0; 6],
+                });
+            }
+            wanted += 1;
+        }
+        wanted
+    }
+
+    /// Turns the poses into faces; returns their number.
+    pub fn faces(&mut self) -> usize {
+        let (size, selection, contract) = (&self.size, &self.selection, &self.contract);
+        process_prediction(
+            &mut self.candidates,
+            size,
+            selection,
+            contract,
+            &mut self.kept,
+            &mut self.faces,
+        );
+        self.faces.len()
+    }
+}
