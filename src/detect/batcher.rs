@@ -37,6 +37,8 @@ struct Entry<L> {
     filled: usize,
     /// Frames that have a place and are being converted.
     filling: usize,
+    /// Places of frames that could not be converted: they stay empty.
+    lost: usize,
     closed: bool,
     /// Whose frames are wanted, and how many of each client.
     claims: Vec<(ClientId, usize)>,
@@ -100,6 +102,7 @@ impl<L: Copy + Eq> Batcher<L> {
                 layout,
                 filled: 0,
                 filling: 0,
+                lost: 0,
                 closed: false,
                 claims: Vec::new(),
             });
@@ -108,7 +111,7 @@ impl<L: Copy + Eq> Batcher<L> {
         });
         let entry = &mut self.waiting[index];
         entry.filling += 1;
-        let full = entry.filled + entry.filling == size;
+        let full = entry.filled + entry.filling + entry.lost == size;
         entry.closed |= full;
         let first_of_client = match entry.claim_of(client) {
             Some((_, frames)) => {
@@ -139,9 +142,12 @@ impl<L: Copy + Eq> Batcher<L> {
         entry.filling -= 1;
         if ok {
             entry.filled += 1;
-        } else if let Some((_, frames)) = entry.claim_of(client) {
-            *frames -= 1;
-            entry.claims.retain(|(_, frames)| *frames > 0);
+        } else {
+            entry.lost += 1;
+            if let Some((_, frames)) = entry.claim_of(client) {
+                *frames -= 1;
+                entry.claims.retain(|(_, frames)| *frames > 0);
+            }
         }
         let gone = entry.is_abandoned();
         if gone {

@@ -3,7 +3,7 @@
 //! A trait, so that the threads around the detector can be tested with networks that stall, fail and count.
 
 use img2pose::frame::{Frame, FrameLayout};
-use img2pose::{Batch, BatchMaker, Canceller, Detector, Error, Face, Selection};
+use img2pose::{Batch, BatchMaker, Canceller, Detector, Error, Face, Selection, Slot};
 
 /// Why a run gave no faces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +35,18 @@ pub trait Network: Send + 'static {
 pub trait NetworkHandle: Send + Sync + 'static {
     /// Frames of one layout, ready for the network.
     type Batch: Send + 'static;
+    /// The place of a frame in a batch, to be filled.
+    type Slot;
 
     /// An empty batch for up to `capacity` frames of `layout`.
     fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Self::Batch, String>;
 
-    /// Converts a frame into the next slot of the batch and returns its index.
-    fn push(batch: &mut Self::Batch, frame: &Frame<'_>) -> Result<usize, String>;
+    /// Takes the next slot of the batch; returns its index too.
+    fn reserve(batch: &mut Self::Batch) -> Result<(usize, Self::Slot), String>;
+
+    /// Converts a frame into a slot. When that fails, the slot stays in the batch and holds no frame. Slots are converted
+    /// side by side.
+    fn convert(slot: Self::Slot, frame: &Frame<'_>) -> Result<(), String>;
 
     /// Takes over a frame that another batch has converted.
     fn push_from(batch: &mut Self::Batch, from: &Self::Batch, slot: usize) -> Result<usize, String>;
@@ -86,6 +92,7 @@ impl Network for Detector {
 
 impl NetworkHandle for DetectorHandle {
     type Batch = Batch;
+    type Slot = Slot;
 
     fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, String> {
         self.maker
@@ -93,8 +100,13 @@ impl NetworkHandle for DetectorHandle {
             .map_err(|error| error.to_string())
     }
 
-    fn push(batch: &mut Batch, frame: &Frame<'_>) -> Result<usize, String> {
-        batch.push(frame).map_err(|error| error.to_string())
+    fn reserve(batch: &mut Batch) -> Result<(usize, Slot), String> {
+        let slot = batch.reserve().map_err(|error| error.to_string())?;
+        Ok((slot.index(), slot))
+    }
+
+    fn convert(slot: Slot, frame: &Frame<'_>) -> Result<(), String> {
+        slot.convert(frame).map_err(|error| error.to_string())
     }
 
     fn push_from(batch: &mut Batch, from: &Batch, slot: usize) -> Result<usize, String> {

@@ -3,8 +3,8 @@
 //! Elements are its clients. A client's streaming thread converts each frame straight into the open batch
 //! ([`Client::submit`]) and gets a [`Ticket`]; the worker runs the batches in order and wakes the clients that have
 //! a frame in it. Converting, running and pushing downstream thus happen on three threads: a sink that waits for
-//! the clock does not hold up the next batch. No lock is held while the network runs or a frame is converted,
-//! but for that of the one batch that the frame goes into.
+//! the clock does not hold up the next batch. No lock is held while the network runs or a frame is converted: clients
+//! that share a batch convert into it side by side.
 
 mod client;
 
@@ -31,8 +31,8 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 struct Job<B> {
     layout: FrameLayout,
     batch: Mutex<Option<B>>,
-    /// Whose frame each slot holds.
-    owners: Mutex<Vec<ClientId>>,
+    /// Whose frame each slot holds; `None`: none, because it could not be converted.
+    owners: Mutex<Vec<Option<ClientId>>>,
     /// When it waited for nothing but its turn.
     ready: OnceLock<Instant>,
     results: Mutex<Vec<Option<FrameResult>>>,
@@ -216,7 +216,7 @@ impl<N: Network> Shared<N> {
             *lock(&job.batch) = batch;
             *lock(&job.results) = results.into_iter().map(Some).collect();
             let run = Run {
-                frames: owners.len(),
+                frames: owners.iter().flatten().count(),
                 waited,
                 duration,
             };
@@ -231,24 +231,27 @@ impl<N: Network> Shared<N> {
         network: &mut N,
         batch: &N::Batch,
         layout: FrameLayout,
-        owners: &[ClientId],
+        owners: &[Option<ClientId>],
     ) -> Vec<FrameResult> {
         let failure = match run_once(network, batch, owners.len()) {
             Ok(faces) => return faces.into_iter().map(Ok).collect(),
             Err(failure) => failure,
         };
         let mut results = vec![Err(failure.clone()); owners.len()];
-        let is_shared = owners.iter().any(|owner| *owner != owners[0]);
+        let mut clients = owners.iter().flatten();
+        let first = clients.next();
+        let is_shared = clients.any(|client| Some(client) != first);
         if failure == Failure::Cancelled || !is_shared {
             return results;
         }
         let mut done: Vec<ClientId> = Vec::new();
-        for owner in owners {
+        for owner in owners.iter().flatten() {
             if done.contains(owner) {
                 continue;
             }
             done.push(*owner);
-            let slots: Vec<usize> = (0..owners.len()).filter(|slot| owners[*slot] == *owner).collect();
+            let is_theirs = |slot: &usize| owners[*slot] == Some(*owner);
+            let slots: Vec<usize> = (0..owners.len()).filter(is_theirs).collect();
             let faces = self
                 .copy(batch, layout, &slots)
                 .and_then(|part| run_once(network, &part, slots.len()));

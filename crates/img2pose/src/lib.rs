@@ -43,7 +43,7 @@ pub mod runtime;
 pub mod stages;
 
 pub use detect::{
-    Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection,
+    Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, Slot,
     StageTimes,
 };
 pub use error::Error;

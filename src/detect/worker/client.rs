@@ -65,7 +65,7 @@ impl<N: Network> Client<N> {
             (placement, state.jobs[&placement.batch].clone())
         };
 
-        let slot = {
+        let reserved = {
             let mut batch = lock(&job.batch);
             // Allocated here because the memory of a batch is large and the state's lock must be short.
             let made = match &mut *batch {
@@ -75,12 +75,20 @@ impl<N: Network> Client<N> {
                     .new_batch(layout, shared.size)
                     .map(|new| *empty = Some(new)),
             };
-            let slot = made.and_then(|()| N::Handle::push(batch.as_mut().expect("made above"), frame));
-            if slot.is_ok() {
-                lock(&job.owners).push(self.id);
+            let reserved = made.and_then(|()| N::Handle::reserve(batch.as_mut().expect("made above")));
+            if reserved.is_ok() {
+                lock(&job.owners).push(Some(self.id));
             }
-            slot
+            reserved
         };
+        // With no lock held: other clients convert into other slots meanwhile.
+        let slot = reserved.and_then(|(index, slot)| match N::Handle::convert(slot, frame) {
+            Ok(()) => Ok(index),
+            Err(cause) => {
+                lock(&job.owners)[index] = None;
+                Err(cause)
+            }
+        });
 
         let mut state = lock(&shared.state);
         if state.batcher.filled(placement.batch, self.id, slot.is_ok()) {

@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -16,6 +17,12 @@ enum Order {
     Panic,
 }
 
+/// The bytes of a batch; 0 in slots that hold none.
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
+/// A frame whose byte is this is converted when another one of the kind is.
+const MEETS: u8 = 255;
+
 /// A network that waits for orders and finds one face in each frame, of the confidence in its first byte.
 struct Puppet {
     handle: Arc<PuppetHandle>,
@@ -31,14 +38,15 @@ struct PuppetHandle {
 }
 
 impl Network for Puppet {
-    type Batch = Vec<u8>;
+    type Batch = Bytes;
     type Handle = Arc<PuppetHandle>;
 
     fn handle(&self) -> Self::Handle {
         self.handle.clone()
     }
 
-    fn run(&mut self, batch: &Vec<u8>) -> Result<Vec<Vec<Face>>, Failure> {
+    fn run(&mut self, batch: &Bytes) -> Result<Vec<Vec<Face>>, Failure> {
+        let batch = batch.lock().unwrap().clone();
         self.begun.send(batch.clone()).unwrap();
         loop {
             match self.orders.recv_timeout(Duration::from_millis(2)) {
@@ -59,29 +67,45 @@ impl Network for Puppet {
 }
 
 impl NetworkHandle for Arc<PuppetHandle> {
-    type Batch = Vec<u8>;
+    type Batch = Bytes;
+    type Slot = (Bytes, usize);
 
-    fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Vec<u8>, String> {
+    fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Bytes, String> {
         if layout.width == 666 {
             return Err("no such batch".to_owned());
         }
         self.made.fetch_add(1, Ordering::SeqCst);
-        Ok(Vec::with_capacity(capacity))
+        Ok(Arc::new(Mutex::new(Vec::with_capacity(capacity))))
     }
 
-    fn push(batch: &mut Vec<u8>, frame: &Frame<'_>) -> Result<usize, String> {
+    fn reserve(batch: &mut Bytes) -> Result<(usize, Self::Slot), String> {
+        let mut bytes = batch.lock().unwrap();
+        let index = bytes.len();
+        if index == bytes.capacity() {
+            return Err("the batch is full".to_owned());
+        }
+        bytes.push(0);
+        Ok((index, (batch.clone(), index)))
+    }
+
+    fn convert((batch, index): Self::Slot, frame: &Frame<'_>) -> Result<(), String> {
         let byte = *frame.planes[0].data.first().ok_or("no pixels")?;
-        batch.push(byte);
-        Ok(batch.len() - 1)
+        if byte == MEETS {
+            meet()?;
+        }
+        batch.lock().unwrap()[index] = byte;
+        Ok(())
     }
 
-    fn push_from(batch: &mut Vec<u8>, from: &Vec<u8>, slot: usize) -> Result<usize, String> {
-        batch.push(from[slot]);
-        Ok(batch.len() - 1)
+    fn push_from(batch: &mut Bytes, from: &Bytes, slot: usize) -> Result<usize, String> {
+        let byte = from.lock().unwrap()[slot];
+        let mut bytes = batch.lock().unwrap();
+        bytes.push(byte);
+        Ok(bytes.len() - 1)
     }
 
-    fn clear(batch: &mut Vec<u8>) {
-        batch.clear();
+    fn clear(batch: &mut Bytes) {
+        batch.lock().unwrap().clear();
     }
 
     fn cancel(&self) {
@@ -91,6 +115,22 @@ impl NetworkHandle for Arc<PuppetHandle> {
     fn reset(&self) {
         *self.cancelled.lock().unwrap() = false;
     }
+}
+
+/// Returns when two conversions are under way at one time.
+fn meet() -> Result<(), String> {
+    static MEETING: LazyLock<(Mutex<usize>, Condvar)> = LazyLock::new(Default::default);
+    let (count, changed) = &*MEETING;
+    let mut here = count.lock().unwrap();
+    *here += 1;
+    changed.notify_all();
+    let (_here, timeout) = changed
+        .wait_timeout_while(here, TIME_LIMIT, |here| *here < 2)
+        .unwrap();
+    if timeout.timed_out() {
+        return Err("nobody else is converted".to_owned());
+    }
+    Ok(())
 }
 
 fn face(byte: u8) -> Face {
@@ -157,7 +197,7 @@ impl Stage {
     }
 }
 
-fn submit(client: &Client<Puppet>, width: u32, byte: u8) -> Submitted<Vec<u8>> {
+fn submit(client: &Client<Puppet>, width: u32, byte: u8) -> Submitted<Bytes> {
     let layout = FrameLayout {
         format: PixelFormat::Gray8,
         width,
@@ -177,7 +217,7 @@ fn submit(client: &Client<Puppet>, width: u32, byte: u8) -> Submitted<Vec<u8>> {
     client.submit(&frame).unwrap()
 }
 
-fn confidence(submitted: &Submitted<Vec<u8>>) -> f32 {
+fn confidence(submitted: &Submitted<Bytes>) -> f32 {
     let (faces, _) = submitted.ticket.take().expect("finished").expect("successful");
     faces[0].confidence
 }
@@ -262,8 +302,27 @@ fn an_eager_client_gets_what_is_there() {
 }
 
 #[test]
-fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
+fn frames_of_two_clients_are_converted_side_by_side() {
     let stage = Stage::new(2);
+    let clients = [stage.client(), stage.client()];
+    // Each conversion ends when the other one has begun.
+    let frames = std::thread::scope(|scope| {
+        let threads = clients
+            .each_ref()
+            .map(|client| scope.spawn(|| submit(client, 1, MEETS)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(stage.begun(), [MEETS; 2]);
+    stage.succeed();
+    for frame in &frames {
+        let (faces, run) = frame.ticket.take().unwrap().unwrap();
+        assert_eq!((faces[0].confidence, run.frames), (f32::from(MEETS), 2));
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
+    let stage = Stage::new(3);
     let client = stage.client();
     let good = submit(&client, 1, 1);
     let layout = FrameLayout {
@@ -279,9 +338,14 @@ fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
         planes: [plane; 3],
     });
     assert_eq!(bad.err().as_deref(), Some("no pixels"));
-    assert_eq!(stage.begun(), [1]);
+    let last = submit(&client, 1, 3);
+    // Its place stays empty, and the batch is full without it.
+    assert!(last.full);
+    assert_eq!(stage.begun(), [1, 0, 3]);
     stage.succeed();
     assert_eq!(confidence(&good), 1.0);
+    let (faces, run) = last.ticket.take().unwrap().unwrap();
+    assert_eq!((faces[0].confidence, run.frames), (3.0, 2));
 }
 
 #[test]
@@ -435,7 +499,7 @@ fn the_time_that_a_batch_waits_for_others_is_told() {
     stage.succeed();
     stage.begun();
     stage.succeed();
-    let run = |submitted: &Submitted<Vec<u8>>| submitted.ticket.take().unwrap().unwrap().1;
+    let run = |submitted: &Submitted<Bytes>| submitted.ticket.take().unwrap().unwrap().1;
     assert!(run(&waiting).waited >= wait);
     assert!(run(&running[0]).duration >= wait);
 }

@@ -1,28 +1,50 @@
 //! Frames of one layout, converted and waiting for one run of the network.
 
+use std::sync::Arc;
+
 use crate::Error;
 use crate::contract::Contract;
 use crate::frame::{Converter, Frame, FrameLayout, NetworkSize};
 use crate::model::{Exchange, HostTensor};
 
+use super::slots::{Slot, Slots};
+
 /// The input tensor of one run: up to `capacity` frames of one layout, each converted when it is pushed.
 ///
-/// A batch can be filled on one thread while a [`Detector`](crate::Detector) works on another batch elsewhere.
+/// A batch can be filled on one thread while a [`Detector`](crate::Detector) works on another batch elsewhere. Several
+/// threads can fill it side by side: each [reserves](Self::reserve) a slot and converts into it.
 pub struct Batch {
-    layout: FrameLayout,
-    size: NetworkSize,
-    converter: Converter,
-    images: Images,
+    conversion: Conversion,
+    slots: Arc<Slots>,
     len: usize,
     capacity: usize,
 }
 
-/// Where a batch has its images.
-enum Images {
-    /// In memory that grows with the frames, up to what was reserved for all.
-    Grown(Vec<f32>),
-    /// Where the network takes them from.
-    Bound(HostTensor<f32>),
+/// How the frames of a batch are converted.
+#[derive(Clone, Copy)]
+pub(super) struct Conversion {
+    layout: FrameLayout,
+    size: NetworkSize,
+    mean: [f32; 3],
+    std: [f32; 3],
+}
+
+impl Conversion {
+    pub fn converter(&self) -> Result<Converter, Error> {
+        Ok(Converter::new(self.layout, self.size, self.mean, self.std)?)
+    }
+
+    /// # Errors
+    /// [`Error::Batch`] when `frame` has another layout.
+    pub fn check(&self, frame: &Frame<'_>) -> Result<(), Error> {
+        if frame.layout == self.layout {
+            return Ok(());
+        }
+        Err(Error::Batch(format!(
+            "it is {:?}, the batch holds {:?}",
+            frame.layout, self.layout
+        )))
+    }
 }
 
 /// What a batch must know of its detector. It can make batches while the detector works elsewhere.
@@ -77,16 +99,23 @@ impl Batch {
                 expected: "1 or more",
             });
         }
-        let images = Images::new(maker.exchange.as_ref(), capacity, &size).ok_or(Error::OutOfMemory {
+        let conversion = Conversion {
+            layout,
+            size,
+            mean: maker.image_mean,
+            std: maker.image_std,
+        };
+        let converter = conversion.converter()?;
+        let shape = [3, size.padded_height as usize, size.padded_width as usize];
+        let slots = Slots::new(maker.exchange.as_ref(), capacity, shape, conversion, converter);
+        let slots = slots.ok_or(Error::OutOfMemory {
             frames: capacity,
             width: size.padded_width,
             height: size.padded_height,
         })?;
         Ok(Self {
-            layout,
-            size,
-            converter: Converter::new(layout, size, maker.image_mean, maker.image_std)?,
-            images,
+            conversion,
+            slots: Arc::new(slots),
             len: 0,
             capacity,
         })
@@ -98,19 +127,25 @@ impl Batch {
     /// When the batch is full, when the frame has another layout, or when its planes are too small. The batch
     /// stays as it was.
     pub fn push(&mut self, frame: &Frame<'_>) -> Result<usize, Error> {
+        let slot = self.reserve()?;
+        let index = slot.index();
+        slot.convert(frame).inspect_err(|_| self.len = index)?;
+        Ok(index)
+    }
+
+    /// Takes the next free slot for a frame that is converted into it later, on any thread.
+    ///
+    /// The slot counts as a frame of the batch from now on, also when nothing or nothing good comes into it. As long as
+    /// it is there, the batch can take more frames, and nothing else.
+    ///
+    /// # Errors
+    /// When the batch is full.
+    pub fn reserve(&mut self) -> Result<Slot, Error> {
         if self.is_full() {
             return Err(Error::Batch(format!("all {} slots are taken", self.capacity)));
         }
-        if frame.layout != self.layout {
-            return Err(Error::Batch(format!(
-                "it is {:?}, the batch holds {:?}",
-                frame.layout, self.layout
-            )));
-        }
-        let slot = self.images.reach(self.len, self.size.tensor_len());
-        self.converter.convert(frame, slot)?;
         self.len += 1;
-        Ok(self.len - 1)
+        Ok(self.slots.reserve(self.len - 1))
     }
 
     /// Takes over frame `slot` of another batch, which needs no conversion any more, and returns its index here.
@@ -118,13 +153,11 @@ impl Batch {
     /// # Errors
     /// When the batch is full, or `from` has another layout or no such frame. The batch stays as it was.
     pub fn push_from(&mut self, from: &Self, slot: usize) -> Result<usize, Error> {
-        if self.is_full() {
-            return Err(Error::Batch(format!("all {} slots are taken", self.capacity)));
-        }
-        if (from.layout, from.size) != (self.layout, self.size) {
+        let (own, other) = (&self.conversion, &from.conversion);
+        if (own.layout, own.size) != (other.layout, other.size) {
             return Err(Error::Batch(format!(
                 "it is {:?}, the batch holds {:?}",
-                from.layout, self.layout
+                other.layout, own.layout
             )));
         }
         if slot >= from.len {
@@ -133,11 +166,11 @@ impl Batch {
                 from.len
             )));
         }
-        let floats = self.size.tensor_len();
-        let next = self.images.reach(self.len, floats);
-        next.copy_from_slice(&from.images()[slot * floats..][..floats]);
-        self.len += 1;
-        Ok(self.len - 1)
+        let floats = own.size.tensor_len();
+        let mut next = self.reserve()?;
+        next.numbers()
+            .copy_from_slice(&from.images()[slot * floats..][..floats]);
+        Ok(next.index())
     }
 
     /// Number of frames in the batch.
@@ -162,75 +195,36 @@ impl Batch {
 
     /// The layout that every frame of the batch has.
     pub fn layout(&self) -> FrameLayout {
-        self.layout
+        self.conversion.layout
     }
 
     /// The sizes that its frames are brought to.
     pub fn network_size(&self) -> &NetworkSize {
-        &self.size
+        &self.conversion.size
     }
 
-    /// The network images, `[len, 3, padded_height, padded_width]`.
+    /// The network images, `[len, 3, padded_height, padded_width]`. Panics while a [reserved](Self::reserve) slot is
+    /// there.
     pub fn images(&self) -> &[f32] {
-        &self.images.all()[..self.len * self.size.tensor_len()]
+        self.slots.images(self.len)
     }
 
     /// The network images of all slots, when they are where the network takes them from.
     pub(crate) fn tensor(&self) -> Option<&HostTensor<f32>> {
-        match &self.images {
-            Images::Grown(_) => None,
-            Images::Bound(tensor) => Some(tensor),
-        }
+        self.slots.tensor()
     }
 
-    /// Forgets the frames and keeps the memory.
+    /// Forgets the frames and keeps the memory. Panics while a [reserved](Self::reserve) slot is there.
     pub fn clear(&mut self) {
+        assert!(self.slots.is_at_rest(), "a slot is being written");
         self.len = 0;
-    }
-}
-
-impl Images {
-    /// Memory for `capacity` images; `None` when there is not so much.
-    fn new(exchange: Option<&Exchange>, capacity: usize, size: &NetworkSize) -> Option<Self> {
-        let len = capacity.checked_mul(size.tensor_len())?;
-        let Some(exchange) = exchange else {
-            let mut images = Vec::new();
-            images.try_reserve_exact(len).ok()?;
-            return Some(Self::Grown(images));
-        };
-        let (height, width) = (size.padded_height as usize, size.padded_width as usize);
-        exchange
-            .tensor(&[capacity, 3, height, width])
-            .ok()
-            .map(Self::Bound)
-    }
-
-    /// Slot number `slot` of `floats` numbers; slots that no frame has reached take no memory where it grows.
-    fn reach(&mut self, slot: usize, floats: usize) -> &mut [f32] {
-        let range = slot * floats..(slot + 1) * floats;
-        match self {
-            Self::Grown(images) => {
-                if images.len() < range.end {
-                    images.resize(range.end, 0.0);
-                }
-                &mut images[range]
-            }
-            Self::Bound(tensor) => &mut tensor.as_mut_slice()[range],
-        }
-    }
-
-    fn all(&self) -> &[f32] {
-        match self {
-            Self::Grown(images) => images,
-            Self::Bound(tensor) => tensor.as_slice(),
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorMatrix, ColorRange, PixelFormat};
+    use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
 
     /// The process used to be aborted.
     #[test]
@@ -252,5 +246,103 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    fn batch(width: u32, capacity: usize) -> Batch {
+        let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
+        let layout = FrameLayout {
+            format: PixelFormat::Gray8,
+            width,
+            height: 32,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Full,
+        };
+        let maker = BatchMaker::new(&contract, Some(32), None, None);
+        maker.new_batch(layout, capacity).unwrap()
+    }
+
+    fn frame(layout: FrameLayout, pixels: &[u8]) -> Frame<'_> {
+        Frame {
+            layout,
+            planes: [Plane {
+                data: pixels,
+                stride: 32,
+            }; 3],
+        }
+    }
+
+    fn pixels(grey: u8) -> Vec<u8> {
+        vec![grey; 32 * 32]
+    }
+
+    #[test]
+    fn slots_are_filled_side_by_side_and_in_any_order() {
+        let (mut expected, mut found) = (batch(32, 8), batch(32, 8));
+        let layout = expected.layout();
+        for round in 0..20 {
+            expected.clear();
+            found.clear();
+            let pictures: Vec<Vec<u8>> = (0..8).map(|index| pixels(index * 9 + round)).collect();
+            for picture in &pictures {
+                expected.push(&frame(layout, picture)).unwrap();
+            }
+            let slots: Vec<Slot> = (0..8).map(|_| found.reserve().unwrap()).collect();
+            assert!(found.reserve().is_err(), "full");
+            std::thread::scope(|scope| {
+                for (slot, picture) in slots.into_iter().zip(&pictures).rev() {
+                    scope.spawn(move || slot.convert(&frame(layout, picture)).unwrap());
+                }
+            });
+            assert!(expected.images() == found.images());
+        }
+    }
+
+    #[test]
+    fn a_slot_whose_frame_fails_is_blank_and_keeps_its_place() {
+        let mut batch = batch(32, 3);
+        let layout = batch.layout();
+        for _ in 0..3 {
+            batch.push(&frame(layout, &pixels(200))).unwrap();
+        }
+        batch.clear();
+        let slots = [batch.reserve().unwrap(), batch.reserve().unwrap()];
+        let [bad, good] = slots;
+        assert!(bad.convert(&frame(layout, &[1, 2, 3])).is_err());
+        good.convert(&frame(layout, &pixels(90))).unwrap();
+        let floats = batch.network_size().tensor_len();
+        assert_eq!(batch.len(), 2);
+        assert!(batch.images()[..floats].iter().all(|number| *number == 0.0));
+        assert!(batch.images()[floats..].iter().any(|number| *number != 0.0));
+        // Pushing is all or nothing.
+        assert!(batch.push(&frame(layout, &[])).is_err());
+        assert_eq!(batch.len(), 2);
+        let other = FrameLayout { width: 16, ..layout };
+        assert!(batch.push(&frame(other, &pixels(1))).is_err());
+        assert_eq!(batch.push(&frame(layout, &pixels(1))).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_slot_outlives_its_batch() {
+        let mut batch = batch(32, 1);
+        let layout = batch.layout();
+        let slot = batch.reserve().unwrap();
+        drop(batch);
+        slot.convert(&frame(layout, &pixels(7))).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "being written")]
+    fn a_batch_is_not_read_while_a_slot_is_written() {
+        let mut batch = batch(32, 2);
+        let _slot = batch.reserve().unwrap();
+        batch.images();
+    }
+
+    #[test]
+    #[should_panic(expected = "being written")]
+    fn a_batch_is_not_cleared_while_a_slot_is_written() {
+        let mut batch = batch(32, 2);
+        let _slot = batch.reserve().unwrap();
+        batch.clear();
     }
 }

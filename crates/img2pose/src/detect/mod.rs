@@ -13,6 +13,7 @@ mod options;
 mod shapes;
 #[cfg(test)]
 mod shapes_test;
+mod slots;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use batch::{Batch, BatchMaker};
 pub(crate) use faces::{ScoredProposal, is_wanted, process_prediction};
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 use shapes::Shapes;
+pub use slots::Slot;
 
 /// Stops a running detection from another thread.
 #[derive(Clone)]

@@ -157,21 +157,13 @@ impl<T: Element> HostTensor<T> {
         &self.tensor
     }
 
-    /// Its elements.
-    pub fn as_slice(&self) -> &[T] {
-        if self.len == 0 {
-            return &[];
-        }
-        // SAFETY: `Exchange::tensor` made it with that many elements, in memory that the processor can read, and filled it.
-        unsafe { std::slice::from_raw_parts(self.tensor.data_ptr().cast(), self.len) }
-    }
-
     /// Its elements, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         if self.len == 0 {
             return &mut [];
         }
-        // SAFETY: as above; the exclusive borrow keeps others out, and ONNX Runtime reads inputs only while a part runs.
+        // SAFETY: `Exchange::tensor` made it with that many elements, in memory that the processor can write, and filled it; the
+        // exclusive borrow keeps others out, and ONNX Runtime reads inputs only while a part runs.
         unsafe { std::slice::from_raw_parts_mut(self.tensor.data_ptr_mut().cast(), self.len) }
     }
 }
