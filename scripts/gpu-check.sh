@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: scripts/gpu-check.sh [--model FILE] [--provider cuda|tensorrt] [--video FILE] [--check-only]
 #
-# On a machine with an NVIDIA GPU: fetches ONNX Runtime's GPU build and the CUDA libraries from PyPI into
-# .cache/onnxruntime-gpu (about 3 GB), builds, checks that the provider is really used, compares its faces with the
-# processor's, and prints the bench table.
+# On a machine with an NVIDIA GPU: fetches ONNX Runtime's GPU build and the CUDA libraries that the driver can run from
+# PyPI into .cache (about 3 GB), builds, checks that the provider is really used, compares its faces with the
+# processor's, and prints the bench table. Needs Rust and Python 3.11 or newer; TensorRT's libraries come from NVIDIA's index.
 #
 #   --model FILE     default: the model that the project ships
 #   --provider NAME  cuda (default) or tensorrt
@@ -43,31 +43,47 @@ esac
 
 # What pip cannot bring: the device and its driver.
 proc=${IMG2POSE_NVIDIA_PROC:-/proc/driver/nvidia}
-[[ $(uname -m) == x86_64 ]] || die "onnxruntime-gpu exists for x86_64 only; this machine is $(uname -m)"
+[[ $(uname -m) == x86_64 ]] || die "this check is for x86_64; this machine is $(uname -m)"
 [[ -f $proc/version ]] ||
     die "no NVIDIA driver: there is no $proc/version. Install the driver (Debian: nvidia-driver), reboot, and start again"
 compgen -G "$proc/gpus/*/information" >/dev/null ||
     die "the NVIDIA driver is loaded but sees no GPU: $proc/gpus is empty"
-PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q 'libcuda\.so\.1' ||
+# Each build is for one major version of CUDA, and each of those needs a driver of its time.
+driver=$(grep -o -m 1 -E '[0-9]{3}\.[0-9]+(\.[0-9]+)?' "$proc/version" | head -n 1 || true)
+if [[ -z $driver ]]; then
+    die "$proc/version does not tell the driver's version"
+elif ((${driver%%.*} >= 580)); then
+    version=1.31.1 cuda=13
+elif ((${driver%%.*} >= 525)); then
+    version=1.26.0 cuda=12
+else
+    die "the NVIDIA driver is $driver; 525 or newer is needed (CUDA 12), better 580 (CUDA 13)"
+fi
+# Not through a pipe: grep would end first, and pipefail take that for a failure.
+[[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p) == *libcuda.so.1* ]] ||
     die "libcuda.so.1, the driver's library, was not found (Debian: libcuda1)"
 sed -n 's/^Model:[[:space:]]*/GPU: /p' "$proc"/gpus/*/information >&2
-head -n 1 "$proc/version" >&2
+say "driver $driver: CUDA $cuda, onnxruntime-gpu $version"
 [[ -z $check_only ]] || exit 0
 
 mkdir -p "$CACHE"
 apt_ensure_base
 rust_ensure
 
-gpu=$CACHE/onnxruntime-gpu
+gpu=$CACHE/onnxruntime-gpu-$version-$provider
 if [[ ! -x $gpu/bin/python ]]; then
-    step 'Fetching onnxruntime-gpu and the CUDA libraries from PyPI into .cache/onnxruntime-gpu'
+    step "Fetching onnxruntime-gpu $version and the libraries of CUDA $cuda from PyPI into ${gpu#"$ROOT"/}"
     python=$(python_with_pip)
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "onnxruntime-gpu $version needs Python 3.11 or newer; $python is $("$python" --version)"
+    rm -rf "$gpu.new"
     "$python" -m venv "$gpu.new" 2>/dev/null || {
         apt_ensure python3-venv
-        /usr/bin/python3 -m venv "$gpu.new"
+        "$python" -m venv "$gpu.new" || die "$python cannot make a virtual environment; see the lines above"
     }
-    packages=('onnxruntime-gpu[cuda,cudnn]')
-    [[ $provider != tensorrt ]] || packages+=(tensorrt-cu12)
+    packages=("onnxruntime-gpu[cuda,cudnn]==$version")
+    # Both builds are linked against TensorRT 10.
+    [[ $provider != tensorrt ]] || packages+=("tensorrt-cu$cuda==10.*")
     "$gpu.new/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}" </dev/null >&2 ||
         die "pip could not install ${packages[*]}; see the lines above"
     mv "$gpu.new" "$gpu"
@@ -89,7 +105,18 @@ fi
 result=$ROOT/out/gpu-check.json
 mkdir -p "$ROOT/out"
 step "Measuring at $places"
+# How busy the GPU is, once a second, where the driver's tool is installed.
+busy=$CACHE/gpu-busy.txt
+: >"$busy"
+watch=''
+if have nvidia-smi; then
+    nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits -l 1 >"$busy" 2>/dev/null &
+    watch=$!
+    trap 'kill "$watch" 2>/dev/null || true' EXIT
+fi
 # Named providers are never replaced in silence: when one cannot be had, this ends with its error.
 "$TARGET/img2pose-bench" --model "$model" --video "$video" --size 640x480 --min-size 480 --format NV12 --provider "$places" \
     --frames 32 --every 10 --save "$result" </dev/null
+[[ -z $watch ]] || kill "$watch" 2>/dev/null || true
+[[ ! -s $busy ]] || say "GPU busy: at most $(sort -n "$busy" | tail -n 1) %"
 "$gpu/bin/python" "$ROOT/scripts/lib/gpu_check.py" "$result"

@@ -39,11 +39,27 @@ fn what_is_missing_is_named() {
         "{text}"
     );
 
-    std::fs::write(folder.join("version"), "NVRM version: 1.2\n").unwrap();
+    let version = |driver: &str| {
+        let text =
+            format!("NVRM version: NVIDIA UNIX x86_64 Kernel Module  {driver}  Tue\nGCC version: 12.2.0\n");
+        std::fs::write(folder.join("version"), text).unwrap();
+    };
+    version("535.183.01");
     let (code, text) = check(&folder, &[]);
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("sees no GPU") && text.lines().count() == 1,
+        "{text}"
+    );
+
+    let gpu = folder.join("gpus/0000:01:00.0");
+    std::fs::create_dir_all(&gpu).unwrap();
+    std::fs::write(gpu.join("information"), "Model: NVIDIA A10G\n").unwrap();
+    version("470.256.02");
+    let (code, text) = check(&folder, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("driver is 470.256.02") && text.contains("525 or newer") && text.lines().count() == 1,
         "{text}"
     );
 }
@@ -74,10 +90,15 @@ fn judge(provider: &str, matched: usize, extra: usize, pixels: f64) -> Option<(b
     );
     let subject =
         format!(r#"{{"provider":"{provider}","subject":"detector","batch_size":8,"deviation":{deviation}}}"#);
-    std::fs::write(&file, format!(r#"{{"subjects":[{subject}]}}"#)).unwrap();
+    verdict(&file, &subject)
+}
+
+/// What the judge says of a report with these subjects, and whether all is well.
+fn verdict(file: &Path, subjects: &str) -> Option<(bool, String)> {
+    std::fs::write(file, format!(r#"{{"subjects":[{subjects}]}}"#)).unwrap();
     let output = Command::new("python3")
         .arg(root().join("scripts/lib/gpu_check.py"))
-        .arg(&file)
+        .arg(file)
         .output();
     let Ok(output) = output else {
         test_support::skip("the_judgement_follows_the_limits", "there is no python3");
@@ -104,5 +125,28 @@ fn the_judgement_follows_the_limits() {
         };
         assert_eq!(passed, good, "{provider} {matched} {extra} {pixels}: {text}");
         assert_eq!(text.contains("FAILED"), !good);
+    }
+}
+
+#[test]
+fn a_gpu_that_is_not_faster_was_not_used() {
+    let good = r#"{"expected":9,"matched":9,"extra":0,"bbox":{"max":0},"confidence":{"max":0}}"#;
+    let subject = |provider: &str, deviation: &str, dense: f64| {
+        format!(
+            r#"{{"provider":"{provider}","subject":"detector","batch_size":8,"deviation":{deviation},"stages":{{"dense":{dense}}}}}"#
+        )
+    };
+    for (dense, used) in [(4.0, true), (60.0, false)] {
+        let file = scratch(&format!("speed-{dense}")).join("report.json");
+        let subjects = [
+            subject("cpu:fp32", "null", 70.0),
+            subject("cuda:fp32", good, dense),
+        ]
+        .join(",");
+        let Some((passed, text)) = verdict(&file, &subjects) else {
+            return;
+        };
+        assert_eq!(passed, used, "{text}");
+        assert_eq!(text.contains("the GPU was not used"), !used, "{text}");
     }
 }

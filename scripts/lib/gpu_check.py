@@ -10,6 +10,30 @@ LIMITS = {"fp32": (1.0, 1e-3)}
 MATCHED = {"fp32": 1.0, "fp16": 0.99, "bf16": 0.99}
 
 
+# A GPU whose convolutions are not at least this much faster than the processor's has not done them.
+FASTER = 2.0
+
+
+def dense(report):
+    """Milliseconds a frame of the convolutions, by provider and batch size, where the stages are known."""
+    known = (subject for subject in report["subjects"] if subject.get("stages"))
+    return {(subject["provider"], subject["batch_size"]): subject["stages"]["dense"] for subject in known}
+
+
+def idle(report):
+    """Where the GPU seems not to have worked, a line each."""
+    times = dense(report)
+    found = []
+    for (provider, batch_size), time in times.items():
+        processor = times.get(("cpu:fp32", batch_size))
+        if not provider.startswith("cpu") and processor and time * FASTER > processor:
+            found.append(
+                f"{provider}, batch {batch_size}: the convolutions took {time:.2f} ms a frame, the processor's "
+                f"{processor:.2f}: the GPU was not used"
+            )
+    return found
+
+
 def faults(report):
     """What is wrong, a line each."""
     found = []
@@ -33,7 +57,8 @@ def faults(report):
 
 
 def main():
-    found = faults(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+    report = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    found = faults(report) + idle(report)
     for line in found:
         print(f"FAILED {line}")
     if not found:
