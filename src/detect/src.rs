@@ -159,7 +159,10 @@ impl Img2PoseDetect {
             ..
         } = frame;
         self.first_frame_leaves();
+        let failed = self.stream.lock().failed;
         match source {
+            // Whatever its batch came to: what a frame gets must not depend on how fast downstream was.
+            _ if failed => {}
             Source::Batch(ticket) => match ticket.take() {
                 Some(Ok((faces, run))) => {
                     self.count_run(ticket.batch(), run);
@@ -170,7 +173,7 @@ impl Img2PoseDetect {
                     gst::debug!(CAT, imp = self, "result of an old generation thrown away");
                     return Err(gst::FlowError::Flushing);
                 }
-                // Another batch has failed, and this one is not waited for.
+                // It leaves before its batch has run only when another one has failed, see above.
                 None => {}
             },
             Source::Skipped => {

@@ -162,6 +162,55 @@ fn a_model_that_fails_gives_back_the_frames_and_ends_the_stream_once() {
     }
 }
 
+/// They used to have them when downstream was slow, and none when it was fast.
+#[test]
+fn frames_behind_a_failed_batch_have_no_faces_although_theirs_has_run() {
+    let [element, witness] = [detector(), detector()].map(|element| {
+        element.set_property("model", text(failing_model()));
+        element.set_property("model-instance-id", "behind-a-failure");
+        element
+    });
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let src = element.static_pad("src").unwrap();
+    src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if info.buffer().is_some_and(|buffer| buffer.offset() == 3) {
+            // Also when the test has failed.
+            let _ = wait.lock().unwrap().recv();
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let bus = listen(&element);
+    let mut slow = harness(&element, true);
+    for index in 0..4 {
+        slow.push(frame(index)).unwrap();
+    }
+    let mut white = frame(4);
+    white.get_mut().unwrap().map_writable().unwrap().fill(255);
+    slow.push(white).unwrap();
+    for index in 5..12 {
+        slow.push(frame(index)).unwrap();
+    }
+    // Batches run in order: when this frame is back, all of them have run.
+    let mut other = harness(&witness, true);
+    other.push(frame(0)).unwrap();
+    assert!(other.push_event(gst::event::Eos::new()));
+    assert_frame(&other.pull().unwrap(), 0);
+    let_go.send(()).unwrap();
+    for index in 0..4 {
+        assert_frame(&slow.pull().unwrap(), index);
+    }
+    for index in 4..12 {
+        let buffer = slow.pull().unwrap();
+        assert_eq!((buffer.offset(), faces_on(&buffer)), (index, None));
+    }
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    let message = bus
+        .timed_pop_filtered(limit, &[gst::MessageType::Error])
+        .expect("an error");
+    assert!(error_text(&message).contains("inference failed"));
+}
+
 #[test]
 fn a_model_that_fails_in_a_pipeline_stops_it_and_its_error_comes_first() {
     init();
