@@ -132,11 +132,13 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_targets_and_pools():
     regions = drawn_regions(4)
-    regions.logits[:, 1] = regions.logits[:, 0] + 3
-    wanted, score = targets(regions), 1 / (1 + np.exp(-3))
-    background = ~regions.is_face & (regions.kind != CLUTTER)
-    assert np.allclose(wanted[regions.is_face], (1 + score) / 2)
-    assert np.allclose(wanted[background], score), "likely a face without a label"
+    regions.logits[:, 1] = regions.logits[:, 0] + np.where(regions.picture < 150, 3, 0.5)
+    wanted, score = targets(regions), 1 / (1 + np.exp(-(regions.logits[:, 1] - regions.logits[:, 0])))
+    photo, detail = regions.kind < DETAIL, regions.kind == DETAIL
+    assert np.allclose(wanted[photo], score[photo]), "what the network knows of photos stays"
+    likely = detail & (score >= 0.7)
+    assert likely.any() and np.allclose(wanted[likely], score[likely]), "likely a face without a label"
+    assert (detail & ~likely).any() and not wanted[detail & ~likely].any()
     assert not wanted[regions.kind == CLUTTER].any()
     sources = pools(regions)
     assert list(sources) == list(MIXTURE)
