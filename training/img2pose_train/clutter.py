@@ -41,13 +41,13 @@ def characters(path):
     )
 
 
-def _colour(random):
+def _colour(random, skin=0.25):
     """Any colour; often one of skin, paper or ink, as those are mistaken most easily."""
     choice = random.random()
-    if choice < 0.25:
+    if choice < skin:
         light = random.uniform(60, 245)
         return tuple(int(min(255, light * f * random.uniform(0.95, 1.05))) for f in (1.0, 0.78, 0.66))
-    if choice < 0.4:
+    if choice < skin + 0.15:
         return (random.randint(0, 40),) * 3 if random.random() < 0.5 else (random.randint(215, 255),) * 3
     return tuple(random.randint(0, 255) for _ in range(3))
 
@@ -135,11 +135,13 @@ class Clutter:
         word = "".join(random.choice(source) for _ in range(random.randint(1, longest)))
         return random.choice((word, word.upper(), word.capitalize(), word[0] * len(word)))
 
-    def _mask(self, size, text, path, height, centre, random):
-        """Coverage [h, w] of a text of about `height` pixels around `centre`, turned and slanted."""
+    def _mask(self, size, text, path, height, centre, random, solid=False):
+        """Coverage [h, w] of a text of about `height` pixels around `centre`, turned and slanted; `solid`: fat and round."""
         font = ImageFont.truetype(str(path), max(6, int(height)))
         canvas = Image.new("L", size)
         stroke = random.choice((0, 0, 0, int(height * random.uniform(0.01, 0.06))))
+        if solid:
+            stroke = int(height * random.uniform(0.02, 0.1))
         ImageDraw.Draw(canvas).text(centre, text, 255, font, anchor="mm", stroke_width=stroke)
         turn = random.gauss(0, 8) if random.random() < 0.7 else random.uniform(-180, 180)
         matrix = cv2.getRotationMatrix2D(centre, turn, 1)
@@ -147,8 +149,11 @@ class Clutter:
         matrix[:, 2] = np.array(centre) - matrix[:, :2] @ centre
         return cv2.warpAffine(np.asarray(canvas), matrix, size)
 
-    def _filled(self, image, mask, random):
-        """The image with the mask painted: flat, a run or a texture, with shadow, glow, edge or relief."""
+    def _filled(self, image, mask, random, solid=False):
+        """The image with the mask painted: flat, a run or a texture, with shadow, glow, edge or relief.
+
+        `solid`: as if modelled, in one colour with light on it.
+        """
         size = image.shape[1::-1]
         height = size[1]
         out = image.astype(np.float32)
@@ -165,12 +170,13 @@ class Clutter:
         if random.random() < 0.3:
             side = 2 * random.randint(1, max(1, height // 60)) + 1
             out = blend(cv2.dilate(mask, np.ones((side, side), np.uint8)), _colour(random))
-        paint = random.choice((
-            lambda: _colour(random), lambda: _colour(random), lambda: _gradient(size, random),
-            lambda: _cloud(size, random), lambda: self.ground(size, random),
-        ))()
+        paints = (
+            lambda: _colour(random, 0.5 if solid else 0.25), lambda: _colour(random),
+            lambda: _gradient(size, random), lambda: _cloud(size, random), lambda: self.ground(size, random),
+        )
+        paint = random.choice(paints[: 3 if solid else 5])()
         out = blend(mask, paint, random.choice((1, 1, 1, random.uniform(0.3, 1))))
-        if random.random() < 0.35:
+        if solid or random.random() < 0.35:
             depth = cv2.GaussianBlur(mask, (0, 0), random.uniform(1, height / 30)).astype(np.float32)
             slope = cv2.Sobel(depth, cv2.CV_32F, random.choice((0, 1)), 1) if random.random() < 0.5 else depth - 128
             lit = slope / max(1.0, np.abs(slope).max()) * (mask > 0) * random.uniform(-110, 110)
@@ -189,6 +195,27 @@ class Clutter:
             tall = min(tall, 3.0 * width / len(text)) if random.random() < 0.8 else tall
             centre = (random.uniform(0, width), random.uniform(0, height))
             image = self._filled(image, self._mask(size, text, path, tall, centre, random), random)
+        return image
+
+    def lettering(self, image, random):
+        """A word or two of fat, modelled letters, as films and games begin with; they come closest to faces."""
+        width, height = size = image.shape[1::-1]
+        path = random.choice(self.fonts)
+        for _ in range(random.choice((1, 1, 2))):
+            text = self._word(path, 11, random)
+            tall = min(height * random.uniform(0.08, 0.5), 1.8 * width / len(text))
+            centre = (random.uniform(0.2, 0.8) * width, random.uniform(0.2, 0.8) * height)
+            # Letter upon letter, each with a light of its own, or all at once.
+            masks = [self._mask(size, text, path, tall, centre, random, solid=True)]
+            if random.random() < 0.5:
+                step = 0.55 * tall
+                first = centre[0] - step * (len(text) - 1) / 2
+                masks = [
+                    self._mask(size, letter, path, tall, (first + step * i, centre[1]), random, solid=True)
+                    for i, letter in enumerate(text)
+                ]
+            for mask in masks:
+                image = self._filled(image, mask, random, solid=True)
         return image
 
     def text(self, image, random):
@@ -240,12 +267,14 @@ class Clutter:
         """A picture [h, w, 3] of `size` (width, height) without a face."""
         image = self.ground(size, random)
         choice = random.random()
-        if choice < 0.45:
+        if choice < 0.37:
             image = self.title(image, random)
-        elif choice < 0.57:
+        elif choice < 0.55:
+            image = self.lettering(image, random)
+        elif choice < 0.65:
             image = self.text(image, random)
-        elif choice < 0.72:
+        elif choice < 0.78:
             image = self.shapes(image, random)
-        elif choice < 0.85:
+        elif choice < 0.9:
             image = self.title(self.shapes(image, random), random)
         return vary(image, random) if random.random() < 0.7 else image

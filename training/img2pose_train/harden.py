@@ -24,7 +24,7 @@ UNLABELLED = 0.7
 """Score from which a detail of a photo is taken for a face without a label."""
 HARD = 0.02
 """Score from which background counts as hard."""
-MIXTURE = {"face": 0.25, "background": 0.2, "hard background": 0.2, "no face": 0.15, "hard no face": 0.2}
+MIXTURE = {"face": 0.25, "background": 0.15, "hard background": 0.15, "no face": 0.1, "hard no face": 0.35}
 """Shares of a batch. Background is what photos show between faces; no face are details and drawn pictures."""
 DEVELOPMENT = 20
 """Every so many pictures, one is left out of the training to watch it by."""
@@ -117,7 +117,7 @@ def main():
     parser.add_argument("--initial", required=True, help="checkpoint that the regions were made with")
     parser.add_argument("--regions", required=True, help="folder (from img2pose_train.regions)")
     parser.add_argument("--out", required=True, help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--rate", type=float, default=1e-4, help="highest learning rate (AdamW)")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--seed", type=int, default=1)

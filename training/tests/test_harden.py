@@ -32,6 +32,18 @@ def test_clutter_is_reproducible_and_varied(clutter):
     assert sum(picture.std() > 5 for picture in pictures) > 8
 
 
+def test_lettering_has_light_and_shade_on_its_letters(clutter):
+    ground, shades, drawn = np.full((240, 320, 3), 120, np.uint8), [], 0
+    for i in range(12):
+        picture = clutter.lettering(ground, Random(i))
+        assert np.array_equal(picture, clutter.lettering(ground, Random(i))) and (ground == 120).all()
+        inked = picture[(picture != ground).any(2)]
+        drawn += len(inked) > 100
+        shades.append(len(np.unique(inked, axis=0)))
+    # A title in a flat colour has some 20: ink, and its blends with the ground at the edges.
+    assert drawn == 12 and np.median(shades) > 200, shades
+
+
 def test_fonts_give_letters_and_no_drawn_faces():
     known = characters(FONTS / "DejaVuSans.ttf")
     assert set("AZaz09?") <= set(known)
