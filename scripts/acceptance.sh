@@ -56,10 +56,6 @@ has_frames() {
     [[ $found == "$2" ]]
 }
 
-# The slim model takes a few letters of the title for faces, with confidences up to 0.7; the reference implementation
-# does so too with the same weights. Its card recommends 0.8 where a wrong face costs more than a missed one.
-sure=0.8
-
 # The cuts are hard, but a codec may smear one: two frames on each side of them are left out.
 woman=$results/woman8/faces.jsonl
 check 'clip: runs with batches of 8' demo WolfgangLanger_Pexels.mp4 8 woman8
@@ -75,17 +71,17 @@ done
 
 check 'no_face: runs' demo no_face.mp4 8 no_face --no-video
 check 'no_face: one line for each frame' faces count "$results/no_face/faces.jsonl" --exactly 96
-check 'no_face: no face' faces none "$results/no_face/faces.jsonl" --confidence "$sure"
+check 'no_face: no face' faces none "$results/no_face/faces.jsonl"
 
 check 'face_noface: runs' demo face_noface.mov 8 face_noface --no-video
 check 'face_noface: one line for each frame' faces count "$results/face_noface/faces.jsonl" --exactly 169
-check 'face_noface: the face before the cut' faces found "$results/face_noface/faces.jsonl" --frames 0:69 --confidence "$sure" --share 0.95
-check 'face_noface: no face after it' faces none "$results/face_noface/faces.jsonl" --frames 74:168 --confidence "$sure"
+check 'face_noface: the face before the cut' faces found "$results/face_noface/faces.jsonl" --frames 0:69 --share 0.95
+check 'face_noface: no face after it' faces none "$results/face_noface/faces.jsonl" --frames 74:168
 
 check 'noface_face: runs' demo noface_face.mov 8 noface_face --no-video
 check 'noface_face: one line for each frame' faces count "$results/noface_face/faces.jsonl" --exactly 169
-check 'noface_face: no face before the cut' faces none "$results/noface_face/faces.jsonl" --frames 0:93 --confidence "$sure"
-check 'noface_face: the face after it' faces found "$results/noface_face/faces.jsonl" --frames 98:165 --confidence "$sure" --share 0.95
+check 'noface_face: no face before the cut' faces none "$results/noface_face/faces.jsonl" --frames 0:93
+check 'noface_face: the face after it' faces found "$results/noface_face/faces.jsonl" --frames 98:165 --share 0.95
 
 # What a user gets wrong ends with one clear line.
 refused() {

@@ -56,7 +56,6 @@ def main():
     parser.add_argument("command", choices=["summary", "count", "found", "none", "only", "plausible"])
     parser.add_argument("file")
     parser.add_argument("--frames", help="the range A:B")
-    parser.add_argument("--confidence", type=float, default=0.0, help="faces below this do not count")
     parser.add_argument("--exactly", type=int, help="count: how many frames there must be")
     parser.add_argument("--share", type=float, default=1.0, help="found: share of the frames that must have a face")
     parser.add_argument("--milliseconds", type=int, help="summary: how long the run took")
@@ -64,8 +63,6 @@ def main():
 
     frames = read(options.file)
     selected = part(frames, options.frames) if options.frames else frames
-    for frame in selected:
-        frame["faces"] = [face for face in frame["faces"] if face["confidence"] >= options.confidence]
     with_face = sum(1 for frame in selected if frame["faces"])
     faces = sum(len(frame["faces"]) for frame in selected)
 
