@@ -63,21 +63,29 @@ pub fn skip(test: &str, why: &str) {
 /// The model that the golden numbers in `folder` belong to: their checkpoint, converted beside the test program.
 pub fn golden_model(folder: &Path) -> &'static Path {
     static MODEL: OnceLock<PathBuf> = OnceLock::new();
-    MODEL.get_or_init(|| {
-        let program = std::env::current_exe().expect("the test program has a path");
-        let model = program.with_extension("golden.onnx");
-        let options = Options {
-            statistics: PoseStatistics::WIDER,
-            batch_norm_epsilon: 1e-5,
-            min_size: 480,
-            max_size: 1400,
-            licence: "for tests".into(),
-            storage: Storage::F32,
-        };
-        let checkpoint = folder.join(CHECKPOINT);
-        convert(&checkpoint, &model, &options).unwrap_or_else(|error| panic!("{error}"));
-        model
-    })
+    MODEL.get_or_init(|| converted(folder, "golden.onnx", Storage::F32))
+}
+
+/// The same with its weights stored as 16-bit floats.
+pub fn golden_model_in_16_bits(folder: &Path) -> &'static Path {
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    MODEL.get_or_init(|| converted(folder, "golden-f16.onnx", Storage::F16))
+}
+
+fn converted(folder: &Path, extension: &str, storage: Storage) -> PathBuf {
+    let program = std::env::current_exe().expect("the test program has a path");
+    let model = program.with_extension(extension);
+    let options = Options {
+        statistics: PoseStatistics::WIDER,
+        batch_norm_epsilon: 1e-5,
+        min_size: 480,
+        max_size: 1400,
+        licence: "for tests".into(),
+        storage,
+    };
+    let checkpoint = folder.join(CHECKPOINT);
+    convert(&checkpoint, &model, &options).unwrap_or_else(|error| panic!("{error}"));
+    model
 }
 
 /// The model that the project ships.
