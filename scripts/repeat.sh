@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Usage: scripts/repeat.sh TIMES
+# Usage: scripts/repeat.sh TIMES [NAME]
 #
-# Runs all tests of img2posedetect (tests/detect*) so many times in a row, to find what fails only now and then, and
-# stops at the first failure. 100 times take about an hour on two cores. The random ones run 100 sequences each time
+# Runs all tests of img2posedetect (tests/detect*), or those of one file (such as detect), so many times in a row, to find
+# what fails only now and then, and stops at the first failure. 100 times take about an hour on two cores, those of
+# detect alone a quarter of that. The random ones run 100 sequences each time
 # (IMG2POSE_RANDOM_CASES), other ones every time. The output of the last run is kept in out/repeat.log.
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 help_wanted "$@"
-[[ $# == 1 && $1 =~ ^[1-9][0-9]*$ ]] || die "expected a number of times, 1 or more; see --help"
+[[ $# -le 2 && ${1-} =~ ^[1-9][0-9]*$ ]] || die "expected a number of times, 1 or more, and at most one name; see --help"
 times=$1
+only=${2-}
 cases=${IMG2POSE_RANDOM_CASES:-100}
 export IMG2POSE_RANDOM_CASES=$cases
 
@@ -27,9 +29,9 @@ trap 'rm -rf "$programs"' EXIT
 cargo test --locked -p gst-plugin-img2pose --no-run --message-format=json </dev/null |
     sed -n 's/.*"name":"\(detect[a-z_]*\)".*"executable":"\([^"]*\)".*/\1 \2/p' |
     while read -r name file; do
-        cp "$file" "$programs/$name"
+        [[ -n $only && $name != "$only" ]] || cp "$file" "$programs/$name"
     done
-[[ -e $programs/detect ]] || die 'the tests of img2posedetect are not among what cargo has built'
+[[ -e $programs/${only:-detect} ]] || die "tests/${only:-detect} is not among what cargo has built"
 
 export CARGO_MANIFEST_DIR=$ROOT
 began=$SECONDS
