@@ -12,10 +12,11 @@ rust_ensure() {
     fi
 }
 
-# cargo_tool CRATE VERSION: builds it from crates.io into .cache once; prints the directory of its program.
+# cargo_tool CRATE VERSION [PROGRAM]: builds it from crates.io into .cache once; prints the directory of its program, which has the
+# crate's name unless another is given.
 cargo_tool() {
-    local crate=$1 version=$2 home=$CACHE/tools/$1-$2
-    if [[ ! -x $home/bin/$crate ]]; then
+    local crate=$1 version=$2 program=${3:-$1} home=$CACHE/tools/$1-$2
+    if [[ ! -x $home/bin/$program ]]; then
         step "Building $crate $version (once, some minutes)"
         # Not in the workspace's target directory: cleaning one must not cost the other.
         cargo install --quiet --locked --version "$version" --root "$home" --target-dir "$CACHE/tools/target" \
