@@ -48,9 +48,20 @@ fn command(program: impl AsRef<std::ffi::OsStr>, plugins: &Path) -> Command {
     command
 }
 
-/// Output and errors of a command that must end well.
+/// Output of a command that must end well, within two minutes: an example that waits for a camera waits for ever.
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let mut limited = Command::new("timeout");
+    limited
+        .arg("120")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    limited.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = limited.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
