@@ -1,6 +1,6 @@
 //! How far the faces at one place are from those at another.
 
-use img2pose::pose::rotation_matrix;
+use img2pose::pose::angle_between;
 use serde::Serialize;
 
 use crate::report::FoundFace;
@@ -93,16 +93,6 @@ fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
     let both = width * height;
     both / (area(a) + area(b) - both).max(f32::MIN_POSITIVE)
-}
-
-/// Angle in degrees between two orientations.
-fn angle_between(a: &[f32; 6], b: &[f32; 6]) -> f64 {
-    let matrix = |pose: &[f32; 6]| rotation_matrix([pose[0], pose[1], pose[2]].map(f64::from));
-    let (a, b) = (matrix(a), matrix(b));
-    // |A - B| (Frobenius) = 2 sqrt(2) sin(angle / 2), which keeps its digits at small angles.
-    let squares = a.iter().flatten().zip(b.iter().flatten());
-    let distance: f64 = squares.map(|(a, b)| (a - b).powi(2)).sum();
-    (2.0 * (distance.sqrt() / 8.0_f64.sqrt()).min(1.0).asin()).to_degrees()
 }
 
 #[cfg(test)]

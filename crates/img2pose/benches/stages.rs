@@ -46,7 +46,7 @@ fn stages() -> Stages {
     batch.push(&frame).expect("the frame fits");
     let mut stages = Stages::of(&mut detector, &batch).expect("the network runs");
     assert!(
-        stages.propose() > 0 && stages.prepare_poses() > 0,
+        stages.propose() > 0 && stages.candidates() > 0,
         "nothing to measure"
     );
     stages
@@ -90,7 +90,7 @@ fn prepare_poses(bencher: divan::Bencher<'_, '_>) {
 #[divan::bench(min_time = 1)]
 fn faces(bencher: divan::Bencher<'_, '_>) {
     let mut stages = stages();
-    let count = stages.prepare_poses();
+    let count = stages.candidates();
     bencher
         .counter(divan::counter::ItemsCount::new(count))
         .bench_local(|| divan::black_box(stages.faces()));

@@ -1,7 +1,7 @@
 //! Single stages of the detector on a real frame, for `benches/stages.rs`. No part of the API.
 
 use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
-use crate::detect::{ScoredProposal, is_wanted, process_prediction};
+use crate::detect::{ScoredProposal, choose_wanted, process_prediction, set_poses};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::NetworkSize;
@@ -91,9 +91,7 @@ impl Stages {
             let mut poses = Vec::new();
             let region = side * side * channels;
             heads.poses(&stages.regions[..wanted * region], shape(wanted), &mut poses)?;
-            for (candidate, pose) in stages.candidates.iter_mut().zip(poses.chunks_exact(6)) {
-                candidate.pose.copy_from_slice(pose);
-            }
+            set_poses(&mut stages.candidates, &poses);
         }
         Ok(stages)
     }
@@ -125,27 +123,25 @@ impl Stages {
         self.regions.last().copied().unwrap_or_default()
     }
 
-    /// Picks the proposals whose pose is wanted and moves their regions to the front; returns their number.
+    /// Picks the proposals whose pose is wanted and moves their regions to the front; returns their number. Their poses
+    /// are unknown then.
     pub fn prepare_poses(&mut self) -> usize {
         let region = self.regions.len() / self.proposals.len().max(1);
-        let mut wanted = 0;
-        for (index, (&proposal, &score)) in self.proposals.iter().zip(&self.scores).enumerate() {
-            if !is_wanted(&proposal, score, &self.selection, &self.contract) {
-                continue;
-            }
-            self.regions
-                .copy_within(index * region..(index + 1) * region, wanted * region);
-            if wanted == self.candidates.len() {
-                self.candidates.push(ScoredProposal {
-                    rank: index,
-                    proposal,
-                    score,
-                    pose: [0.0; 6],
-                });
-            }
-            wanted += 1;
-        }
-        wanted
+        choose_wanted(
+            &self.proposals,
+            &self.scores,
+            &self.selection,
+            &self.contract,
+            &mut self.regions,
+            region,
+            &mut self.candidates,
+        );
+        self.candidates.len()
+    }
+
+    /// Number of proposals whose pose is wanted.
+    pub fn candidates(&self) -> usize {
+        self.candidates.len()
     }
 
     /// Turns the poses into faces; returns their number.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
-use img2pose::pose::rotation_matrix;
+use img2pose::pose::angle_between;
 use img2pose::{Detector, DetectorOptions, Face, Selection};
 use test_support::{GoldenFace, Image, golden, golden_model, read_collages, read_png, read_result};
 
@@ -34,20 +34,6 @@ fn frame(image: &Image) -> Frame<'_> {
             stride: image.width as usize * 3,
         }; 3],
     }
-}
-
-/// Angle in degrees between two orientations.
-fn angle_between(a: &[f32; 6], b: &[f32; 6]) -> f64 {
-    let matrix = |pose: &[f32; 6]| rotation_matrix([pose[0], pose[1], pose[2]].map(f64::from));
-    let (a, b) = (matrix(a), matrix(b));
-    // |A - B| (Frobenius) = 2 sqrt(2) sin(angle / 2), which keeps its digits at small angles.
-    let distance: f64 = a
-        .iter()
-        .flatten()
-        .zip(b.iter().flatten())
-        .map(|(a, b)| (a - b).powi(2))
-        .sum();
-    (2.0 * (distance.sqrt() / 8.0_f64.sqrt()).min(1.0).asin()).to_degrees()
 }
 
 fn assert_faces_equal(found: &[Face], expected: &[GoldenFace], what: &str) {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::batch::Batch;
-use super::faces::{ScoredProposal, is_wanted, process_prediction};
+use super::faces::{ScoredProposal, is_wanted, process_prediction, set_poses};
 use super::levels::RpnLevels;
 use super::{Clock, StageTimes, Terms};
 use crate::contract::{FEATURE_LEVELS, ProposalContract};
@@ -186,12 +186,7 @@ fn heads(
     for (row, ((&proposal, &rank), &score)) in boxes.iter().zip(ranks).zip(regions.scores()?).enumerate() {
         if is_wanted(&proposal, score, terms.selection, terms.contract) {
             rows.push(row);
-            wanted.push(ScoredProposal {
-                rank,
-                proposal,
-                score,
-                pose: [0.0; 6],
-            });
+            wanted.push(ScoredProposal::new(rank, proposal, score));
         }
     }
     clock.lap(&mut times.class_head);
@@ -199,9 +194,7 @@ fn heads(
         poses.clear();
         let pose_rows = terms.shapes.pose_rows(wanted.len(), most);
         regions.poses(rows.iter().copied(), pose_rows, poses)?;
-        for (candidate, pose) in wanted.iter_mut().zip(poses.chunks_exact(6)) {
-            candidate.pose.copy_from_slice(pose);
-        }
+        set_poses(wanted, poses);
     }
     clock.lap(&mut times.pose_head);
     Ok(())

@@ -7,6 +7,7 @@ use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_p
 use super::*;
 use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
 use crate::model::{Memory, Networks, Placement, Sessions};
+use crate::pose::angle_between;
 
 const SIDE: usize = 96;
 
@@ -121,16 +122,6 @@ fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     let area = |b: &[f32; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
     let both = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
     both / (area(a) + area(b) - both).max(f32::MIN_POSITIVE)
-}
-
-/// Angle in degrees between two orientations.
-fn angle_between(a: &[f32; 6], b: &[f32; 6]) -> f64 {
-    let matrix = |pose: &[f32; 6]| crate::pose::rotation_matrix([pose[0], pose[1], pose[2]].map(f64::from));
-    let (a, b) = (matrix(a), matrix(b));
-    let pairs = a.iter().flatten().zip(b.iter().flatten());
-    // |A - B| (Frobenius) = 2 sqrt(2) sin(angle / 2), which keeps its digits at small angles.
-    let distance: f64 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
-    (2.0 * (distance.sqrt() / 8.0_f64.sqrt()).min(1.0).asin()).to_degrees()
 }
 
 fn deviation(expected: &mut Detector, found: &mut Detector, images: &[Image]) -> Deviation {

@@ -19,6 +19,25 @@ pub(crate) struct ScoredProposal {
     pub pose: [f32; 6],
 }
 
+impl ScoredProposal {
+    /// A proposal whose pose is not known yet.
+    pub fn new(rank: usize, proposal: [f32; 4], score: f32) -> Self {
+        Self {
+            rank,
+            proposal,
+            score,
+            pose: [0.0; 6],
+        }
+    }
+}
+
+/// Gives proposals their poses, six numbers each in `poses`.
+pub(crate) fn set_poses(proposals: &mut [ScoredProposal], poses: &[f32]) {
+    for (proposal, pose) in proposals.iter_mut().zip(poses.chunks_exact(6)) {
+        proposal.pose.copy_from_slice(pose);
+    }
+}
+
 /// Whether a proposal with this score can become a face: the caller runs the pose head for these only. A lower
 /// score never suppresses a higher one, so leaving the others out changes no face.
 pub(crate) fn is_wanted(proposal: &[f32; 4], score: f32, selection: &Selection, contract: &Contract) -> bool {
@@ -27,6 +46,27 @@ pub(crate) fn is_wanted(proposal: &[f32; 4], score: f32, selection: &Selection, 
         && score >= selection.score_threshold
         && proposal[2] - proposal[0] >= side
         && proposal[3] - proposal[1] >= side
+}
+
+/// Puts the proposals that can become faces into `wanted`, and their pooled regions, `region` numbers each, at the front
+/// of `regions`, both in the order of `proposals`.
+pub(crate) fn choose_wanted(
+    proposals: &[[f32; 4]],
+    scores: &[f32],
+    selection: &Selection,
+    contract: &Contract,
+    regions: &mut [f32],
+    region: usize,
+    wanted: &mut Vec<ScoredProposal>,
+) {
+    wanted.clear();
+    for (rank, (&proposal, &score)) in proposals.iter().zip(scores).enumerate() {
+        if is_wanted(&proposal, score, selection, contract) {
+            // Each region comes from its own place or from further back.
+            regions.copy_within(rank * region..(rank + 1) * region, wanted.len() * region);
+            wanted.push(ScoredProposal::new(rank, proposal, score));
+        }
+    }
 }
 
 /// Puts the faces of one frame into `faces`, most confident first. `kept` is working memory.

@@ -1,7 +1,7 @@
 //! A batch through a network that computes in the processor's memory.
 
 use super::batch::Batch;
-use super::faces::{ScoredProposal, is_wanted, process_prediction};
+use super::faces::{ScoredProposal, choose_wanted, process_prediction, set_poses};
 use super::levels::{FeatureLevels, RpnLevels};
 use super::{Clock, StageTimes, Terms};
 use crate::contract::ProposalContract;
@@ -129,28 +129,22 @@ pub(super) fn detect(
             heads.class_scores(regions, [rows, side, side, channels], scores)?;
         }
         clock.lap(&mut times.class_head);
-        wanted.clear();
-        // Rows of wanted regions move to the front; each comes from its own place or further back.
-        for (index, (&proposal, &score)) in proposals.iter().zip(&*scores).enumerate() {
-            if is_wanted(&proposal, score, terms.selection, contract) {
-                regions.copy_within(index * region..(index + 1) * region, wanted.len() * region);
-                wanted.push(ScoredProposal {
-                    rank: index,
-                    proposal,
-                    score,
-                    pose: [0.0; 6],
-                });
-            }
-        }
+        choose_wanted(
+            proposals,
+            scores,
+            terms.selection,
+            contract,
+            regions,
+            region,
+            wanted,
+        );
         if !wanted.is_empty() {
             let rows = terms.shapes.pose_rows(wanted.len(), most);
             regions.resize(rows * region, 0.0);
             regions[wanted.len() * region..].fill(0.0);
             poses.clear();
             heads.poses(regions, [rows, side, side, channels], poses)?;
-            for (candidate, pose) in wanted.iter_mut().zip(poses.chunks_exact(6)) {
-                candidate.pose.copy_from_slice(pose);
-            }
+            set_poses(wanted, poses);
         }
         clock.lap(&mut times.pose_head);
         process_prediction(wanted, &size, terms.selection, contract, kept, faces);

@@ -29,7 +29,7 @@ use crate::frame::{Frame, FrameLayout, NetworkSize};
 use crate::model::{Model, Networks, Sessions};
 use crate::runtime;
 pub use batch::{Batch, BatchMaker};
-pub(crate) use faces::{ScoredProposal, is_wanted, process_prediction};
+pub(crate) use faces::{ScoredProposal, choose_wanted, process_prediction, set_poses};
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 use shapes::Shapes;
 pub use slots::Slot;

@@ -58,3 +58,31 @@ pub fn project_keypoints(pose: &[f32; 6], width: u32, height: u32) -> [[f32; 2];
         height,
     )
 }
+
+/// Angle in degrees, 0 to 180, between the orientations of two poses.
+pub fn angle_between(a: &[f32; 6], b: &[f32; 6]) -> f64 {
+    let matrix = |pose: &[f32; 6]| rotation_matrix([pose[0], pose[1], pose[2]].map(f64::from));
+    let (a, b) = (matrix(a), matrix(b));
+    // |A - B| (Frobenius) = 2 sqrt(2) sin(angle / 2), which keeps its digits at small angles.
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    let distance: f64 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
+    (2.0 * (distance.sqrt() / 8.0_f64.sqrt()).min(1.0).asin()).to_degrees()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn angles_between_orientations_small_and_large() {
+        let turned = |degrees: f32| [0.0, degrees.to_radians(), 0.0, 0.0, 0.0, 5.0];
+        for degrees in [0.001_f32, 1.0, 90.0, 179.0] {
+            let angle = angle_between(&turned(-0.25 * degrees), &turned(0.75 * degrees));
+            assert!(
+                (angle / f64::from(degrees) - 1.0).abs() < 1e-4,
+                "{degrees}: {angle}"
+            );
+        }
+        assert_eq!(angle_between(&turned(30.0), &turned(30.0)), 0.0);
+    }
+}
