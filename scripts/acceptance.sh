@@ -103,7 +103,18 @@ unset DISPLAY WAYLAND_DISPLAY
 with_display() { DISPLAY=:0 "$@"; }
 check 'demo: a camera without a display' refused 'no display to show the camera on' --camera
 check 'demo: a missing camera' with_display refused 'no camera at /dev/nowhere' --camera /dev/nowhere
+check 'demo: a camera that is a file' with_display refused 'is no device' --camera "$ROOT/Cargo.toml"
+check 'demo: a camera that is none' with_display refused 'gives no picture' --camera /dev/zero
 check 'demo: a batch of nothing' refused "it is a number from 1 to 64" --batch-size 0
+
+# As the README says: the lines of setup.sh make a shell in which everything is found.
+set_up() (
+    unset GST_PLUGIN_PATH ORT_DYLIB_PATH
+    export GST_REGISTRY=$results/registry.bin
+    eval "$("$ROOT/scripts/setup.sh")" && [[ $(command -v img2pose-export) == "$GST_PLUGIN_PATH"/* ]] &&
+        gst-inspect-1.0 img2posedetect >/dev/null && img2pose-export doctor >&2
+)
+check 'setup: its shell finds the tool, which finds no fault' set_up
 
 printf '\nacceptance: %d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

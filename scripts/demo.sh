@@ -67,11 +67,29 @@ if [[ $camera ]]; then
     [[ ${WAYLAND_DISPLAY:-} || ${DISPLAY:-} ]] ||
         die "no display to show the camera on: neither DISPLAY nor WAYLAND_DISPLAY is set; over ssh, use ssh -X"
     [[ -e $camera ]] || die "no camera at $camera; plug one in, or name its device: --camera /dev/videoN"
+    [[ -c $camera ]] || die "$camera is no device; the cameras of this machine are /dev/video*"
     [[ -r $camera && -w $camera ]] ||
         die "$camera cannot be opened by $(id -un); add the user to its group: sudo usermod -aG $(stat -c %G "$camera") $(id -un), then log in again"
 fi
 
 setup_base
+# camera_check: the device must give a picture; behind decodebin the reason would be hard to see.
+camera_check() {
+    timeout 20 gst-launch-1.0 -q v4l2src device="$camera" num-buffers=1 ! fakesink >"$CACHE/probe.log" 2>&1 </dev/null && return
+    grep -m 1 ERROR "$CACHE/probe.log" >&2 || true
+    die "$camera gives no picture: is it a camera, and does no other program use it? Others may be at /dev/video*"
+}
+
+# window_check: autovideosink only warns when no window can be opened, and then shows nothing.
+window_check() {
+    # Those that need no display: one crashes where there is none (Debian 12), the other takes a console.
+    export GST_PLUGIN_FEATURE_RANK=dfbvideosink:NONE,kmssink:NONE${GST_PLUGIN_FEATURE_RANK:+,$GST_PLUGIN_FEATURE_RANK}
+    LC_ALL=C timeout 20 gst-launch-1.0 videotestsrc num-buffers=1 ! videoconvert ! autovideosink \
+        >"$CACHE/probe.log" 2>&1 </dev/null && ! grep -q -E '^(WARNING|ERROR)' "$CACHE/probe.log" && return
+    grep -m 1 -E '^(WARNING|ERROR)' "$CACHE/probe.log" >&2 || true
+    die "no window can be opened on the display ${WAYLAND_DISPLAY:-${DISPLAY:-}}; the whole log is $CACHE/probe.log"
+}
+
 if [[ $camera ]]; then
     # The sinks that open a window.
     apt_ensure gstreamer1.0-x gstreamer1.0-gl
@@ -89,11 +107,17 @@ case $model in
 esac
 
 if [[ $camera ]]; then
+    camera_check
+    window_check
     step "Showing $camera; close the window or press Ctrl-C to end"
-    exec gst-launch-1.0 -q v4l2src device="$camera" ! decodebin ! videoconvert \
+    gst-launch-1.0 -q v4l2src device="$camera" ! decodebin ! videoconvert \
         ! queue leaky=downstream max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
         ! img2posedetect batch-size=1 "score-threshold=$score_threshold" ${model:+"model=$model"} \
-        ! img2poseoverlay label=score+angles ! videoconvert ! autovideosink sync=false
+        ! img2poseoverlay label=score+angles ! videoconvert ! autovideosink sync=false 2>"$CACHE/camera.log" && exit
+    # For GStreamer a window that is closed is an error.
+    ! grep -q -E 'window was closed|Quit requested' "$CACHE/camera.log" || exit 0
+    grep ERROR "$CACHE/camera.log" >&2 || tail -n 5 "$CACHE/camera.log" >&2
+    die "the camera or the window was lost; the whole log is $CACHE/camera.log"
 fi
 
 # A file without video would only show as a linking error deep inside the pipeline.
@@ -173,7 +197,7 @@ done
 [[ $quiet || ! -t 2 ]] || printf '\r\e[K' >&2
 trap - INT TERM EXIT
 wait "$pipeline" || {
-    grep -E 'ERROR|WARN|Additional debug|error' "$log" >&2 || tail -n 5 "$log" >&2
+    grep -E 'ERROR|WARN|error:' "$log" >&2 || tail -n 5 "$log" >&2
     die "the pipeline failed; the whole log is $log"
 }
 elapsed=$((($(date +%s%N) - started) / 1000000))

@@ -6,6 +6,7 @@
 #
 #   eval "$(scripts/setup.sh)"
 #   gst-inspect-1.0 img2posedetect
+#   img2pose-export doctor
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
@@ -15,3 +16,5 @@ no_arguments "$@"
 setup_base
 plugin_build
 printf 'export GST_PLUGIN_PATH=%q\nexport ORT_DYLIB_PATH=%q\n' "$TARGET" "$ORT_DYLIB_PATH"
+# For img2pose-export; once, however often it is called.
+[[ :$PATH: == *:"$TARGET":* ]] || printf 'export PATH=%q:"%s"\n' "$TARGET" "\$PATH"

@@ -336,7 +336,7 @@ impl Img2PoseDetect {
             (patience, changed, untimed)
         };
         if changed {
-            gst::debug!(CAT, imp = self, "open batches wait: {patience:?}");
+            gst::debug!(CAT, imp = self, "from now on a batch runs {patience}");
         }
         // Told every time: a worker that was loaded anew knows nothing.
         if let Some(client) = self.client() {
@@ -371,7 +371,7 @@ impl Img2PoseDetect {
         let waits = id.wait_async(move |_, _, _| {
             if let Some(element) = element.upgrade() {
                 let imp = element.imp();
-                gst::debug!(CAT, imp = imp, "timeout of {batch:?}");
+                gst::debug!(CAT, imp = imp, "batch-timeout closes {batch:?}");
                 let mut state = imp.stream.lock();
                 state.close_if_open(batch);
             }

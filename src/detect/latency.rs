@@ -3,6 +3,7 @@
 //! Numbers in, numbers out. All times are in the units of GStreamer, nanoseconds.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use gst::ClockTime;
 
@@ -34,6 +35,20 @@ pub enum Patience {
     For(ClockTime),
     /// Until it is full.
     Endless,
+}
+
+impl fmt::Display for Patience {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => write!(formatter, "as soon as the model is free"),
+            Self::For(time) => write!(
+                formatter,
+                "when full, or {} ms after its first frame",
+                time.mseconds()
+            ),
+            Self::Endless => write!(formatter, "when full"),
+        }
+    }
 }
 
 impl Timing {

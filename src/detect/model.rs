@@ -84,6 +84,7 @@ pub fn load(
 }
 
 fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Result<Instance, LoadError> {
+    check_sizes(&settings.load)?;
     let model = model_path(&settings.load, plugin_file)?;
     let beside = plugin_file.and_then(Path::parent);
     runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
@@ -98,6 +99,23 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
         message: format!("cannot start a thread for the model: {error}"),
     })?;
     Ok(Instance::new(worker, active_provider, element, settings.clone()))
+}
+
+/// The detector checks this too, but under its own names.
+fn check_sizes(settings: &LoadSettings) -> Result<(), LoadError> {
+    let LoadSettings {
+        min_size, max_size, ..
+    } = *settings;
+    if max_size == 0 || min_size <= max_size {
+        return Ok(());
+    }
+    Err(LoadError {
+        kind: LoadErrorKind::Settings,
+        message: format!(
+            "min-size is {min_size} and max-size {max_size}: the bound of the long side must be at least the short \
+             side; raise max-size, or leave it at 0"
+        ),
+    })
 }
 
 fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<PathBuf, LoadError> {

@@ -84,7 +84,10 @@ impl Img2PoseDetect {
             true => self.obj().clock().map(|clock| clock.time()),
             false => None,
         };
-        gst::trace!(CAT, obj = pad, "frame is in {batch:?}, full: {full}");
+        gst::trace!(CAT, obj = pad, "frame is in {batch:?}");
+        if full {
+            gst::debug!(CAT, imp = self, "a full batch closes {batch:?}");
+        }
         let source = Source::Batch(ticket);
         let queued = self.queue_frame(buffer, admitted.format, admitted.running_time, source, |state| {
             state.stats.convert.add(converted);

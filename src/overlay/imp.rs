@@ -14,6 +14,7 @@ use super::painter::Painter;
 use super::settings::{Blur, Settings};
 use super::style::Area;
 use crate::meta::{self, CurrentFaces, FrameChange};
+use crate::reader::Counts;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -40,6 +41,7 @@ struct State {
     painter: Painter,
     blender: Blender,
     scratch: Scratch,
+    counts: Counts,
     /// The warning about changed frames has been posted.
     warned_of_change: bool,
     /// The warning about frames that are not blurred has been posted.
@@ -181,6 +183,7 @@ impl Img2PoseOverlay {
             gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
             return Err(gst::FlowError::NotNegotiated);
         };
+        state.counts.arrive();
         let current = meta::read_current(buffer, info).map_err(|error| {
             gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
@@ -191,6 +194,7 @@ impl Img2PoseOverlay {
             }
             return Ok(());
         };
+        state.counts.look();
         if current.recorded.faces.is_empty() {
             return Ok(());
         }
@@ -269,6 +273,19 @@ impl Img2PoseOverlay {
         );
     }
 
+    fn warn_if_nobody_looked(&self) {
+        let warning = {
+            let state = self.state();
+            // Blurring has said so with the first frame.
+            (!state.warned_of_unknown)
+                .then(|| state.counts.nobody_looked("img2poseoverlay", "drawings"))
+                .flatten()
+        };
+        if let Some(warning) = warning {
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
+        }
+    }
+
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::trace!(CAT, obj = pad, "{event:?}");
         match event.view() {
@@ -277,7 +294,10 @@ impl Img2PoseOverlay {
                 let mut state = self.state();
                 state.warned_of_change = false;
                 state.warned_of_unknown = false;
+                state.counts = Counts::default();
             }
+            gst::EventView::FlushStop(_) => self.state().counts = Counts::default(),
+            gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)

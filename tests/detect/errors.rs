@@ -51,6 +51,15 @@ fn a_folder_in_place_of_a_model() {
 }
 
 #[test]
+fn a_long_side_below_the_short_one() {
+    let element = detector();
+    element.set_property("min-size", 320u32);
+    element.set_property("max-size", 100u32);
+    let error = start_fails(&element);
+    assert!(error.contains("min-size is 320 and max-size 100"), "{error}");
+}
+
+#[test]
 fn a_corrupt_model() {
     let whole = std::fs::read(model()).unwrap();
     let files = [

@@ -15,6 +15,7 @@ mod flow;
 mod flush;
 mod interval;
 mod latency;
+mod log;
 mod passthrough;
 mod pools;
 mod preroll;

@@ -65,3 +65,29 @@ fn the_buffer_of_somebody_else() {
         gstimg2pose::meta::read(&frame).unwrap()
     );
 }
+
+#[test]
+fn a_stream_that_nobody_looked_at_ends_with_a_warning() {
+    let frames = || vec![blank_frame(&info(), 0), blank_frame(&info(), 1)];
+    let arrived = faces::run("img2poseoverlay", &info(), frames());
+    assert_eq!(arrived.warnings.len(), 1);
+    assert!(
+        arrived.warnings[0].contains("None of the 2 frames"),
+        "{:?}",
+        arrived.warnings
+    );
+    // Blurring does not wait for the end to say it, and does not say it again.
+    let arrived = faces::run("img2poseoverlay blur-faces=blur", &info(), frames());
+    assert_eq!(arrived.warnings.len(), 1);
+    assert!(
+        arrived.warnings[0].contains("passes without blurring"),
+        "{:?}",
+        arrived.warnings
+    );
+    // One that was looked at is enough, also when it shows no face.
+    let mut frames = frames();
+    frames.push(frame_with(&info(), 2, &FrameFaces::new(&info(), vec![])));
+    let arrived = faces::run("img2poseoverlay", &info(), frames);
+    assert!(arrived.warnings.is_empty(), "{:?}", arrived.warnings);
+    assert!(faces::run("img2poseoverlay", &info(), vec![]).warnings.is_empty());
+}
