@@ -69,6 +69,13 @@ for batch_size in 1 4; do
     check "clip: batches of $batch_size give the same file" cmp "$woman" "$results/woman$batch_size/faces.jsonl"
 done
 
+int8=(--no-video --model "$ROOT/models/img2pose-slim-int8.onnx")
+check 'clip, 8 bits: runs' demo WolfgangLanger_Pexels.mp4 8 woman_int8 "${int8[@]}"
+check 'clip, 8 bits: the face is found' faces found "$results/woman_int8/faces.jsonl" --share 0.99
+check 'clip, 8 bits: and nothing else' faces only "$results/woman_int8/faces.jsonl"
+check 'no_face, 8 bits: runs' demo no_face.mp4 8 no_face_int8 "${int8[@]}"
+check 'no_face, 8 bits: no face' faces none "$results/no_face_int8/faces.jsonl"
+
 check 'no_face: runs' demo no_face.mp4 8 no_face --no-video
 check 'no_face: one line for each frame' faces count "$results/no_face/faces.jsonl" --exactly 96
 check 'no_face: no face' faces none "$results/no_face/faces.jsonl"

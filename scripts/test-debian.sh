@@ -109,7 +109,7 @@ step 'Building the converter to ONVIF'
 inside cargo build --quiet --manifest-path "$converter/Cargo.toml"
 mkdir -p "$target/readers" "$target/plugin" "$target/models"
 # The target directory lies deeper in the checkout than the plugin looks for its model.
-cp "$ROOT/models/img2pose-slim.onnx" "$target/models"
+cp "$ROOT"/models/img2pose-slim*.onnx "$target/models"
 cp "$target/debug/libgstrsanalytics.so" "$target/readers"
 options+=(--env "GST_PLUGIN_PATH=$target/readers")
 

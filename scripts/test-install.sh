@@ -35,7 +35,7 @@ found() {
     model=$prefix/share/gst-plugin-img2pose/img2pose-slim.onnx
     [[ -f $plugin ]] || die "$way: there is no plugin under $prefix"
     [[ $plugin == */gstreamer-1.0/libgstimg2pose.so ]] || die "$way: GStreamer does not look where $plugin is"
-    [[ -f $model ]] || die "$way: there is no $model"
+    [[ -f $model && -f ${model%.onnx}-int8.onnx ]] || die "$way: there is no $model, or not its quantized twin"
     # Its own registry and path, which must not outlive it.
     local -x GST_REGISTRY=$work/$way.registry GST_PLUGIN_PATH
     GST_PLUGIN_PATH=$(dirname "$plugin")
@@ -91,7 +91,7 @@ for way in "${ways[@]}"; do
         found cargo-c "$work/prefix" "$work/tools/bin/img2pose-export"
         # cargo-c has no uninstall: these, and what pkg-config reads, are all that there is to remove.
         rm -f "$work"/prefix/lib/{gstreamer-1.0/libgstimg2pose.so,pkgconfig/gstimg2pose.pc} \
-            "$work"/prefix/share/gst-plugin-img2pose/img2pose-slim.{onnx,md}
+            "$work"/prefix/share/gst-plugin-img2pose/img2pose-slim{.onnx,-int8.onnx,.md}
         gone cargo-c "$work/prefix"
         ;;
     esac

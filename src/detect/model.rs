@@ -154,7 +154,7 @@ fn load_error(error: Error) -> LoadError {
         Error::NotOnnx { .. } | Error::Contract { .. } | Error::OutputShape { .. } => {
             LoadErrorKind::WrongFormat
         }
-        Error::Option { .. } => LoadErrorKind::Settings,
+        Error::Option { .. } | Error::Precision { .. } => LoadErrorKind::Settings,
         _ => LoadErrorKind::Library,
     };
     LoadError {

@@ -51,9 +51,9 @@ impl From<ExecutionProvider> for img2pose::ExecutionProvider {
 #[enum_type(name = "GstImg2PosePrecision")]
 #[non_exhaustive]
 pub enum Precision {
-    /// The reference's, fp32.
+    /// The file's: int8 for a quantized one, else the reference's, fp32.
     #[default]
-    #[enum_value(name = "The reference's: fp32", nick = "auto")]
+    #[enum_value(name = "The model file's: int8 for a quantized one, else fp32", nick = "auto")]
     Auto,
     /// 32-bit floats.
     #[enum_value(name = "32-bit floats", nick = "fp32")]
@@ -67,6 +67,12 @@ pub enum Precision {
         nick = "bf16"
     )]
     Bf16,
+    /// 8-bit integers, by a quantized file.
+    #[enum_value(
+        name = "8-bit integers: NAME-int8.onnx beside the model NAME.onnx (cpu, openvino)",
+        nick = "int8"
+    )]
+    Int8,
 }
 
 impl From<Precision> for img2pose::Precision {
@@ -76,6 +82,7 @@ impl From<Precision> for img2pose::Precision {
             Precision::Fp32 => Self::Fp32,
             Precision::Fp16 => Self::Fp16,
             Precision::Bf16 => Self::Bf16,
+            Precision::Int8 => Self::Int8,
         }
     }
 }

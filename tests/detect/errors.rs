@@ -77,6 +77,23 @@ fn a_corrupt_model() {
 }
 
 #[test]
+fn a_precision_that_the_model_does_not_have() {
+    let element = detector();
+    let model = write_file("alone.onnx", &std::fs::read(model()).unwrap());
+    element.set_property("model", text(&model));
+    element.set_property_from_str("precision", "int8");
+    let error = start_fails(&element);
+    assert!(
+        error.contains("alone-int8.onnx") && error.contains("quantize"),
+        "{error}"
+    );
+    // With the model's own precision it starts.
+    element.set_property_from_str("precision", "auto");
+    element.set_state(gst::State::Ready).unwrap();
+    element.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
 fn a_provider_that_cannot_be_had() {
     for provider in ["cuda", "tensorrt", "openvino"] {
         let element = detector();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Model, Precision, runtime};
+use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Precision, runtime};
 
 /// An execution provider and the precision it computes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ const PROVIDERS: [ExecutionProvider; 4] = [
     ExecutionProvider::Cuda,
     ExecutionProvider::TensorRt,
 ];
-const PRECISIONS: [Precision; 3] = [Precision::Fp32, Precision::Fp16, Precision::Bf16];
+const PRECISIONS: [Precision; 4] = [Precision::Fp32, Precision::Fp16, Precision::Bf16, Precision::Int8];
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +39,7 @@ impl FromStr for Place {
         match (provider, precision) {
             (Some(provider), Some(precision)) => Ok(Self { provider, precision }),
             _ => Err(
-                "expected cpu, openvino, cuda or tensorrt, and after a colon fp32, fp16 or bf16, such as openvino:bf16"
+                "expected cpu, openvino, cuda or tensorrt, and after a colon fp32, fp16, bf16 or int8, such as openvino:bf16"
                     .to_owned(),
             ),
         }
@@ -48,7 +48,6 @@ impl FromStr for Place {
 
 /// Every place that the loaded ONNX Runtime has and where a detector opens. What fails is named on stderr.
 pub fn available(options: impl Fn(Place) -> DetectorOptions, model: &Path) -> Result<Vec<Place>> {
-    let model = Model::open(model)?;
     let runtime = runtime::load(None, None)?;
     let mut places = Vec::new();
     for provider in PROVIDERS {
@@ -57,9 +56,11 @@ pub fn available(options: impl Fn(Place) -> DetectorOptions, model: &Path) -> Re
         }
         for &precision in provider.precisions() {
             let place = Place { provider, precision };
-            match Detector::load(&model, options(place)) {
+            match Detector::open(model, options(place)) {
                 Ok(_) => places.push(place),
-                Err(error @ Error::Provider { .. }) => eprintln!("{place} is left out: {error}"),
+                Err(error @ (Error::Provider { .. } | Error::Precision { .. })) => {
+                    eprintln!("{place} is left out: {error}")
+                }
                 Err(error) => bail!("{place}: {error}"),
             }
         }

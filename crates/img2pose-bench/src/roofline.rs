@@ -48,13 +48,6 @@ fn multiply_adds(model: &ModelProto, image: [u64; 2]) -> Option<u64> {
         .iter()
         .map(|w| (w.name(), &w.dims[..]))
         .collect();
-    // Weights that are stored as f16 pass through a Cast.
-    let casts: HashMap<&str, &str> = graph
-        .node
-        .iter()
-        .filter(|node| node.op_type() == "Cast")
-        .filter_map(|node| Some((node.output.first()?.as_str(), node.input.first()?.as_str())))
-        .collect();
     let mut sizes: HashMap<&str, [u64; 2]> = HashMap::from([(IMAGES, image)]);
     let mut sum = 0;
     for node in &graph.node {
@@ -65,8 +58,7 @@ fn multiply_adds(model: &ModelProto, image: [u64; 2]) -> Option<u64> {
         };
         let size = match node.op_type() {
             "Conv" => {
-                let name = node.input.get(1)?.as_str();
-                let name = casts.get(name).copied().unwrap_or(name);
+                let name = graph.before_conversions(node.input.get(1)?);
                 let &[outputs, inputs, height, width] = weights.get(name).copied()? else {
                     return None;
                 };
@@ -79,6 +71,7 @@ fn multiply_adds(model: &ModelProto, image: [u64; 2]) -> Option<u64> {
                 stepped(node, size, [*kernel.first()? as u64, *kernel.get(1)? as u64])
             }
             "Relu" | "Add" | "Identity" => size,
+            _ if node.is_conversion() => size,
             _ => continue,
         };
         sizes.extend(node.output.iter().map(|name| (name.as_str(), size)));

@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Some("fp32") => Precision::Fp32,
             Some("fp16") => Precision::Fp16,
             Some("bf16") => Precision::Bf16,
+            Some("int8") => Precision::Int8,
             Some(other) => return Err(format!("unknown precision '{other}'").into()),
         },
         ..DetectorOptions::default()

@@ -32,6 +32,16 @@ pub enum Error {
         /// Which promise is broken: what was found and what was expected.
         reason: String,
     },
+    /// The model file does not compute in the wanted precision.
+    #[error("{} does not compute in {precision}: {reason}", path.display())]
+    Precision {
+        /// The file.
+        path: PathBuf,
+        /// What was wanted.
+        precision: &'static str,
+        /// What it computes in, and what to do.
+        reason: String,
+    },
     /// ONNX Runtime cannot be loaded.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

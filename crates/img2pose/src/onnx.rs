@@ -9,6 +9,10 @@ use prost::bytes::Bytes;
 pub mod data_type {
     /// 32-bit float.
     pub const FLOAT: i32 = 1;
+    /// 8-bit unsigned integer.
+    pub const UINT8: i32 = 2;
+    /// 8-bit signed integer.
+    pub const INT8: i32 = 3;
     /// 64-bit signed integer.
     pub const INT64: i32 = 7;
     /// Boolean, one byte each.
@@ -254,4 +258,68 @@ pub struct DimensionProto {
     /// Name of a size that is known only when the model runs.
     #[prost(string, optional, tag = "2")]
     pub dim_param: Option<String>,
+}
+
+impl NodeProto {
+    /// Whether the node changes how numbers are stored, not what they are (but for rounding): weights may be stored in
+    /// 16 bits, and a quantized network rounds weights and activations to 8.
+    pub fn is_conversion(&self) -> bool {
+        matches!(self.op_type(), "Cast" | "QuantizeLinear" | "DequantizeLinear")
+    }
+}
+
+impl GraphProto {
+    /// The tensor that `name` was before every conversion on its way.
+    pub fn before_conversions<'g>(&'g self, name: &'g str) -> &'g str {
+        let mut name = name;
+        // A damaged graph may run in circles.
+        for _ in 0..self.node.len() {
+            let conversion = self
+                .node
+                .iter()
+                .find(|node| node.is_conversion() && node.output.iter().any(|output| output == name));
+            match conversion.and_then(|node| node.input.first()) {
+                Some(input) => name = input,
+                None => break,
+            }
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(operator: &str, input: &str, output: &str) -> NodeProto {
+        NodeProto {
+            input: vec![input.to_owned()],
+            output: vec![output.to_owned()],
+            op_type: Some(operator.to_owned()),
+            ..NodeProto::default()
+        }
+    }
+
+    #[test]
+    fn conversions_are_followed_back_to_what_was_computed() {
+        let graph = GraphProto {
+            node: vec![
+                node("Conv", "image", "convolved"),
+                node("QuantizeLinear", "convolved", "rounded"),
+                node("DequantizeLinear", "rounded", "features"),
+            ],
+            ..GraphProto::default()
+        };
+        assert_eq!(graph.before_conversions("features"), "convolved");
+        assert_eq!(graph.before_conversions("image"), "image");
+    }
+
+    #[test]
+    fn a_circle_of_conversions_ends() {
+        let graph = GraphProto {
+            node: vec![node("Cast", "a", "b"), node("Cast", "b", "a")],
+            ..GraphProto::default()
+        };
+        assert!(["a", "b"].contains(&graph.before_conversions("a")));
+    }
 }

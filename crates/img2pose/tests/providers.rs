@@ -23,7 +23,7 @@ fn refusal(provider: ExecutionProvider, precision: Precision) -> String {
 }
 
 #[test]
-fn the_cpu_computes_in_fp32() {
+fn the_cpu_computes_in_fp32_and_int8() {
     assert_eq!(
         open(ExecutionProvider::Cpu, Precision::Auto)
             .unwrap()
@@ -36,7 +36,7 @@ fn the_cpu_computes_in_fp32() {
             .active_provider(),
         "cpu"
     );
-    assert!(refusal(ExecutionProvider::Cpu, Precision::Bf16).contains("computes in fp32, not in bf16"));
+    assert!(refusal(ExecutionProvider::Cpu, Precision::Bf16).contains("computes in fp32 or int8, not in bf16"));
 }
 
 #[test]

@@ -93,6 +93,11 @@ pub fn shipped_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim.onnx")
 }
 
+/// The same network in 8 bits.
+pub fn shipped_model_in_8_bits() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim-int8.onnx")
+}
+
 /// The images of [`CASES`] by name, each with the reference's result at `min_size`.
 pub fn images(golden: &Path, min_size: u32) -> impl Iterator<Item = (&'static str, Image, GoldenResult)> {
     CASES.iter().map(move |(name, _)| {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
-use img2pose::{Detector, ExecutionProvider, Precision, contract, runtime};
+use img2pose::{Detector, ExecutionProvider, Model, Precision, contract, runtime};
 use ort::session::Session;
 use ort::value::TensorRef;
 
@@ -27,10 +27,11 @@ impl Plain {
         let builder = Session::builder(runtime::load(None, None)?.environment())?
             .with_intra_threads(settings.thread_count()?)
             .map_err(|error| anyhow!("{error}"))?;
+        let model = Model::open_in(&settings.model, settings.place.precision)?;
         let session = settings
             .options()
             .register_provider(builder)?
-            .commit_from_file(&settings.model)?;
+            .commit_from_file(model.path())?;
         let detector = Detector::open(&settings.model, settings.options())?;
         let mut batch = detector.new_batch(clip.layout()?, clip.len())?;
         for frame in clip.views()? {

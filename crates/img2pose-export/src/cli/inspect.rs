@@ -147,16 +147,15 @@ fn model(path: &Path) -> Result<()> {
         .filter(|tensor| is_weight(tensor))
         .collect();
     let count = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>();
-    let halves = weights
-        .iter()
-        .filter(|tensor| tensor.data_type() == data_type::FLOAT16)
-        .count();
+    let stored_as = |element| weights.iter().filter(|t| t.data_type() == element).count();
     line(
         "weights",
         format!(
-            "{} in {} tensors, {halves} of them stored as f16; {} nodes",
+            "{} in {} tensors, {} of them stored as f16 and {} as int8; {} nodes",
             weights.iter().map(count).sum::<i64>(),
             weights.len(),
+            stored_as(data_type::FLOAT16),
+            stored_as(data_type::INT8),
             graph.node.len()
         ),
     );
@@ -167,10 +166,13 @@ fn model(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Weights are named after their source; the graph's other constants are numbers of the algorithm.
+/// Weights are named after their source; the graph's other constants are numbers of the algorithm, or say how the numbers
+/// of a quantized weight are to be read.
 fn is_weight(tensor: &TensorProto) -> bool {
+    let name = tensor.name();
     let float = [data_type::FLOAT, data_type::FLOAT16].contains(&tensor.data_type());
-    float && !tensor.name().starts_with("constant_")
+    let constant = name.starts_with("constant_") || name.ends_with("_scale");
+    name.ends_with("_quantized") || float && !constant
 }
 
 fn value_text(value: &ValueInfoProto) -> String {

@@ -6,7 +6,7 @@ use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, 
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Face, Selection};
 use img2pose_export::convert;
 use img2pose_export::trial::{Images, Trial};
-use test_support::{CASES, Image, golden_model, read_png};
+use test_support::{CASES, Image, golden_model, read_png, shipped_model_in_8_bits};
 
 use crate::convert::options;
 use crate::end_to_end::runtime_is_there;
@@ -190,16 +190,28 @@ fn golden_images_have_the_same_faces_as_the_model_run_as_a_whole() {
     let (Some(golden), true) = (test_support::golden(test), runtime_is_there(test)) else {
         return;
     };
-    let mut both = Both::open(golden_model(&golden), 480);
+    for model in [golden_model(&golden), &shipped_model_in_8_bits()] {
+        assert_same_faces(model, &golden);
+    }
+}
+
+fn assert_same_faces(model: &Path, golden: &Path) {
+    let mut both = Both::open(model, 480);
     let mut tally = Tally::default();
     for (name, _) in CASES {
         let image = read_png(&golden.join(format!("{name}.png")));
         both.compare(&[image], &mut tally);
     }
-    println!("{} faces, {} without partner", tally.faces, tally.unmatched);
+    println!(
+        "{}: {} faces, {} without partner",
+        model.display(),
+        tally.faces,
+        tally.unmatched
+    );
     assert!(
         tally.faces > 0 && tally.unmatched == 0,
-        "{} of {} faces",
+        "{}: {} of {} faces",
+        model.display(),
         tally.unmatched,
         tally.faces
     );

@@ -89,19 +89,21 @@ struct Terms<'d> {
 }
 
 impl Detector {
-    /// Loads the model file at `path`. Loads ONNX Runtime too, from where the environment says, unless
+    /// Loads the model file at `path`, or at [`Precision::Int8`] its quantized twin ([`Model::open_in`]). Loads ONNX Runtime too, from where the environment says, unless
     /// [`runtime::load`] was called before.
     ///
     /// # Errors
     /// When the file is no img2pose model, an option is out of range, the library is missing or too old, or the
     /// execution provider cannot be had. Each message says which and why.
     pub fn open(path: &Path, options: DetectorOptions) -> Result<Self, Error> {
-        Self::load(&Model::open(path)?, options)
+        Self::load(&Model::open_in(path, options.precision)?, options)
     }
 
     /// Like [`open`](Self::open), for a model that was read before.
     pub fn load(model: &Model, options: DetectorOptions) -> Result<Self, Error> {
         options.validate()?;
+        let precision = model.precision(options.precision)?;
+        let options = DetectorOptions { precision, ..options };
         // A broken model is reported as such, also where ONNX Runtime is missing.
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;

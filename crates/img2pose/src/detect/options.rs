@@ -37,7 +37,7 @@ impl ExecutionProvider {
 /// The number format in which the network computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// The reference's: `fp32`.
+    /// That of the file: `int8` for a quantized one, else the reference's `fp32`.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -46,6 +46,8 @@ pub enum Precision {
     Fp16,
     /// 16-bit floats with the range of `fp32` and 7 bits of mantissa.
     Bf16,
+    /// 8-bit integers: a file that was quantized, which is looked for beside the given one ([`Model::open_in`](crate::Model::open_in)).
+    Int8,
 }
 
 impl Precision {
@@ -56,10 +58,11 @@ impl Precision {
             Self::Fp32 => "fp32",
             Self::Fp16 => "fp16",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         }
     }
 
-    /// What `auto` stands for.
+    /// What `auto` stands for where no file says otherwise.
     pub(crate) fn resolved(self) -> Self {
         if self == Self::Auto { Self::Fp32 } else { self }
     }

@@ -143,9 +143,10 @@ pub(crate) fn take_channels_last(
     let width = match tensor.data_type() {
         data_type::FLOAT => 4,
         data_type::FLOAT16 => 2,
+        data_type::INT8 | data_type::UINT8 => 1,
         other => {
             return Err(format!(
-                "weight '{matrix}' has ONNX type {other}, expected f32 or f16"
+                "weight '{matrix}' has ONNX type {other}, expected f32, f16 or 8 bits"
             ));
         }
     };
@@ -183,12 +184,8 @@ fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
             return Err(format!("tensor '{value}' is not used exactly once"));
         };
         match user.op_type() {
-            "Flatten" | "Reshape" | "Identity" => {
-                value = user
-                    .output
-                    .first()
-                    .ok_or_else(|| format!("node '{}' has no output", user.name()))?;
-            }
+            _ if user.is_conversion() => value = output_of(user)?,
+            "Flatten" | "Reshape" | "Identity" => value = output_of(user)?,
             "Gemm" => {
                 let transposed = user.attribute.iter().any(|a| a.name() == "transB" && a.i() == 1);
                 let weight = user
@@ -196,17 +193,17 @@ fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
                     .get(1)
                     .filter(|_| transposed && user.input.first().is_some_and(|name| name == value));
                 let weight = weight.ok_or_else(|| format!("node '{}' is no plain Gemm", user.name()))?;
-                // Weights that are stored as f16 pass through a Cast first.
-                let cast = graph
-                    .node
-                    .iter()
-                    .find(|n| n.op_type() == "Cast" && n.output.first() == Some(weight));
-                return Ok(cast.and_then(|cast| cast.input.first()).unwrap_or(weight).clone());
+                return Ok(graph.before_conversions(weight).to_owned());
             }
             other => return Err(format!("'{input}' flows into {other}, expected Flatten and Gemm")),
         }
     }
     Err(format!("'{input}' flows in a circle"))
+}
+
+fn output_of(node: &NodeProto) -> Result<&str, String> {
+    let output = node.output.first().map(String::as_str);
+    output.ok_or_else(|| format!("node '{}' has no output", node.name()))
 }
 
 /// The file that ONNX Runtime is given.

@@ -17,6 +17,7 @@ use prost::bytes::Bytes;
 
 use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
+use crate::detect::Precision;
 use crate::onnx::{ModelProto, TensorShapeProto};
 use cut::Dimension;
 pub(crate) use device::{BoundDense, Device, DeviceHeads, SortedBoxes};
@@ -31,6 +32,7 @@ pub struct Model {
     path: PathBuf,
     contract: Contract,
     channels: usize,
+    is_quantized: bool,
     proto: ModelProto,
 }
 
@@ -60,6 +62,54 @@ impl Model {
         Self::parse(path, bytes.into())
     }
 
+    /// Reads the file at `path` for a detector that computes in `precision`. At [`Precision::Int8`] that is its quantized
+    /// twin, `NAME-int8.onnx` beside `NAME.onnx`, unless the file is quantized itself.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and [`Error::Precision`] when there is no twin.
+    pub fn open_in(path: &Path, precision: Precision) -> Result<Self, Error> {
+        let model = Self::open(path)?;
+        if precision != Precision::Int8 || model.is_quantized {
+            return Ok(model);
+        }
+        let mut twin = path.file_stem().unwrap_or_default().to_owned();
+        twin.push("-int8.onnx");
+        let twin = path.with_file_name(twin);
+        if !twin.exists() {
+            let reason = format!(
+                "it is not quantized, and {} is not there; make that file with `python -m img2pose_train.quantize`",
+                twin.display()
+            );
+            return Err(model.refuses(precision, reason));
+        }
+        Self::open(&twin)
+    }
+
+    /// The number format that the file computes in when `wanted` is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] when floats are wanted of a quantized file, or 8 bits of one that is not.
+    pub fn precision(&self, wanted: Precision) -> Result<Precision, Error> {
+        match (wanted, self.is_quantized) {
+            (Precision::Auto | Precision::Int8, true) => Ok(Precision::Int8),
+            (Precision::Int8, false) => Err(self.refuses(wanted, "it is not quantized".to_owned())),
+            (_, true) => {
+                let reason =
+                    "it is quantized to 8 bits; set precision to int8 or auto, or give the file in 32 bits";
+                Err(self.refuses(wanted, reason.to_owned()))
+            }
+            (_, false) => Ok(wanted.resolved()),
+        }
+    }
+
+    fn refuses(&self, precision: Precision, reason: String) -> Error {
+        Error::Precision {
+            path: self.path.clone(),
+            precision: precision.name(),
+            reason,
+        }
+    }
+
     /// Like [`open`](Self::open), from the bytes of a file; `path` only serves messages.
     pub fn parse(path: &Path, bytes: Bytes) -> Result<Self, Error> {
         let not_onnx = |reason: &str| Error::NotOnnx {
@@ -86,10 +136,13 @@ impl Model {
         }
         let contract = read_contract(&proto).map_err(broken)?;
         let channels = check_graph(&proto).map_err(broken)?;
+        let mut nodes = proto.graph.iter().flat_map(|graph| &graph.node);
+        let is_quantized = nodes.any(|node| node.op_type() == "QuantizeLinear");
         Ok(Self {
             path: path.to_owned(),
             contract,
             channels,
+            is_quantized,
             proto,
         })
     }
@@ -219,32 +272,20 @@ fn check_graph(proto: &ModelProto) -> Result<usize, String> {
         return Err(format!("it lacks the tensors {}", missing.join(", ")));
     }
 
-    // The class head's first matrix tells how many channels a pooled region has.
+    // The last convolution of the pyramid tells how many channels a pooled region has.
+    let features = contract::features(0);
+    let convolved = graph.before_conversions(&features);
     graph
         .node
         .iter()
-        .find(|node| {
-            node.output
-                .first()
-                .is_some_and(|name| *name == contract::features(0))
-        })
+        .find(|node| node.op_type() == "Conv" && node.output.iter().any(|output| output == convolved))
         .and_then(|node| node.input.get(1))
-        .and_then(|weight| weight_of(graph, weight))
+        .map(|weight| graph.before_conversions(weight))
+        .and_then(|weight| graph.initializer.iter().find(|tensor| tensor.name() == weight))
         .and_then(|tensor| tensor.dims.first())
         .and_then(|&channels| usize::try_from(channels).ok())
         .filter(|&channels| channels > 0)
-        .ok_or_else(|| format!("'{}' is not made by a convolution", contract::features(0)))
-}
-
-fn weight_of<'g>(graph: &'g crate::onnx::GraphProto, name: &str) -> Option<&'g crate::onnx::TensorProto> {
-    let cast = graph
-        .node
-        .iter()
-        .find(|node| node.op_type() == "Cast" && node.output.iter().any(|o| o == name));
-    let name = cast
-        .and_then(|node| node.input.first())
-        .map_or(name, String::as_str);
-    graph.initializer.iter().find(|tensor| tensor.name() == name)
+        .ok_or_else(|| format!("'{features}' is not made by a convolution"))
 }
 
 fn check_images(shape: Option<&TensorShapeProto>) -> Result<(), String> {

@@ -44,12 +44,12 @@ impl ExecutionProvider {
 
     /// The number formats that it computes in, the reference's first.
     pub fn precisions(self) -> &'static [Precision] {
-        use Precision::{Bf16, Fp16, Fp32};
+        use Precision::{Bf16, Fp16, Fp32, Int8};
         match self {
-            Self::Auto | Self::Cpu => &[Fp32],
+            Self::Auto | Self::Cpu => &[Fp32, Int8],
             Self::Cuda => &[Fp32, Fp16],
             Self::TensorRt => &[Fp32, Fp16, Bf16],
-            Self::OpenVino => &[Fp32, Bf16],
+            Self::OpenVino => &[Fp32, Bf16, Int8],
         }
     }
 

@@ -1,0 +1,169 @@
+"""Bring an ONNX file to 8-bit integers: `python -m img2pose_train.quantize --help`.
+
+The convolutions (backbone, pyramid, the shared layer of the proposals) and the class head compute in 8 bits with a scale for each
+output channel of a weight; what decides the last digits stays in 32 bits: logits and box deltas of the proposals, the last
+matrix of the class head, and the pose head, which only sees the few regions with a face. The ranges of the activations
+are those seen on calibration photos: a few dozen ordinary ones do. Names, outputs and metadata stay, so the file runs
+wherever the original did; it is faster where the runtime has 8-bit kernels.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from .clutter import PHOTO_SUFFIXES, files
+from .pack import Labels, Photos
+
+METADATA_KEY = "img2pose"
+DENSE_OUTPUTS = [f"features_{i}" for i in range(4)] + [f"{n}_{i}" for n in ("objectness", "deltas") for i in range(5)]
+IN_8_BITS = ("Conv", "Relu", "Add", "MaxPool", "Resize", "Gemm")
+IN_32_BITS = ("rpn.head.cls_logits", "rpn.head.bbox_pred", "class_score")
+"""Starts of the names of nodes that are left alone."""
+
+
+class Feeds(CalibrationDataReader):
+    """Hands the quantizer one input after the other."""
+
+    def __init__(self, feeds):
+        self.feeds = iter(feeds)
+
+    def get_next(self):
+        return next(self.feeds, None)
+
+
+def network_inputs(photo, contract):
+    """`images` and `image_size` of an RGB photo [h, w, 3] of uint8, as the model's contract (a dict) has them."""
+    height, width = photo.shape[:2]
+    scale = min(contract["min_size"] / min(height, width), contract["max_size"] / max(height, width))
+    size = int(height * scale), int(width * scale)
+    resized = cv2.resize(photo, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+    step = contract["size_divisor"]
+    padded = np.zeros((-(-size[0] // step) * step, -(-size[1] // step) * step, 3), np.float32)
+    padded[: size[0], : size[1]] = (resized - np.float32(contract["image_mean"])) / np.float32(contract["image_std"])
+    return {"images": padded.transpose(2, 0, 1)[None].copy(), "image_size": np.array(size, np.int64)}
+
+
+def quantize(model, photos, folder):
+    """The ONNX model (a `ModelProto` that keeps the contract) in 8 bits.
+
+    `photos`: a list of RGB arrays [h, w, 3] of uint8 to calibrate on. `folder`: for files in between. Fails with a `ValueError`
+    when the model is none of ours or quantized already.
+    """
+    contract = next((json.loads(p.value) for p in model.metadata_props if p.key == METADATA_KEY), None)
+    if contract is None:
+        raise ValueError(f"the model has no metadata '{METADATA_KEY}'; make it with img2pose-export convert")
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise ValueError("the model is quantized already; start from the one in 32 bits")
+    if not photos:
+        raise ValueError("there is no photo to calibrate on")
+    inputs = [network_inputs(photo, contract) for photo in photos]
+    pooled = _pooled(model, inputs)
+    dense = _quantized_part(
+        model, ["images"], DENSE_OUTPUTS, ({"images": feed["images"]} for feed in inputs), folder / "dense.onnx")
+    head = _quantized_part(
+        model, ["roi_features"], ["class_scores"], ({"roi_features": p} for p in pooled), folder / "head.onnx")
+    return _put_back(model, [dense, head])
+
+
+def _pooled(model, inputs):
+    """Pooled features of the proposals [p, channels, 7, 7], one array a photo."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.append(onnx.helper.make_empty_tensor_value_info("roi_features"))
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    for feed in inputs:
+        yield session.run(["roi_features"], feed)[0]
+
+
+def _quantized_part(model, inputs, outputs, feeds, path):
+    """The part of the model from `inputs` to `outputs`, and itself in 8 bits."""
+    # The extraction wants types of the tensors that it cuts at.
+    typed = onnx.ModelProto()
+    typed.CopyFrom(model)
+    known = {value.name for value in [*typed.graph.input, *typed.graph.output, *typed.graph.value_info]}
+    for name in {*inputs, *outputs} - known:
+        typed.graph.value_info.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    part = onnx.utils.Extractor(typed).extract_model(inputs, outputs)
+    onnx.save(part, path)
+    nodes = [n.name for n in part.graph.node if n.op_type in IN_8_BITS and not n.name.startswith(IN_32_BITS)]
+    eight = path.with_suffix(".int8.onnx")
+    # Weights take 7 of the 8 bits: processors without 8-bit dot products (before AVX-512 VNNI) add products in 16 bits,
+    # where two full ones overflow.
+    quantize_static(
+        path, eight, Feeds(feeds), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
+        nodes_to_quantize=nodes, op_types_to_quantize=list(IN_8_BITS), activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8)
+    return part, onnx.load(eight)
+
+
+def _put_back(model, parts):
+    """The model with each part (old, new) exchanged, at the place of its first node."""
+    part_of = {node.name: i for i, (old, _) in enumerate(parts) for node in old.graph.node}
+    nodes, done = [], set()
+    for node in model.graph.node:
+        part = part_of.get(node.name)
+        if part is None:
+            nodes.append(node)
+        elif part not in done:
+            done.add(part)
+            nodes.extend(parts[part][1].graph.node)
+    # A quantized weight is made by a node, under the name that the weight had.
+    used = {name for node in nodes for name in node.input} - {name for node in nodes for name in node.output}
+    weights = {t.name: t for _, new in parts for t in new.graph.initializer}
+    weights |= {t.name: t for t in model.graph.initializer if t.name in used and t.name not in weights}
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    for field, values in ((whole.graph.node, nodes), (whole.graph.initializer, weights.values())):
+        del field[:]
+        field.extend(values)
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", help="ONNX file in 32 or 16 bits (from img2pose-export convert)")
+    parser.add_argument("--out", required=True, type=Path, help="ONNX file to write")
+    parser.add_argument("--photos", nargs="+", help="folders with photos to calibrate on")
+    parser.add_argument("--pack", help="a pack in place of photos (from img2pose_train.prepare)")
+    parser.add_argument("--labels", help="its labels (from img2pose_train.refine); held-out photos are left out")
+    parser.add_argument("--count", type=int, default=64, help="photos to use, at most")
+    parser.add_argument("--seed", type=int, default=1, help="which are chosen")
+    options = parser.parse_args()
+    if not options.photos and not (options.pack and options.labels):
+        parser.error("give --photos, or --pack with --labels")
+    try:
+        photos = _photos(options)
+        with tempfile.TemporaryDirectory() as folder:
+            model = quantize(onnx.load(options.model), photos, Path(folder))
+    except (ValueError, OSError, DecodeError) as reason:
+        parser.exit(1, f"{options.model} was not quantized: {reason}\n")
+    onnx.save(model, options.out)
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, calibrated on {len(photos)} photos")
+
+
+def _photos(options):
+    """The photos to calibrate on, RGB [h, w, 3]."""
+    random = np.random.default_rng(options.seed)
+    if not options.photos:
+        usable = np.flatnonzero(~Labels.load(options.labels).held_out)
+        return [Photos(options.pack).read(i) for i in random.permutation(usable)[: options.count]]
+    photos = []
+    for path in random.permutation(files(options.photos, PHOTO_SUFFIXES))[: options.count]:
+        photo = cv2.imread(str(path))
+        if photo is None:
+            raise ValueError(f"{path} is no photo that can be read")
+        photos.append(photo[:, :, ::-1])
+    return photos
+
+
+if __name__ == "__main__":
+    main()
