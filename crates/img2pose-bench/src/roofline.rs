@@ -193,9 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_model_has_as_many_multiply_adds_as_its_layers() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/img2pose-slim.onnx");
-        let model = ModelProto::decode(&std::fs::read(path).unwrap()[..]).unwrap();
+    fn the_shipped_models_have_as_many_multiply_adds_as_their_layers() {
         // By hand for 64 x 64: cells of the levels from stride 2 to 64.
         let [c2, c4, c8, c16, c32, c64] = [1024, 256, 64, 16, 4, 1u64];
         let stem = c2 * 32 * 3 * 49;
@@ -206,6 +204,12 @@ mod tests {
         let pyramid = 64 * 64 * 9 * (c4 + c8 + c16 + c32);
         let rpn = (64 * 64 * 9 + 64 * 15) * (c4 + c8 + c16 + c32 + c64);
         let expected = stem + layer1 + body + lateral + pyramid + rpn;
-        assert_eq!(multiply_adds(&model, [64, 64]), Some(expected));
+        for name in ["img2pose-slim.onnx", "img2pose-slim-int8.onnx"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../models")
+                .join(name);
+            let model = ModelProto::decode(&std::fs::read(path).unwrap()[..]).unwrap();
+            assert_eq!(multiply_adds(&model, [64, 64]), Some(expected), "{name}");
+        }
     }
 }

@@ -36,7 +36,9 @@ fn the_cpu_computes_in_fp32_and_int8() {
             .active_provider(),
         "cpu"
     );
-    assert!(refusal(ExecutionProvider::Cpu, Precision::Bf16).contains("computes in fp32 or int8, not in bf16"));
+    assert!(
+        refusal(ExecutionProvider::Cpu, Precision::Bf16).contains("computes in fp32 or int8, not in bf16")
+    );
 }
 
 #[test]
