@@ -8,6 +8,7 @@
 //! model by its `model-instance-id`, and their frames go through the network together. A file that ends is done.
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -17,7 +18,15 @@ use img2pose::pose::yaw_pitch_roll;
 /// How long to wait before a lost camera is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    if let Err(error) = run() {
+        eprintln!("many_cameras: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let uris: Vec<String> = std::env::args().skip(1).collect();
     if uris.is_empty() {
         return Err("usage: many_cameras URI...".into());
@@ -30,7 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             let cameras = uris.len();
             scope.spawn(move || {
                 while let Err(error) = watch(camera, cameras, uri) {
-                    eprintln!("camera {camera}: {error}; trying again in {} s", RETRY.as_secs());
+                    eprintln!(
+                        "camera {camera}, {uri}: {error} (next try in {} s)",
+                        RETRY.as_secs()
+                    );
                     std::thread::sleep(RETRY);
                 }
                 println!("camera {camera}: ended");

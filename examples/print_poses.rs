@@ -7,12 +7,21 @@
 //! The plugin is linked in; ONNX Runtime is loaded as always, see `ORT_DYLIB_PATH`.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use gst::prelude::*;
 use gstimg2pose::meta;
 use img2pose::pose::yaw_pitch_roll;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    if let Err(error) = run() {
+        eprintln!("print_poses: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let Some(description) = std::env::args().nth(1) else {
         return Err("usage: print_poses 'PIPELINE'".into());
     };
@@ -71,7 +80,10 @@ fn error_of(pipeline: &gst::Pipeline) -> Result<(), Box<dyn Error>> {
     let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
     match bus.pop_filtered(&[gst::MessageType::Error]) {
         Some(message) => match message.view() {
-            gst::MessageView::Error(error) => Err(error.error().to_string().into()),
+            // What went wrong, and the file or the address that it went wrong with.
+            gst::MessageView::Error(error) => {
+                Err(format!("{}\n{}", error.error(), error.debug().unwrap_or_default()).into())
+            }
             _ => Ok(()),
         },
         None => Ok(()),

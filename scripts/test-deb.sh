@@ -2,8 +2,8 @@
 # Usage: scripts/test-deb.sh SUITE [PACKAGE]
 #
 # Tries the Debian package on a fresh, minimal Debian: bookworm (12) or trixie (13). Installs it with apt, looks at the
-# elements, runs img2pose-export doctor, finds the faces in frames of a video as a user without rights, and removes it: nothing of
-# it may be left. PACKAGE is made by scripts/package-deb.sh when none is given.
+# elements, runs img2pose-export doctor, finds the faces in frames of a video as a user without rights, reads them in Python with
+# the example that comes along and with the guide's program, and removes it: nothing of it may be left. PACKAGE is made by scripts/package-deb.sh when none is given.
 #
 # Debian 13 has ONNX Runtime, which comes along. Debian 12 has none: doctor must say so; then the one of these scripts is named.
 #
@@ -37,6 +37,15 @@ chmod -R a+rX "$work"
 step 'Decoding 12 frames or so'
 gst-launch-1.0 -q filesrc location="$MEDIA/WolfgangLanger_Pexels.mp4" ! decodebin ! identity eos-after=13 ! videoconvert \
     ! videoscale ! video/x-raw,format=RGB,width=640,height=360 ! filesink location="$work/frames.rgb" </dev/null >&2
+cat >"$work/guide.py" <<'PYTHON'
+import sys
+
+with open(sys.argv[1], encoding="utf-8") as document:
+    program = document.read().split("```python\n")[1].split("```")[0]
+video = "filesrc location=video.mp4 ! decodebin"
+assert program.count(video) == 1, program
+exec(program.replace(video, sys.argv[2]))
+PYTHON
 # A decoder with threads lets some more through.
 frames=$(($(stat --format=%s "$work/frames.rgb") / (640 * 360 * 3)))
 
@@ -85,6 +94,21 @@ pipeline() {
     user "$@" -- gst-launch-1.0 -q filesrc location="$work/frames.rgb" ! rawvideoparse format=rgb width=640 height=360 framerate=24/1 \
         ! videoconvert ! img2posedetect ! img2posejson ! filesink location=/tmp/faces.jsonl
 }
+documents=/usr/share/doc/gstreamer1.0-img2pose
+source="filesrc location=$work/frames.rgb ! rawvideoparse format=rgb width=640 height=360 framerate=24/1"
+python_comes() { root apt-get install -y -qq --no-install-recommends python3-gi gir1.2-gst-plugins-base-1.0; }
+# The example, as it is installed.
+example() {
+    user "$@" -- python3 "$documents/examples/python/read_faces.py" "$source ! videoconvert ! img2posedetect" >"$work/example.txt"
+}
+# The guide's program, as it is installed, with these frames in the place of its video: a line for each face.
+guide() {
+    local lines
+    user "$@" -- python3 "$work/guide.py" "$documents/docs/guide.md" "$source" >"$work/guide.txt"
+    lines=$(wc -l <"$work/guide.txt")
+    printf '%s lines, %s expected; the first: %s\n' "$lines" "$frames" "$(head -n 1 "$work/guide.txt")"
+    [[ $lines == "$frames" ]] && ! grep -v -E '^(-?[0-9]+\.[0-9] ?){3}$' "$work/guide.txt"
+}
 faces() { "$(python_with_pip)" "$ROOT/scripts/lib/faces.py" "$@"; }
 gone() {
     local left
@@ -113,6 +137,10 @@ check 'the pipeline runs' pipeline "${named[@]}"
 check 'a line for each frame' faces count "$tree/tmp/faces.jsonl" --exactly "$frames"
 check 'the face in each' faces found "$tree/tmp/faces.jsonl" --share 1
 check 'the faces are plausible' faces plausible "$tree/tmp/faces.jsonl"
+check "Python's GStreamer installs" python_comes
+check 'Python reads the faces' example "${named[@]}"
+check 'those of the JSON lines' faces printed "$tree/tmp/faces.jsonl" --text "$work/example.txt"
+check "the guide's program prints the angles" guide "${named[@]}"
 check 'is removed' root apt-get purge -y -qq gstreamer1.0-img2pose
 check 'nothing of it is left' gone
 check 'the elements are gone' user -- sh -c '! gst-inspect-1.0 img2posedetect'

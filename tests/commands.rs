@@ -28,11 +28,15 @@ fn lines() -> Vec<Line> {
     let mut lines = Vec::new();
     for document in documents {
         let text = std::fs::read_to_string(Path::new(ROOT).join(&document)).unwrap();
-        let mut fenced = false;
+        let (mut fenced, mut program) = (false, false);
         for line in text.replace("\\\n", " ").lines() {
             if line.starts_with("```") {
                 fenced = !fenced;
-            } else if let Some(code) = line.strip_prefix("    ").or(fenced.then_some(line)) {
+                // No command lines; what is in Python, `meta_examples.rs` runs.
+                program = ["```python", "```rust"].contains(&line);
+            } else if let Some(code) = line.strip_prefix("    ").or(fenced.then_some(line))
+                && !program
+            {
                 let code = code.split(" # ").next().unwrap_or_default();
                 let text = code.split_whitespace().collect::<Vec<_>>().join(" ");
                 lines.push(Line {

@@ -166,9 +166,35 @@ fn many_cameras_try_a_lost_one_again() {
     let line = errors
         .lines()
         .map_while(Result::ok)
-        .find(|line| line.starts_with("camera 0:"))
+        .find(|line| line.starts_with("camera 0, file:///nonexistent.mkv:"))
         .expect("a line about the camera");
-    assert!(line.contains("trying again"), "{line}");
+    assert!(line.contains("next try in"), "{line}");
+}
+
+/// What a command that must fail says.
+fn complaint(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{command:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn print_poses_says_what_is_wrong() {
+    let Some(program) = example("print_poses", "print_poses_says_what_is_wrong") else {
+        return;
+    };
+    let plugins = plugins("complaints", &[]);
+    let cases = [
+        ("nosuchelement", "no element \"nosuchelement\""),
+        ("filesrc location=/nonexistent", "No such file \"/nonexistent\""),
+    ];
+    for (pipeline, expected) in cases {
+        let said = complaint(command(&program, &plugins).arg(pipeline));
+        assert!(
+            said.starts_with("print_poses: ") && said.contains(expected),
+            "{said}"
+        );
+    }
 }
 
 /// A Python with PyGObject and GStreamer's RTSP server.
@@ -218,6 +244,9 @@ fn rtsp_annotate() {
     run(command("gst-inspect-1.0", &plugins).arg("img2posedetect"));
     let test_picture =
         "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=5/1";
+    let said =
+        complaint(command(python, &plugins).args(["examples/python/rtsp_annotate.py", "nosuchelement"]));
+    assert!(said.contains("no element \"nosuchelement\""), "{said}");
     let (_camera, address) = serve(python, &plugins, test_picture);
     let (_annotated, address) = serve(python, &plugins, &address);
     let client = [

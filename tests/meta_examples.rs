@@ -82,7 +82,7 @@ fn reads_faces(command: &[&Path]) {
     );
     let (error, code) = run(command, "filesrc location=/nonexistent").unwrap_err();
     assert!(
-        code == Some(1) && error.contains("filesrc0: Resource not found."),
+        code == Some(1) && error.contains("filesrc0: Resource not found.") && error.contains("/nonexistent"),
         "{code:?}: {error}"
     );
 }
@@ -124,11 +124,8 @@ fn in_c() {
     reads_faces(&[&program]);
 }
 
-#[test]
-fn in_python() {
-    if stand_in("the Python example").is_none() {
-        return;
-    }
+/// A Python that can run the examples; `None` after saying that the test is skipped.
+fn python(test: &str) -> Option<&'static str> {
     let check = "import gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
     // A Python of the user's own, first in the path, often lacks what the system's has.
     let python = ["python3", "/usr/bin/python3"].into_iter().find(|python| {
@@ -137,11 +134,54 @@ fn in_python() {
             .output()
             .is_ok_and(|o| o.status.success())
     });
-    let Some(python) = python else {
-        return test_support::skip(
-            "the Python example",
-            "no python3 with PyGObject and GstVideo (Debian: python3-gi gir1.2-gst-plugins-base-1.0)",
-        );
+    if python.is_none() {
+        let why = "no python3 with PyGObject and GstVideo (Debian: python3-gi gir1.2-gst-plugins-base-1.0)";
+        test_support::skip(test, why);
+    }
+    python
+}
+
+#[test]
+fn in_python() {
+    let test = "the Python example";
+    let Some((_, python)) = stand_in(test).zip(python(test)) else {
+        return;
     };
     reads_faces(&[Path::new(python), Path::new("examples/python/read_faces.py")]);
+}
+
+#[test]
+fn in_python_as_the_guide_has_it() {
+    let test = "the guide's Python";
+    let Some((plugin, python)) = stand_in(test).zip(python(test)) else {
+        return;
+    };
+    // Alone in a folder: beside it lie builds of other times.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(&plugin, folder.join("libattach_faces.so")).unwrap();
+    let guide = std::fs::read_to_string("docs/guide.md").unwrap();
+    let (_, program) = guide.split_once("```python\n").expect("a program in Python");
+    let (program, _) = program.split_once("```").expect("its end");
+    let run = |frames: &str| {
+        let detector = "filesrc location=video.mp4 ! decodebin ! videoconvert ! img2posedetect";
+        assert_eq!(program.matches(detector).count(), 1, "{program}");
+        Command::new(python)
+            .args(["-c", &program.replace(detector, frames)])
+            .env("GST_PLUGIN_PATH", &folder)
+            .env("GST_REGISTRY", folder.join("registry.bin"))
+            .output()
+            .unwrap()
+    };
+    let output = run(FRAMES);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "-22.6 -9.7 4.8\n".repeat(2)
+    );
+    let output = run("filesrc location=/nonexistent");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "Resource not found.\n");
 }

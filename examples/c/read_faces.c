@@ -147,9 +147,13 @@ main (int argc, char **argv)
       GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
   gst_element_set_state (pipeline, GST_STATE_NULL);
   if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR) {
-    gst_message_parse_error (message, &error, NULL);
-    g_printerr ("%s: %s: %s\n", argv[0], GST_MESSAGE_SRC_NAME (message), error->message);
+    gchar *debug = NULL;
+
+    gst_message_parse_error (message, &error, &debug);
+    g_printerr ("%s: %s: %s\n%s\n", argv[0], GST_MESSAGE_SRC_NAME (message), error->message,
+        debug ? debug : "");
     g_clear_error (&error);
+    g_free (debug);
     status = EXIT_FAILURE;
   }
   gst_message_unref (message);

@@ -111,8 +111,8 @@ def main():
     message = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, ends)
     pipeline.set_state(Gst.State.NULL)
     if message.type == Gst.MessageType.ERROR:
-        error, _debug = message.parse_error()
-        sys.exit(f"{arguments[0]}: {message.src.get_name()}: {error.message}")
+        error, debug = message.parse_error()
+        sys.exit(f"{arguments[0]}: {message.src.get_name()}: {error.message}\n{debug or ''}".rstrip())
 
 
 if __name__ == "__main__":

@@ -43,6 +43,21 @@ def pipeline(camera):
     )
 
 
+def report_errors(_factory, media):
+    """Prints what goes wrong in the pipeline: all that a client is told is 'Service Unavailable'."""
+
+    def on_error(_bus, message):
+        error, debug = message.parse_error()
+        print(f"{message.src.get_name()}: {error.message}\n{debug or ''}".rstrip(), file=sys.stderr, flush=True)
+
+    top = media.get_element()
+    while top.get_parent():
+        top = top.get_parent()
+    bus = top.get_bus()
+    bus.enable_sync_message_emission()
+    bus.connect("sync-message::error", on_error)
+
+
 def main():
     arguments = Gst.init(sys.argv)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -52,10 +67,16 @@ def main():
     parser.add_argument("--path", default="/annotated", help="under which path (default: /annotated)")
     options = parser.parse_args(arguments[1:])
 
+    launch = pipeline(options.camera)
+    try:
+        Gst.parse_launch(launch)  # The factory would fail with the first client, and say nothing.
+    except GLib.Error as error:
+        sys.exit(f"{arguments[0]}: {error.message}")
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(pipeline(options.camera))
+    factory.set_launch(launch)
     # One pipeline for all clients: the camera is opened once, each frame is looked at once.
     factory.set_shared(True)
+    factory.connect("media-configure", report_errors)
 
     server = GstRtspServer.RTSPServer()
     server.set_address(options.address)

@@ -7,6 +7,7 @@ the file; a range A:B includes both ends. Standard library only.
 import argparse
 import json
 import math
+import re
 import sys
 
 
@@ -51,13 +52,37 @@ def implausible(frame):
     return None
 
 
+def misprinted(frames, lines):
+    """Says where the text of examples/python/read_faces.py has other numbers than the frames, or nothing."""
+    numbers = [
+        [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
+        for line in lines
+        if line.startswith((" ", "frame")) and "region" not in line
+    ]
+    expected = []
+    for frame in frames:
+        expected.append([])
+        for face in frame["faces"]:
+            expected.append([face["confidence"], *face["box"]])
+            expected.append(face["pose"])
+            expected.append([*face["yaw_pitch_roll_deg"], *face["keypoints"]["nose"]])
+    if len(numbers) != len(expected):
+        return f"{len(numbers)} lines about faces, {len(expected)} expected"
+    for found, wanted in zip(numbers, expected):
+        # The text has one to three digits behind the point.
+        if len(found) != len(wanted) or any(abs(a - b) > 0.051 for a, b in zip(found, wanted)):
+            return f"{found} is printed, {wanted} expected"
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["summary", "count", "found", "none", "only", "plausible"])
+    parser.add_argument("command", choices=["summary", "count", "found", "none", "only", "plausible", "printed"])
     parser.add_argument("file")
     parser.add_argument("--frames", help="the range A:B")
     parser.add_argument("--exactly", type=int, help="count: how many frames there must be")
     parser.add_argument("--share", type=float, default=1.0, help="found: share of the frames that must have a face")
+    parser.add_argument("--text", help="printed: the output of examples/python/read_faces.py")
     parser.add_argument("--milliseconds", type=int, help="summary: how long the run took")
     options = parser.parse_args()
 
@@ -94,6 +119,11 @@ def main():
     elif options.command == "plausible":
         wrong = [(frame["frame"], reason) for frame in selected if (reason := implausible(frame))]
         print(f"{len(wrong)} of {len(selected)} frames are implausible" + (f": frame {wrong[0][0]}: {wrong[0][1]}" if wrong else ""))
+        sys.exit(bool(wrong) or not faces)
+    elif options.command == "printed":
+        with open(options.text, encoding="utf-8") as lines:
+            wrong = misprinted(frames, lines)
+        print(wrong or f"{faces} faces of {len(frames)} frames are the same in {options.text}")
         sys.exit(bool(wrong) or not faces)
 
 
