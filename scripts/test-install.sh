@@ -70,7 +70,11 @@ for way in "${ways[@]}"; do
     meson)
         apt_ensure meson ninja-build
         step 'meson, under a DESTDIR'
+        meson setup build "$ROOT" >&2 # Below /usr/local, where GStreamer does not look.
+        grep -q 'GStreamer looks for plugins in' build/meson-logs/meson-log.txt || die 'meson: the wrong prefix gives no warning'
+        rm -rf build
         meson setup build "$ROOT" --prefix /usr >&2
+        ! grep -q 'GStreamer looks for plugins in' build/meson-logs/meson-log.txt || die 'meson: the right prefix gives a warning'
         meson compile -C build >&2
         DESTDIR=$work/destdir meson install -C build --quiet >&2
         found meson "$work/destdir/usr" "$work/destdir/usr/bin/img2pose-export"

@@ -8,6 +8,8 @@ use img2pose_export::contract::{CLASS_SCORES, PROPOSAL_FRAMES, PROPOSALS};
 use img2pose_export::trial::{Images, Seen, Trial};
 use img2pose_export::{Error, Result};
 
+use super::output;
+
 /// Images of the batched run.
 const BATCH: usize = 3;
 /// A batch may differ from the frames alone by this much, in pixels and shares, where a provider sums in another
@@ -27,14 +29,14 @@ impl Check {
         let cut_points = [PROPOSALS, PROPOSAL_FRAMES, CLASS_SCORES].map(str::to_owned);
         let mut trial = Trial::open(&self.model, &cut_points)?;
         let contract = trial.contract();
-        println!(
+        output::line(format_args!(
             "{}: {}, contract {}",
             self.model.display(),
             contract.architecture,
             contract.contract_version
-        );
-        println!("ONNX Runtime {}", trial.runtime().path().display());
-        println!("loaded in {} ms", started.elapsed().as_millis());
+        ));
+        output::line(format_args!("ONNX Runtime {}", trial.runtime().path().display()));
+        output::line(format_args!("loaded in {} ms", started.elapsed().as_millis()));
 
         let (height, width) = network_size(contract.min_size, contract.max_size, contract.size_divisor);
         let single = |image: Vec<f32>| Images {
@@ -61,10 +63,10 @@ impl Check {
             .map(|(alone, frame)| difference(alone, &together, frame))
             .try_fold(0f32, |worst, next| next.map(|next| worst.max(next)));
         match worst {
-            Some(0.0) => println!("the batch equals its frames alone, bit for bit"),
-            Some(worst) if worst <= TOLERANCE => {
-                println!("the batch equals its frames alone within {worst:.1e}")
-            }
+            Some(0.0) => output::line(format_args!("the batch equals its frames alone, bit for bit")),
+            Some(worst) if worst <= TOLERANCE => output::line(format_args!(
+                "the batch equals its frames alone within {worst:.1e}"
+            )),
             other => {
                 let what = other.map_or("in the number of proposals or faces".to_owned(), |d| {
                     format!("by {d}")
@@ -114,7 +116,7 @@ fn report(trial: &mut Trial, what: &str, images: &Images) -> Result<Seen> {
         .tensors
         .get(CLASS_SCORES)
         .map_or(0.0, |(_, s)| s.iter().copied().fold(0.0, f32::max));
-    println!(
+    output::line(format_args!(
         "{what}: images [{}, 3, {}, {}] in {} ms (first {} ms): {proposals} proposals, highest class score {highest:.4}; \
          boxes [{n}, 4], scores [{n}], poses [{n}, 6], frames [{n}]",
         images.batch,
@@ -123,7 +125,7 @@ fn report(trial: &mut Trial, what: &str, images: &Images) -> Result<Seen> {
         time.as_millis(),
         first.as_millis(),
         n = seen.frames.len(),
-    );
+    ));
     Ok(seen)
 }
 

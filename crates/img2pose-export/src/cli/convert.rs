@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Error, Options, Result, Storage, convert, refuse_input};
 
+use super::output;
+
 /// Longest licence text that is put into a model.
 const MAX_LICENCE: u64 = 1 << 20;
 
@@ -105,13 +107,13 @@ impl Convert {
                  were, need --bn-eps 0 (taken: {BATCH_NORM_EPSILON:e})"
             );
         }
-        println!(
+        output::line(format_args!(
             "{}: {}, {:.1} M parameters, {:.1} MB",
             self.output.display(),
             report.contract.architecture,
             report.parameters as f64 / 1e6,
             report.bytes as f64 / 1e6,
-        );
+        ));
         Ok(())
     }
 

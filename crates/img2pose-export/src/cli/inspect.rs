@@ -14,6 +14,8 @@ use img2pose_export::{Error, Model, Result};
 use prost::Message;
 use prost::bytes::Bytes;
 
+use super::output;
+
 /// Say what a checkpoint or a model is
 #[derive(Args)]
 pub struct Inspect {
@@ -32,7 +34,7 @@ impl Inspect {
 }
 
 fn line(name: &str, value: impl std::fmt::Display) {
-    println!("{name:<18} {value}");
+    output::line(format_args!("{name:<18} {value}"));
 }
 
 /// By the first bytes: a zip, a pickle, or a length and `{` as in safetensors. An ONNX file starts with `0x08`, the

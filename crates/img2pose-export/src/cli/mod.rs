@@ -4,6 +4,7 @@ mod check;
 mod convert;
 mod doctor;
 mod inspect;
+mod output;
 
 use clap::{Parser, Subcommand};
 use img2pose_export::Result;

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use crate::synthetic::{
     self, Entry, Pickle, Style, TorchZip, checkpoint_pickle, entries, write_pth, write_safetensors,
 };
-use crate::tool::{Folder, Ran, run, text};
+use crate::tool::{Folder, Ran, command, run, text};
 
 /// A folder with `bad.pth`, made by `make`, that is then converted.
 fn converting(make: impl FnOnce(&std::path::Path)) -> Ran {
@@ -413,4 +414,29 @@ fn sizes_that_contradict() {
     let arguments = ["convert", text(&from), "--pose-stats", "wider", "-o", text(&to)];
     run(&[&arguments[..], &sizes].concat()).refused(&["--max-size 600 is below --min-size 800"]);
     assert!(!to.exists());
+}
+
+#[test]
+fn output_that_nobody_reads() {
+    let folder = Folder::new();
+    let file = folder.path("a.pth");
+    write_pth(&file, &tiny(), &Style::default());
+    let inspect = |stdout: Stdio| {
+        let output = command(&["inspect", text(&file)])
+            .stdout(stdout)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // `inspect FILE | head -n 1`: the rest of the lines is nobody's loss.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(inspect(writer.into()), (Some(0), String::new()));
+    // A full disk is.
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (code, said) = inspect(full.into());
+    assert!(
+        code == Some(1) && said.starts_with("error: cannot write to stdout: "),
+        "{code:?}: {said}"
+    );
 }

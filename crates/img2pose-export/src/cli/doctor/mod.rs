@@ -10,6 +10,8 @@ use clap::Args;
 use img2pose_export::{Error, Result};
 use report::Report;
 
+use super::output;
+
 /// Check an installation: GStreamer, the plugin, ONNX Runtime, the model; say what to do about what is wrong
 #[derive(Args)]
 pub struct Doctor {
@@ -39,7 +41,7 @@ impl Doctor {
         }
         match report.faults() {
             0 => {
-                println!("all is well");
+                output::line(format_args!("all is well"));
                 Ok(())
             }
             count => Err(Error::Faults { count }),

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use crate::cli::output;
+
 /// Prints findings and counts faults.
 #[derive(Default)]
 pub struct Report {
@@ -34,6 +36,6 @@ impl Report {
     fn print(verdict: &str, what: &str, text: &str) {
         // Messages of libraries come in several lines.
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        println!("{verdict:<5}  {what:<13} {text}");
+        output::line(format_args!("{verdict:<5}  {what:<13} {text}"));
     }
 }
