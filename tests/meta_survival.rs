@@ -115,6 +115,13 @@ fn conversion_to_another_format() {
 }
 
 #[test]
+fn an_encoder_and_a_decoder_in_the_same_pipeline() {
+    if is_1_22() {
+        assert_untouched("jpegenc ! jpegdec", VideoFormat::I420);
+    }
+}
+
+#[test]
 fn scaling() {
     for (caps, width, height) in [
         ("width=160,height=120", 160, 120),
