@@ -70,7 +70,7 @@ def quantize(model, photos, folder):
         model, ["images"], DENSE_OUTPUTS, ({"images": feed["images"]} for feed in inputs), folder / "dense.onnx")
     head = _quantized_part(
         model, ["roi_features"], ["class_scores"], ({"roi_features": p} for p in pooled), folder / "head.onnx")
-    return _put_back(model, [dense, head])
+    return _with_one_predictor(_put_back(model, [dense, head]))
 
 
 def _pooled(model, inputs):
@@ -104,6 +104,18 @@ def _quantized_part(model, inputs, outputs, feeds, path):
     return part, onnx.load(eight)
 
 
+def _with_graph(model, nodes, weights):
+    """The model with other nodes and weights, checked."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    for field, values in ((whole.graph.node, nodes), (whole.graph.initializer, weights)):
+        values = list(values)
+        del field[:]
+        field.extend(values)
+    onnx.checker.check_model(whole)
+    return whole
+
+
 def _put_back(model, parts):
     """The model with each part (old, new) exchanged, at the place of its first node."""
     part_of = {node.name: i for i, (old, _) in enumerate(parts) for node in old.graph.node}
@@ -119,13 +131,37 @@ def _put_back(model, parts):
     used = {name for node in nodes for name in node.input} - {name for node in nodes for name in node.output}
     weights = {t.name: t for _, new in parts for t in new.graph.initializer}
     weights |= {t.name: t for t in model.graph.initializer if t.name in used and t.name not in weights}
-    whole = onnx.ModelProto()
-    whole.CopyFrom(model)
-    for field, values in ((whole.graph.node, nodes), (whole.graph.initializer, weights.values())):
-        del field[:]
-        field.extend(values)
-    onnx.checker.check_model(whole)
-    return whole
+    return _with_graph(model, nodes, weights.values())
+
+
+def _with_one_predictor(model):
+    """The model with logits and box deltas of a level made by one convolution.
+
+    They are in 32 bits; two of them would each bring the level's features back from 8 bits. The numbers are the same.
+    """
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    logits, deltas = "rpn.head.cls_logits", "rpn.head.bbox_pred"
+    joined = {
+        f"rpn.head.predictor.{part}": np.concatenate([weights[f"{logits}.{part}"], weights[f"{deltas}.{part}"]])
+        for part in ("weight", "bias")
+    } | {"constant_predictor_split": np.array([len(weights[f"{logits}.bias"]), len(weights[f"{deltas}.bias"])])}
+    second = {node.name: node for node in model.graph.node if node.name.startswith(deltas)}
+    nodes = []
+    for node in model.graph.node:
+        if node.name in second:
+            continue
+        if node.name.startswith(logits):
+            level = node.name.removeprefix(logits)
+            outputs = [node.output[0], second[deltas + level].output[0]]
+            node.name, node.output[0] = f"rpn.head.predictor{level}", f"rpn.head.predictor{level}:0"
+            node.input[1:] = ["rpn.head.predictor.weight", "rpn.head.predictor.bias"]
+            split = [node.output[0], "constant_predictor_split"]
+            nodes += [node, onnx.helper.make_node("Split", split, outputs, f"rpn.head.split{level}", axis=1)]
+        else:
+            nodes.append(node)
+    kept = [t for t in model.graph.initializer if not t.name.startswith((logits, deltas))]
+    kept += [onnx.numpy_helper.from_array(values, name) for name, values in joined.items()]
+    return _with_graph(model, nodes, kept)
 
 
 def main():

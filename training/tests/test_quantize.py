@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from img2pose_train.quantize import IN_32_BITS, network_inputs, quantize
+from img2pose_train.quantize import network_inputs, quantize
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models/img2pose-slim.onnx"
@@ -61,9 +61,20 @@ def test_what_decides_the_last_digits_stays_in_32_bits(quantized):
     made_by = {output: node for node in quantized.graph.node for output in node.output}
     for node in quantized.graph.node:
         if node.op_type in ("Conv", "Gemm"):
-            stays = node.name.startswith((*IN_32_BITS, "pose_head"))
+            stays = node.name.startswith(("rpn.head.predictor", "class_score", "pose_head"))
             weight = made_by.get(node.input[1])
             assert stays == (weight is None or weight.op_type != "DequantizeLinear"), node.name
+
+
+def test_the_joined_predictor_gives_what_the_two_gave(quantized):
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(MODEL).graph.initializer}
+    joined = {t.name: onnx.numpy_helper.to_array(t) for t in quantized.graph.initializer}
+    for part in ("weight", "bias"):
+        both = joined[f"rpn.head.predictor.{part}"]
+        assert np.array_equal(both[:3], weights[f"rpn.head.cls_logits.{part}"])
+        assert np.array_equal(both[3:], weights[f"rpn.head.bbox_pred.{part}"])
+    outputs = {output for node in quantized.graph.node if node.op_type == "Split" for output in node.output}
+    assert {f"{name}_{level}" for name in ("objectness", "deltas") for level in range(5)} <= outputs
 
 
 def test_names_outputs_and_metadata_stay(quantized):
