@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io::{BufRead, Read, Write};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, Selection};
 use serde_json::json;
 
@@ -34,23 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (width, height) = size(&header)?;
         pixels.resize(3 * width as usize * height as usize, 0);
         input.read_exact(&mut pixels)?;
-        let layout = FrameLayout {
-            format: PixelFormat::Rgb,
-            width,
-            height,
-            matrix: ColorMatrix::Bt601,
-            range: ColorRange::Full,
-        };
-        let plane = Plane {
-            data: &pixels,
-            stride: 3 * width as usize,
-        };
-        let faces = detector
-            .detect(&[Frame {
-                layout,
-                planes: [plane; 3],
-            }])?
-            .remove(0);
+        let faces = detector.detect(&[Frame::rgb(&pixels, width, height)])?.remove(0);
         let faces: Vec<_> = faces
             .iter()
             .map(|face| json!({"box": face.bbox, "score": face.confidence, "pose": face.pose}))

@@ -4,22 +4,13 @@
 //! Runtime is loaded when the first detector is opened, see [`runtime`]. The crate knows nothing of GStreamer.
 //!
 //! ```no_run
+//! use img2pose::frame::Frame;
 //! use img2pose::{Detector, DetectorOptions};
-//! use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
 //!
 //! # fn main() -> Result<(), img2pose::Error> {
 //! let mut detector = Detector::open("img2pose-slim.onnx".as_ref(), DetectorOptions::default())?;
 //! let pixels = vec![0u8; 640 * 480 * 3];
-//! let layout = FrameLayout {
-//!     format: PixelFormat::Rgb,
-//!     width: 640,
-//!     height: 480,
-//!     matrix: ColorMatrix::Bt601,
-//!     range: ColorRange::Full,
-//! };
-//! let plane = Plane { data: &pixels, stride: 640 * 3 };
-//! let frame = Frame { layout, planes: [plane; 3] };
-//! for face in &detector.detect(&[frame])?[0] {
+//! for face in &detector.detect(&[Frame::rgb(&pixels, 640, 480)])?[0] {
 //!     println!("{:?} {:.2} {:?}", face.bbox, face.confidence, face.pose);
 //! }
 //! # Ok(())

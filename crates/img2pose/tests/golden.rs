@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::Frame;
 use img2pose::pose::angle_between;
 use img2pose::{Detector, DetectorOptions, Face, Selection};
 use test_support::{GoldenFace, Image, golden, golden_model, read_collages, read_png, read_result};
@@ -20,20 +20,7 @@ fn open(golden: &Path, min_size: u32, score_threshold: f32) -> Detector {
 }
 
 fn frame(image: &Image) -> Frame<'_> {
-    let layout = FrameLayout {
-        format: PixelFormat::Rgb,
-        width: image.width,
-        height: image.height,
-        matrix: ColorMatrix::Bt601,
-        range: ColorRange::Full,
-    };
-    Frame {
-        layout,
-        planes: [Plane {
-            data: &image.pixels,
-            stride: image.width as usize * 3,
-        }; 3],
-    }
+    Frame::rgb(&image.pixels, image.width, image.height)
 }
 
 fn assert_faces_equal(found: &[Face], expected: &[GoldenFace], what: &str) {

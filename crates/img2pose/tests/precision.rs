@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::Frame;
 use img2pose::pose::angle_between;
 use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Face, Model, Precision};
 use test_support::{Image, golden, read_collages, read_png, shipped_model, shipped_model_in_8_bits};
@@ -76,19 +76,7 @@ fn a_quantized_file_does_not_compute_in_floats() {
 }
 
 fn frame(image: &Image) -> Frame<'_> {
-    Frame {
-        layout: FrameLayout {
-            format: PixelFormat::Rgb,
-            width: image.width,
-            height: image.height,
-            matrix: ColorMatrix::Bt601,
-            range: ColorRange::Full,
-        },
-        planes: [Plane {
-            data: &image.pixels,
-            stride: image.width as usize * 3,
-        }; 3],
-    }
+    Frame::rgb(&image.pixels, image.width, image.height)
 }
 
 /// Share of the area of both that both cover.

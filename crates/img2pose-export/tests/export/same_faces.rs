@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Face, Selection};
 use img2pose_export::convert;
 use img2pose_export::trial::{Images, Trial};
@@ -109,19 +109,7 @@ impl Tally {
 }
 
 fn frame(image: &Image) -> Frame<'_> {
-    Frame {
-        layout: FrameLayout {
-            format: PixelFormat::Rgb,
-            width: image.width,
-            height: image.height,
-            matrix: ColorMatrix::Bt601,
-            range: ColorRange::Full,
-        },
-        planes: [Plane {
-            data: &image.pixels,
-            stride: image.width as usize * 3,
-        }; 3],
-    }
+    Frame::rgb(&image.pixels, image.width, image.height)
 }
 
 /// Rectangles of all sizes on noise.

@@ -5,7 +5,6 @@ use ort::value::TensorRef;
 use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_png, shipped_model};
 
 use super::*;
-use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
 use crate::model::{Memory, Networks, Placement, Sessions};
 use crate::pose::angle_between;
 
@@ -45,20 +44,7 @@ fn picture(seed: usize, width: usize, height: usize) -> Image {
 }
 
 fn frame(image: &Image) -> Frame<'_> {
-    let layout = FrameLayout {
-        format: PixelFormat::Rgb,
-        width: image.width,
-        height: image.height,
-        matrix: ColorMatrix::Bt601,
-        range: ColorRange::Full,
-    };
-    Frame {
-        layout,
-        planes: [Plane {
-            data: &image.pixels,
-            stride: image.width as usize * 3,
-        }; 3],
-    }
+    Frame::rgb(&image.pixels, image.width, image.height)
 }
 
 fn batch(detector: &Detector, images: &[Image], capacity: usize) -> Batch {

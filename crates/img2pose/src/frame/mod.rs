@@ -91,3 +91,32 @@ pub struct Frame<'a> {
     /// One, two or three planes, as the format has; the rest is ignored.
     pub planes: [Plane<'a>; 3],
 }
+
+impl FrameLayout {
+    /// RGB, 3 bytes a pixel.
+    pub fn rgb(width: u32, height: u32) -> Self {
+        Self {
+            format: PixelFormat::Rgb,
+            width,
+            height,
+            // Of no meaning for RGB.
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Full,
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// A frame of RGB pixels, `3 * width * height` bytes without gaps. A wrong number of bytes is an error of whatever
+    /// takes the frame.
+    pub fn rgb(pixels: &'a [u8], width: u32, height: u32) -> Self {
+        let plane = Plane {
+            data: pixels,
+            stride: 3 * width as usize,
+        };
+        Self {
+            layout: FrameLayout::rgb(width, height),
+            planes: [plane; 3],
+        }
+    }
+}

@@ -293,10 +293,7 @@ mod tests {
     }
 
     fn rgb_frame(image: &Image) -> Frame<'_> {
-        Frame {
-            layout: layout(PixelFormat::Rgb, image.width, image.height),
-            planes: [plane(&image.pixels, image.width as usize * 3); 3],
-        }
+        Frame::rgb(&image.pixels, image.width, image.height)
     }
 
     #[test]
@@ -325,10 +322,7 @@ mod tests {
     #[test]
     fn the_identity_copies_and_the_outside_is_black() {
         let pixels: Vec<u8> = (10..10 + 2 * 2 * 3).collect();
-        let frame = Frame {
-            layout: layout(PixelFormat::Rgb, 2, 2),
-            planes: [plane(&pixels, 6); 3],
-        };
+        let frame = Frame::rgb(&pixels, 2, 2);
         let found = warp(&frame, &IDENTITY, 3, 3);
         let expected = [
             10, 11, 12, 13, 14, 15, 0, 0, 0, 16, 17, 18, 19, 20, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -416,10 +410,7 @@ mod tests {
     #[test]
     fn pictures_and_frames_that_do_not_fit_are_errors() {
         let pixels = [0; 12];
-        let frame = Frame {
-            layout: layout(PixelFormat::Rgb, 2, 2),
-            planes: [plane(&pixels, 6); 3],
-        };
+        let frame = Frame::rgb(&pixels, 2, 2);
         let warper = Warper::new(frame.layout).unwrap();
         let attempt = |frame: &Frame<'_>, len: usize, stride: usize, side: u32| {
             let mut data = vec![0; len];
