@@ -121,6 +121,7 @@ fn all_is_well() {
         "models/img2pose-slim.onnx: ",
         "ok     ONNX Runtime  ",
         "ok     cpu           works: ",
+        "ok     int8          works: ",
         "ok     auto          takes ",
     ] {
         assert!(seen.stdout.contains(expected), "no '{expected}': {}", seen.stdout);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
 use img2pose::locate::{self, DEFAULT_MODEL};
 use img2pose::runtime::{self, MINIMUM_VERSION, Runtime};
-use img2pose::{Detector, DetectorOptions, ExecutionProvider};
+use img2pose::{Detector, DetectorOptions, ExecutionProvider, Precision};
 use img2pose_export::Model;
 
 use super::report::Report;
@@ -130,7 +130,7 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
             );
             continue;
         }
-        match run(model, provider) {
+        match run(model, provider, Precision::Auto) {
             Ok((_, time)) => report.good(name, works(time)),
             // Every model runs on the processor; what else the library has may lack its hardware.
             Err(reason) if provider == Cpu => report.fault(
@@ -141,7 +141,11 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
             Err(reason) => report.note(name, format!("does not work here: {reason}")),
         }
     }
-    match run(model, Auto) {
+    match run(model, Cpu, Precision::Int8) {
+        Ok((_, time)) => report.good("int8", format!("{}, on cpu", works(time))),
+        Err(reason) => report.note("int8", reason),
+    }
+    match run(model, Auto, Precision::Auto) {
         Ok((provider, _)) => report.good("auto", format!("takes {provider}")),
         Err(reason) => report.fault("auto", reason, "see above"),
     }
@@ -157,9 +161,14 @@ fn works(time: Duration) -> String {
 }
 
 /// The provider that ran, and the time of the second run: the first one of a shape sets up memory.
-fn run(model: &Path, provider: ExecutionProvider) -> Result<(&'static str, Duration), String> {
+fn run(
+    model: &Path,
+    provider: ExecutionProvider,
+    precision: Precision,
+) -> Result<(&'static str, Duration), String> {
     let options = DetectorOptions {
         execution_provider: provider,
+        precision,
         ..DetectorOptions::default()
     };
     let mut detector = Detector::open(model, options).map_err(|error| error.to_string())?;
