@@ -11,6 +11,20 @@ mod describe;
 /// The folder of the sources, with its documents.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// The documents that users read, as paths from [`ROOT`].
+fn documents() -> Vec<PathBuf> {
+    let mut documents: Vec<_> = ["README.md", "CONTRIBUTING.md", "models/README.md"]
+        .map(PathBuf::from)
+        .into();
+    let docs = std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    documents.extend(
+        docs.map(|entry| Path::new("docs").join(entry.unwrap().file_name()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
+    );
+    documents.sort();
+    documents
+}
+
 struct Line {
     document: String,
     text: String,
@@ -18,15 +32,8 @@ struct Line {
 
 /// Lines of code blocks, indented or fenced, without their comments; continued lines are one.
 fn lines() -> Vec<Line> {
-    let mut documents = vec![PathBuf::from("README.md"), PathBuf::from("CONTRIBUTING.md")];
-    let docs = std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
-    documents.extend(
-        docs.map(|entry| Path::new("docs").join(entry.unwrap().file_name()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
-    );
-    documents.sort();
     let mut lines = Vec::new();
-    for document in documents {
+    for document in documents() {
         let text = std::fs::read_to_string(Path::new(ROOT).join(&document)).unwrap();
         let (mut fenced, mut program) = (false, false);
         for line in text.replace("\\\n", " ").lines() {
@@ -287,4 +294,23 @@ fn links_between_the_documents_lead_somewhere() {
         }
     }
     assert!(found > 10, "{found}");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut followed = 0;
+    for document in documents() {
+        let document = Path::new(ROOT).join(document);
+        let text = std::fs::read_to_string(&document).unwrap();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            let path = document.parent().unwrap().join(target);
+            assert!(path.exists(), "{}: {target}", document.display());
+            followed += 1;
+        }
+    }
+    assert!(followed > 20, "only {followed} links were found");
 }
