@@ -68,6 +68,28 @@ fn without_a_twin_the_message_says_which_file_to_make() {
 }
 
 #[test]
+fn a_twin_of_another_network_is_refused() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("twin_of_another");
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = folder.join("model.onnx");
+    let twin = folder.join("model-int8.onnx");
+    std::fs::copy(shipped_model(), &model).unwrap();
+    // As when the model was trained on, and the twin was forgotten.
+    let mut bytes = std::fs::read(shipped_model_in_8_bits()).unwrap();
+    let key = b"\"source_sha256\":\"";
+    let hash = bytes.windows(key.len()).position(|part| part == key).unwrap() + key.len();
+    bytes[hash] = if bytes[hash] == b'0' { b'1' } else { b'0' };
+    std::fs::write(&twin, bytes).unwrap();
+    let text = refusal(&model, Precision::Int8);
+    assert!(
+        text.contains(&twin.display().to_string()) && text.contains("source_sha256 differs"),
+        "{text}"
+    );
+    // By its own name it is as good as any.
+    assert_eq!(Model::open_in(&twin, Precision::Int8).unwrap().path(), twin);
+}
+
+#[test]
 fn a_quantized_file_does_not_compute_in_floats() {
     for precision in [Precision::Fp32, Precision::Fp16, Precision::Bf16] {
         let text = refusal(&shipped_model_in_8_bits(), precision);

@@ -200,4 +200,14 @@ impl Contract {
             licence: String::new(),
         }
     }
+
+    /// Name of the first field in which the two differ.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<String> {
+        let facts = |contract: &Self| serde_json::to_value(contract).unwrap_or_default();
+        let (here, there) = (facts(self), facts(other));
+        let mut fields = here.as_object()?.iter();
+        fields
+            .find(|(name, value)| there.get(name) != Some(value))
+            .map(|(name, _)| name.clone())
+    }
 }

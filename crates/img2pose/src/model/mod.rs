@@ -66,7 +66,7 @@ impl Model {
     /// twin, `NAME-int8.onnx` beside `NAME.onnx`, unless the file is quantized itself.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open), and [`Error::Precision`] when there is no twin.
+    /// Those of [`open`](Self::open), and [`Error::Precision`] when there is no twin, or one of another network.
     pub fn open_in(path: &Path, precision: Precision) -> Result<Self, Error> {
         let model = Self::open(path)?;
         if precision != Precision::Int8 || model.is_quantized {
@@ -82,7 +82,16 @@ impl Model {
             );
             return Err(model.refuses(precision, reason));
         }
-        Self::open(&twin)
+        let twin = Self::open(&twin)?;
+        // A twin that was left behind when the model was exchanged would give the faces of the old one.
+        if let Some(fact) = model.contract.first_difference(&twin.contract) {
+            let reason = format!(
+                "{} was made of another model ({fact} differs); make it anew with `python -m img2pose_train.quantize`",
+                twin.path.display()
+            );
+            return Err(model.refuses(precision, reason));
+        }
+        Ok(twin)
     }
 
     /// The number format that the file computes in when `wanted` is asked for.
@@ -92,7 +101,10 @@ impl Model {
     pub fn precision(&self, wanted: Precision) -> Result<Precision, Error> {
         match (wanted, self.is_quantized) {
             (Precision::Auto | Precision::Int8, true) => Ok(Precision::Int8),
-            (Precision::Int8, false) => Err(self.refuses(wanted, "it is not quantized".to_owned())),
+            (Precision::Int8, false) => {
+                let reason = "it is not quantized; do so with `python -m img2pose_train.quantize`";
+                Err(self.refuses(wanted, reason.to_owned()))
+            }
             (_, true) => {
                 let reason =
                     "it is quantized to 8 bits; set precision to int8 or auto, or give the file in 32 bits";
