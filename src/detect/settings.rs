@@ -237,8 +237,13 @@ impl Settings {
     /// The first setting in which elements that share a model differ: its name, the value here and there.
     pub fn first_difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let text = |settings: &Self, name| {
-            let value = settings.get(name).transform::<String>();
+            let value = settings.get(name);
+            // As it is written in a pipeline; the transformation gives the description.
+            if let Some((_, choice)) = glib::EnumValue::from_value(&value) {
+                return choice.nick().to_owned();
+            }
             value
+                .transform::<String>()
                 .ok()
                 .and_then(|value| value.get().ok().flatten())
                 .unwrap_or_else(|| "unset".to_owned())
