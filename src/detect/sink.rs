@@ -14,6 +14,7 @@ use super::latency::Patience;
 use super::queue::{Item, ends_batch, starts_anew};
 use super::stream::{Pending, Source, State, Stream};
 use super::worker::Submitted;
+use crate::meta;
 
 /// A frame that has room in the queue.
 struct Admitted {
@@ -372,8 +373,10 @@ impl Img2PoseDetect {
         }
     }
 
-    /// Adds to downstream's answer that strides are understood, and the buffers that this element holds.
+    /// Adds to downstream's answer that strides are understood, and the buffers that this element holds. Takes out of it
+    /// that cropping can be left to downstream.
     fn complete_allocation(&self, query: &mut gst::query::Allocation) {
+        meta::refuse_crop(query);
         if query.find_allocation_meta::<gst_video::VideoMeta>().is_none() {
             query.add_allocation_meta::<gst_video::VideoMeta>(None);
         }

@@ -164,6 +164,16 @@ fn same_shape(recorded: &FrameFaces, info: &gst_video::VideoInfo) -> bool {
     border_beside.min(border_above) <= TOLERANCE
 }
 
+/// Takes the crop meta out of the answer to an allocation query.
+///
+/// With it upstream leaves cropping to downstream: frames then hold more picture than their caps say, and faces lie
+/// elsewhere in it. `videocrop` does so before `xvimagesink`, for one.
+pub(crate) fn refuse_crop(query: &mut gst::query::Allocation) {
+    while let Some(index) = query.find_allocation_meta::<gst_video::VideoCropMeta>() {
+        query.remove_nth_allocation_meta(index);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -354,6 +354,14 @@ impl Img2PoseOverlay {
                 caps.set_result(&result);
                 true
             }
+            // Comes from upstream; the pad passes it on.
+            gst::QueryViewMut::Allocation(_) => {
+                let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
+                if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+                    meta::refuse_crop(allocation);
+                }
+                answered
+            }
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
     }

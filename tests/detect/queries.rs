@@ -83,3 +83,16 @@ fn pools_of_downstream_grow_by_what_is_held() {
     // The second pool cannot hold as many, so upstream has to make its own.
     assert_eq!(pools, [(true, 15, 0), (false, 14, 0), (true, 14, 50)]);
 }
+
+#[test]
+fn upstream_does_not_leave_cropping_to_downstream() {
+    // The frames would hold more picture than their caps say, and the network would look at the wrong part.
+    let element = detector();
+    let mut harness = harness(&element, true);
+    harness.add_propose_allocation_meta(gst_video::VideoCropMeta::meta_api(), None);
+    harness.add_propose_allocation_meta(gst_video::VideoMeta::meta_api(), None);
+    let mut query = allocation();
+    assert!(harness.srcpad().unwrap().peer_query(&mut query));
+    assert!(query.find_allocation_meta::<gst_video::VideoCropMeta>().is_none());
+    assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_some());
+}

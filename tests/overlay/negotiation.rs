@@ -2,8 +2,8 @@
 
 use gst::prelude::*;
 use gst_video::{
-    CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as COMPOSITION, VideoFormat, VideoFrameRef, VideoInfo,
-    VideoOverlayCompositionMeta,
+    CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as COMPOSITION, VideoCropMeta, VideoFormat,
+    VideoFrameRef, VideoInfo, VideoMeta, VideoOverlayCompositionMeta,
 };
 use gstimg2pose::meta::FrameFaces;
 
@@ -184,4 +184,16 @@ fn elements_behind_it_that_do_not_know_compositions() {
                 .is_none()
         );
     }
+}
+
+#[test]
+fn upstream_does_not_leave_cropping_to_downstream() {
+    // Drawings and blurred areas would lie elsewhere in the picture than faces.
+    let mut harness = harness(&info(), "", false);
+    harness.add_propose_allocation_meta(VideoCropMeta::meta_api(), None);
+    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    let mut query = gst::query::Allocation::new(Some(&info().to_caps().unwrap()), true);
+    assert!(harness.srcpad().unwrap().peer_query(&mut query));
+    assert!(query.find_allocation_meta::<VideoCropMeta>().is_none());
+    assert!(query.find_allocation_meta::<VideoMeta>().is_some());
 }
