@@ -91,6 +91,7 @@ window_check() {
 }
 
 if [[ $camera ]]; then
+    camera_check
     # The sinks that open a window.
     apt_ensure gstreamer1.0-x gstreamer1.0-gl
 fi
@@ -107,7 +108,6 @@ case $model in
 esac
 
 if [[ $camera ]]; then
-    camera_check
     window_check
     step "Showing $camera; close the window or press Ctrl-C to end"
     gst-launch-1.0 -q v4l2src device="$camera" ! decodebin ! videoconvert \
