@@ -124,6 +124,11 @@ pub(crate) fn take_channels_last(
 ) -> Result<(), String> {
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
     let matrix = first_matrix(graph, input)?;
+    if graph.node.iter().any(|node| scales_columns(graph, node, &matrix)) {
+        return Err(format!(
+            "weight '{matrix}' is quantized with a scale for each column, expected one for each row"
+        ));
+    }
     let tensor = graph
         .initializer
         .iter_mut()
@@ -201,6 +206,25 @@ fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
     Err(format!("'{input}' flows in a circle"))
 }
 
+/// Whether `node` brings the quantized `matrix` back to floats with a scale for each of its columns, which would have to
+/// be reordered with them.
+fn scales_columns(graph: &GraphProto, node: &NodeProto, matrix: &str) -> bool {
+    let [weight, scale, ..] = &node.input[..] else {
+        return false;
+    };
+    let scales = graph.initializer.iter().find(|tensor| tensor.name() == scale);
+    // Axis 1 is ONNX's default.
+    let axis = node
+        .attribute
+        .iter()
+        .find(|a| a.name() == "axis")
+        .map_or(1, |a| a.i());
+    node.op_type() == "DequantizeLinear"
+        && graph.before_conversions(weight) == matrix
+        && axis != 0
+        && scales.is_none_or(|tensor| tensor.dims.iter().product::<i64>() > 1)
+}
+
 fn output_of(node: &NodeProto) -> Result<&str, String> {
     let output = node.output.first().map(String::as_str);
     output.ok_or_else(|| format!("node '{}' has no output", node.name()))
@@ -275,6 +299,56 @@ mod tests {
         assert_eq!(matrix_of(vec![flatten(), gemm()]), Ok("weight".to_owned()));
         let cast = node("Cast", &["stored"], &["weight"]);
         assert_eq!(matrix_of(vec![flatten(), cast, gemm()]), Ok("stored".to_owned()));
+    }
+
+    #[test]
+    fn a_quantized_matrix_has_a_scale_for_each_row() {
+        let dequantize = |axis: Option<i64>| NodeProto {
+            attribute: axis
+                .map(|axis| AttributeProto {
+                    name: Some("axis".to_owned()),
+                    i: Some(axis),
+                    ..AttributeProto::default()
+                })
+                .into_iter()
+                .collect(),
+            ..node("DequantizeLinear", &["stored", "scale"], &["weight"])
+        };
+        for (axis, scales, refused) in [
+            (Some(0), 2, false),
+            (Some(1), 6, true),
+            (None, 6, true),
+            (None, 1, false),
+        ] {
+            let weight = |name: &str, dims: Vec<i64>, bytes: usize, element| TensorProto {
+                name: Some(name.to_owned()),
+                dims,
+                data_type: Some(element),
+                raw_data: Some(vec![0; bytes].into()),
+                ..TensorProto::default()
+            };
+            let mut model = ModelProto {
+                graph: Some(GraphProto {
+                    node: vec![
+                        node("Flatten", &["regions"], &["flat"]),
+                        dequantize(axis),
+                        node("Gemm", &["flat", "weight"], &["out"]),
+                    ],
+                    initializer: vec![
+                        weight("stored", vec![2, 6], 12, data_type::INT8),
+                        weight("scale", vec![scales], scales as usize * 4, data_type::FLOAT),
+                    ],
+                    ..GraphProto::default()
+                }),
+                ..ModelProto::default()
+            };
+            let taken = take_channels_last(&mut model, "regions", 3, 2);
+            assert_eq!(
+                taken.is_err(),
+                refused,
+                "axis {axis:?}, {scales} scales: {taken:?}"
+            );
+        }
     }
 
     /// Each of these used to panic.

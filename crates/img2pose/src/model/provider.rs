@@ -112,9 +112,14 @@ impl Placement {
             return Err(refusal(
                 self.provider,
                 format!(
-                    "it computes in {}, not in {}",
+                    "it computes in {}, not in {}{}",
                     names.join(" or "),
-                    precision.name()
+                    precision.name(),
+                    if precision == Precision::Int8 {
+                        ", which a quantized model needs; give it the model in 32 bits"
+                    } else {
+                        ""
+                    }
                 ),
             ));
         }
