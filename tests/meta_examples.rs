@@ -167,8 +167,8 @@ fn in_python_as_the_guide_has_it() {
     let run = |frames: &str| {
         let detector = "filesrc location=video.mp4 ! decodebin ! videoconvert ! img2posedetect";
         assert_eq!(program.matches(detector).count(), 1, "{program}");
-        Command::new(python)
-            .args(["-c", &program.replace(detector, frames)])
+        Command::new("timeout")
+            .args(["120", python, "-c", &program.replace(detector, frames)])
             .env("GST_PLUGIN_PATH", &folder)
             .env("GST_REGISTRY", folder.join("registry.bin"))
             .output()
