@@ -171,7 +171,7 @@ def main():
     parser.add_argument("--photos", nargs="+", help="folders with photos to calibrate on")
     parser.add_argument("--pack", help="a pack in place of photos (from img2pose_train.prepare)")
     parser.add_argument("--labels", help="its labels (from img2pose_train.refine); held-out photos are left out")
-    parser.add_argument("--count", type=int, default=64, help="photos to use, at most")
+    parser.add_argument("--count", type=int, default=256, help="photos to use, at most")
     parser.add_argument("--seed", type=int, default=1, help="which are chosen")
     options = parser.parse_args()
     if not options.photos and not (options.pack and options.labels):
