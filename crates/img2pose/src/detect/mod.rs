@@ -89,8 +89,8 @@ struct Terms<'d> {
 }
 
 impl Detector {
-    /// Loads the model file at `path`, or at [`Precision::Int8`] its quantized twin ([`Model::open_in`]). Loads ONNX Runtime too, from where the environment says, unless
-    /// [`runtime::load`] was called before.
+    /// Loads the model file at `path`, or at [`Precision::Int8`] its quantized twin ([`Model::open_in`]). Loads
+    /// ONNX Runtime too, from where the environment says, unless [`runtime::load`] was called before.
     ///
     /// # Errors
     /// When the file is no img2pose model, an option is out of range, the library is missing or too old, or the
