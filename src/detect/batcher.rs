@@ -214,14 +214,13 @@ impl<L: Copy + Eq> Batcher<L> {
         })
     }
 
-    /// Takes the batch that is to run next: the oldest that is closed, or has an eager client, and in which no
-    /// conversion is under way. Its frames count as run.
-    pub fn take(&mut self) -> Option<Due> {
+    /// Takes the batch that is to run next: the oldest that is closed, or has an eager client while the model is
+    /// `idle`, and in which no conversion is under way. Its frames count as run.
+    pub fn take(&mut self, idle: bool) -> Option<Due> {
         let eager = &self.eager;
         let index = self.waiting.iter().position(|entry| {
-            entry.filled > 0
-                && entry.filling == 0
-                && (entry.closed || entry.claims.iter().any(|(client, _)| eager.contains(client)))
+            let hurries = || idle && entry.claims.iter().any(|(client, _)| eager.contains(client));
+            entry.filled > 0 && entry.filling == 0 && (entry.closed || hurries())
         })?;
         let entry = self.waiting.remove(index)?;
         Some(Due {

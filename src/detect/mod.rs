@@ -37,6 +37,8 @@
 
 mod batcher;
 mod imp;
+#[cfg(test)]
+mod in_flight_tests;
 mod input;
 mod instance;
 mod latency;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use img2pose::{Detector, Error, locate, runtime};
+use img2pose::{Detector, Error, Model, locate, runtime};
 
 use super::CAT;
 use super::instance::{self, Instance};
@@ -89,16 +89,41 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     let beside = plugin_file.and_then(Path::parent);
     runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
         .map_err(|error| load_error(Error::from(error)))?;
-    let detector = Detector::open(&model, settings.detector_options()).map_err(load_error)?;
+    let options = settings.detector_options();
+    let model = Model::open_in(&model, options.precision).map_err(load_error)?;
+    let detector = Detector::load(&model, options).map_err(load_error)?;
     let active_provider = detector.active_provider().to_owned();
     for reason in detector.passed_over() {
         gst::warning!(CAT, "{element}: runs on '{active_provider}', because {reason}");
     }
-    let worker = Worker::start(detector, settings.load.batch_size as usize).map_err(|error| LoadError {
+    let networks = with_twins(detector, &model, element);
+    let worker = Worker::start(networks, settings.load.batch_size as usize).map_err(|error| LoadError {
         kind: LoadErrorKind::Library,
         message: format!("cannot start a thread for the model: {error}"),
     })?;
     Ok(Instance::new(worker, active_provider, element, settings.clone()))
+}
+
+/// The detector, and as many twins as are worth having. They need memory of the device once more; where that is not
+/// there, one batch runs at a time.
+fn with_twins(detector: Detector, model: &Model, element: &str) -> Vec<Detector> {
+    let wanted = detector.batches_in_flight();
+    let mut networks = vec![detector];
+    while networks.len() < wanted {
+        match networks[0].twin(model) {
+            Ok(twin) => networks.push(twin),
+            Err(error) => {
+                let running = networks.len();
+                gst::warning!(
+                    CAT,
+                    "{element}: {running} of {wanted} batches run at a time, because the model cannot be loaded once \
+                     more: {error}"
+                );
+                break;
+            }
+        }
+    }
+    networks
 }
 
 /// The detector checks this too, but under its own names.

@@ -1,10 +1,13 @@
-//! The thread that owns a loaded model and runs one batch after another.
+//! The threads that own a loaded model and run one batch after another.
 //!
 //! Elements are its clients. A client's streaming thread converts each frame straight into the open batch
-//! ([`Client::submit`]) and gets a [`Ticket`]; the worker runs the batches in order and wakes the clients that have
+//! ([`Client::submit`]) and gets a [`Ticket`]; the worker begins the batches in order and wakes the clients that have
 //! a frame in it. Converting, running and pushing downstream thus happen on three threads: a sink that waits for
 //! the clock does not hold up the next batch. No lock is held while the network runs or a frame is converted: clients
 //! that share a batch convert into it side by side.
+//!
+//! A model on a GPU is loaded twice, each time with a thread of its own: while the processor chooses among the
+//! proposals of one batch, the GPU computes another. The later one may end first; the elements' queues keep the order.
 
 mod client;
 
@@ -86,25 +89,34 @@ struct State<N: Network> {
     batcher: Batcher<FrameLayout>,
     jobs: HashMap<BatchId, Arc<Job<N::Batch>>>,
     free: Vec<(FrameLayout, N::Batch)>,
-    /// Whom the batch is for that runs now.
-    running: Option<Vec<ClientId>>,
+    /// One for each network.
+    seats: Vec<Seat>,
     clients: HashMap<ClientId, Waker>,
     next_client: u64,
-    selection: Option<Selection>,
     stop: bool,
 }
 
+/// What the state knows of one network.
+#[derive(Default)]
+struct Seat {
+    /// Whom the batch is for that it runs now.
+    running: Option<Vec<ClientId>>,
+    /// What it is to report from its next batch on, if that has changed.
+    selection: Option<Selection>,
+}
+
 struct Shared<N: Network> {
-    handle: N::Handle,
+    /// One for each network, in the order of [`State::seats`].
+    handles: Vec<N::Handle>,
     size: usize,
     state: Mutex<State<N>>,
     work: Condvar,
 }
 
-/// A running worker. Dropping it stops the thread and waits for it.
+/// A running worker. Dropping it stops the threads and waits for them.
 pub struct Worker<N: Network> {
     shared: Arc<Shared<N>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 // A panic cannot leave these locks' data half changed in a way that matters: each section is a few assignments.
@@ -113,41 +125,46 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<N: Network> Worker<N> {
-    /// Starts a thread for `network` that runs batches of up to `size` frames.
+    /// Starts a thread for each of `networks`, which run batches of up to `size` frames. They are one model, loaded as
+    /// often as batches are to run at one time: at least once.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn start(network: N, size: usize) -> std::io::Result<Arc<Self>> {
+    pub fn start(networks: Vec<N>, size: usize) -> std::io::Result<Arc<Self>> {
         let shared = Arc::new(Shared {
-            handle: network.handle(),
+            handles: networks.iter().map(N::handle).collect(),
             size,
             state: Mutex::new(State {
                 batcher: Batcher::new(size),
                 jobs: HashMap::new(),
                 free: Vec::new(),
-                running: None,
+                seats: networks.iter().map(|_| Seat::default()).collect(),
                 clients: HashMap::new(),
                 next_client: 0,
-                selection: None,
                 stop: false,
             }),
             work: Condvar::new(),
         });
-        let thread = std::thread::Builder::new()
-            .name("img2pose-worker".to_owned())
-            .spawn({
-                let shared = shared.clone();
-                move || shared.work(network)
-            })?;
-        Ok(Arc::new(Self {
+        // Whole from the start, so that its drop stops the threads that there are when another one cannot be had.
+        let mut worker = Self {
             shared,
-            thread: Some(thread),
-        }))
+            threads: Vec::new(),
+        };
+        for (seat, network) in networks.into_iter().enumerate() {
+            let shared = worker.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name("img2pose-worker".to_owned())
+                .spawn(move || shared.work(seat, network))?;
+            worker.threads.push(thread);
+        }
+        Ok(Arc::new(worker))
     }
 
     /// Changes which faces are reported, from the next batch on.
     pub fn select(&self, selection: Selection) {
-        lock(&self.shared.state).selection = Some(selection);
+        for seat in &mut lock(&self.shared.state).seats {
+            seat.selection = Some(selection);
+        }
     }
 }
 
@@ -156,10 +173,10 @@ impl<N: Network> Drop for Worker<N> {
         {
             let mut state = lock(&self.shared.state);
             state.stop = true;
-            self.shared.handle.cancel();
+            self.shared.handles.iter().for_each(N::Handle::cancel);
         }
         self.shared.work.notify_all();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A panic of the network is caught below; one of the worker itself was reported on stderr.
             let _ = thread.join();
         }
@@ -197,9 +214,9 @@ impl<N: Network> State<N> {
 }
 
 impl<N: Network> Shared<N> {
-    /// Runs batches until the worker is dropped.
-    fn work(&self, mut network: N) {
-        while let Some((id, job, selection)) = self.next() {
+    /// Runs batches on the network of `seat` until the worker is dropped.
+    fn work(&self, seat: usize, mut network: N) {
+        while let Some((id, job, selection)) = self.next(seat) {
             let batch = lock(&job.batch).take();
             let began = Instant::now();
             let waited = began.duration_since(*job.ready.get_or_init(|| began));
@@ -220,7 +237,7 @@ impl<N: Network> Shared<N> {
                 waited,
                 duration,
             };
-            self.finish(id, &job, run);
+            self.finish(seat, id, &job, run);
         }
     }
 
@@ -272,7 +289,7 @@ impl<N: Network> Shared<N> {
     /// A batch with some of the frames of another.
     fn copy(&self, batch: &N::Batch, layout: FrameLayout, slots: &[usize]) -> Result<N::Batch, Failure> {
         let mut part = self
-            .handle
+            .maker()
             .new_batch(layout, slots.len())
             .map_err(Failure::Failed)?;
         for slot in slots {
@@ -281,37 +298,49 @@ impl<N: Network> Shared<N> {
         Ok(part)
     }
 
+    /// What makes batches: those of one network run on all of them.
+    fn maker(&self) -> &N::Handle {
+        &self.handles[0]
+    }
+
     /// Waits for a batch that can run.
     #[allow(clippy::type_complexity)]
-    fn next(&self) -> Option<(BatchId, Arc<Job<N::Batch>>, Option<Selection>)> {
+    fn next(&self, seat: usize) -> Option<(BatchId, Arc<Job<N::Batch>>, Option<Selection>)> {
         let mut state = lock(&self.state);
         loop {
             if state.stop {
                 return None;
             }
-            if let Some(due) = state.batcher.take() {
-                state.running = Some(due.claims.iter().map(|(client, _)| *client).collect());
-                self.handle.reset();
-                return Some((due.batch, state.jobs[&due.batch].clone(), state.selection.take()));
+            let idle = state.seats.iter().all(|seat| seat.running.is_none());
+            if let Some(due) = state.batcher.take(idle) {
+                let job = state.jobs[&due.batch].clone();
+                let Seat { running, selection } = &mut state.seats[seat];
+                *running = Some(due.claims.iter().map(|(client, _)| *client).collect());
+                self.handles[seat].reset();
+                return Some((due.batch, job, selection.take()));
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Hands out the results of a batch and wakes whom they are for.
-    fn finish(&self, id: BatchId, job: &Job<N::Batch>, run: Run) {
+    fn finish(&self, seat: usize, id: BatchId, job: &Job<N::Batch>, run: Run) {
         // A batch runs once, so nobody has set it before.
         let _ = job.end.set(run);
         let wakers: Vec<Waker> = {
             let mut state = lock(&self.state);
             state.jobs.remove(&id);
             state.recycle(job);
-            let claims = state.running.take().unwrap_or_default();
+            let claims = state.seats[seat].running.take().unwrap_or_default();
             claims
                 .iter()
                 .filter_map(|id| state.clients.get(id).cloned())
                 .collect()
         };
+        if self.handles.len() > 1 {
+            // The model may be idle now, which lets a batch run that has not been closed.
+            self.work.notify_all();
+        }
         for waker in wakers {
             waker();
         }
@@ -331,5 +360,7 @@ fn run_once<N: Network>(network: &mut N, batch: &N::Batch, frames: usize) -> Res
     Ok(faces)
 }
 
+#[cfg(test)]
+mod in_flight_tests;
 #[cfg(test)]
 mod tests;

@@ -16,9 +16,9 @@ fn closes_when_full() {
     let mut batcher = Batcher::new(3);
     assert!(add(&mut batcher, A, 'x').opened);
     assert!(!add(&mut batcher, A, 'x').full);
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true), None);
     assert!(add(&mut batcher, A, 'x').full);
-    let due = batcher.take().unwrap();
+    let due = batcher.take(true).unwrap();
     assert_eq!((due.frames, due.claims), (3, vec![(A, 3)]));
     assert!(add(&mut batcher, A, 'x').opened);
 }
@@ -27,7 +27,7 @@ fn closes_when_full() {
 fn batches_of_one_close_at_once() {
     let mut batcher = Batcher::new(1);
     assert!(add(&mut batcher, A, 'x').full);
-    assert_eq!(batcher.take().unwrap().frames, 1);
+    assert_eq!(batcher.take(true).unwrap().frames, 1);
 }
 
 #[test]
@@ -37,8 +37,8 @@ fn layouts_are_never_mixed() {
     let y = add(&mut batcher, B, 'y').batch;
     assert_ne!(x, y);
     assert_eq!(add(&mut batcher, B, 'x').batch, x);
-    assert_eq!(batcher.take().unwrap().claims, [(A, 1), (B, 1)]);
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true).unwrap().claims, [(A, 1), (B, 1)]);
+    assert_eq!(batcher.take(true), None);
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn a_client_closes_only_batches_with_its_frames() {
     add(&mut batcher, A, 'x');
     add(&mut batcher, B, 'y');
     batcher.close_client(B);
-    assert_eq!(batcher.take().unwrap().claims, [(B, 1)]);
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true).unwrap().claims, [(B, 1)]);
+    assert_eq!(batcher.take(true), None);
 }
 
 #[test]
@@ -58,10 +58,10 @@ fn a_batch_waits_for_conversions() {
     let slow = batcher.place(A, 'x');
     assert!(slow.full);
     assert!(!batcher.is_ready(slow.batch));
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true), None);
     batcher.filled(slow.batch, A, true);
     assert!(batcher.is_ready(slow.batch));
-    assert_eq!(batcher.take().unwrap().frames, 2);
+    assert_eq!(batcher.take(true).unwrap().frames, 2);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_frame_that_cannot_be_converted_leaves_the_others() {
     add(&mut batcher, A, 'x');
     let bad = batcher.place(A, 'x');
     assert!(!batcher.filled(bad.batch, A, false));
-    let due = batcher.take().unwrap();
+    let due = batcher.take(true).unwrap();
     assert_eq!((due.frames, due.claims), (1, vec![(A, 1)]));
 }
 
@@ -79,7 +79,7 @@ fn an_only_frame_that_cannot_be_converted_leaves_no_batch() {
     let mut batcher = Batcher::new(1);
     let bad = batcher.place(A, 'x');
     assert!(batcher.filled(bad.batch, A, false));
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true), None);
     assert_eq!(batcher.len(), 0);
 }
 
@@ -89,11 +89,11 @@ fn eager_clients_do_not_wait_for_a_full_batch() {
     add(&mut batcher, A, 'x');
     add(&mut batcher, B, 'y');
     batcher.set_eager(A, true);
-    assert_eq!(batcher.take().unwrap().claims, [(A, 1)]);
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true).unwrap().claims, [(A, 1)]);
+    assert_eq!(batcher.take(true), None);
     batcher.set_eager(A, false);
     add(&mut batcher, A, 'x');
-    assert_eq!(batcher.take(), None);
+    assert_eq!(batcher.take(true), None);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn abandoned_frames_run_nothing() {
     assert_eq!(add(&mut batcher, B, 'y').batch, shared);
     assert_eq!(batcher.abandon(A), [gone]);
     batcher.close_client(B);
-    let due = batcher.take().unwrap();
+    let due = batcher.take(true).unwrap();
     // The abandoned frame still has its slot in the tensor.
     assert_eq!((due.batch, due.frames, due.claims), (shared, 2, vec![(B, 1)]));
     assert_eq!(batcher.len(), 0);
@@ -116,16 +116,16 @@ fn one_batch_can_be_abandoned_until_it_runs() {
     let first = add(&mut batcher, A, 'x').batch;
     let second = add(&mut batcher, A, 'x').batch;
     let third = add(&mut batcher, A, 'x').batch;
-    assert_eq!(batcher.take().unwrap().batch, first);
+    assert_eq!(batcher.take(true).unwrap().batch, first);
     assert_eq!(batcher.abandon_batch(first, A), None);
     assert_eq!(batcher.abandon_batch(second, A), Some(true));
-    assert_eq!(batcher.take().unwrap().batch, third);
+    assert_eq!(batcher.take(true).unwrap().batch, third);
 
     let mut batcher = Batcher::new(2);
     let shared = add(&mut batcher, A, 'x').batch;
     add(&mut batcher, B, 'x');
     assert_eq!(batcher.abandon_batch(shared, A), Some(false));
-    assert_eq!(batcher.take().unwrap().claims, [(B, 1)]);
+    assert_eq!(batcher.take(true).unwrap().claims, [(B, 1)]);
 }
 
 #[test]
@@ -222,7 +222,7 @@ proptest! {
                     }
                 }
                 Step::Take => {
-                    let Some(due) = batcher.take() else { continue };
+                    let Some(due) = batcher.take(true) else { continue };
                     let frames = truth.tensors.remove(&due.batch).unwrap_or_default();
                     prop_assert!(!truth.converting.iter().any(|(batch, _)| *batch == due.batch));
                     prop_assert_eq!(due.frames, frames.len());

@@ -71,7 +71,7 @@ impl<N: Network> Client<N> {
             let made = match &mut *batch {
                 Some(_) => Ok(()),
                 empty => shared
-                    .handle
+                    .maker()
                     .new_batch(layout, shared.size)
                     .map(|new| *empty = Some(new)),
             };
@@ -143,12 +143,13 @@ impl<N: Network> Client<N> {
         for batch in state.batcher.abandon(self.id) {
             state.discard(batch);
         }
-        if let Some(claims) = &mut state.running {
+        for (seat, handle) in state.seats.iter_mut().zip(&self.worker.shared.handles) {
+            let Some(claims) = &mut seat.running else { continue };
             let before = claims.len();
             claims.retain(|client| *client != self.id);
             if claims.is_empty() && before > 0 {
                 // Under the lock: the worker takes this back before it begins another batch.
-                self.worker.shared.handle.cancel();
+                handle.cancel();
             }
         }
     }

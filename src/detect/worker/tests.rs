@@ -8,7 +8,7 @@ use img2pose::frame::Frame;
 
 use super::*;
 
-const TIME_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a run does when it is let go.
 enum Order {
@@ -18,7 +18,7 @@ enum Order {
 }
 
 /// The bytes of a batch; 0 in slots that hold none.
-type Bytes = Arc<Mutex<Vec<u8>>>;
+pub(super) type Bytes = Arc<Mutex<Vec<u8>>>;
 
 /// A frame whose byte is this is converted when another one of the kind is.
 const MEETS: u8 = 255;
@@ -32,7 +32,7 @@ struct Puppet {
 }
 
 #[derive(Default)]
-struct PuppetHandle {
+pub(super) struct PuppetHandle {
     cancelled: Mutex<bool>,
     made: AtomicUsize,
 }
@@ -53,7 +53,7 @@ impl Network for Puppet {
                 Ok(Order::Succeed) => break,
                 Ok(Order::Fail) => return Err(Failure::Failed("as ordered".to_owned())),
                 Ok(Order::Panic) => panic!("as ordered"),
-                Err(_) if *self.handle.cancelled.lock().unwrap() => return Err(Failure::Cancelled),
+                Err(_) if self.handle.is_cancelled() => return Err(Failure::Cancelled),
                 Err(_) => {}
             }
         }
@@ -63,6 +63,12 @@ impl Network for Puppet {
     fn select(&mut self, selection: Selection) -> Result<(), String> {
         self.selected.lock().unwrap().push(selection.score_threshold);
         Ok(())
+    }
+}
+
+impl PuppetHandle {
+    pub(super) fn is_cancelled(&self) -> bool {
+        *self.cancelled.lock().unwrap()
     }
 }
 
@@ -133,7 +139,7 @@ fn meet() -> Result<(), String> {
     Ok(())
 }
 
-fn face(byte: u8) -> Face {
+pub(super) fn face(byte: u8) -> Face {
     Face {
         bbox: [0.0; 4],
         confidence: f32::from(byte),
@@ -166,7 +172,7 @@ impl Stage {
             selected: selected.clone(),
         };
         Self {
-            worker: Worker::start(puppet, size).unwrap(),
+            worker: Worker::start(vec![puppet], size).unwrap(),
             orders,
             begun,
             handle,
@@ -197,7 +203,11 @@ impl Stage {
     }
 }
 
-fn submit(client: &Client<Puppet>, width: u32, byte: u8) -> Submitted<Bytes> {
+pub(super) fn submit<N: Network<Batch = Bytes>>(
+    client: &Client<N>,
+    width: u32,
+    byte: u8,
+) -> Submitted<Bytes> {
     let layout = FrameLayout {
         format: PixelFormat::Gray8,
         width,
@@ -217,7 +227,7 @@ fn submit(client: &Client<Puppet>, width: u32, byte: u8) -> Submitted<Bytes> {
     client.submit(&frame).unwrap()
 }
 
-fn confidence(submitted: &Submitted<Bytes>) -> f32 {
+pub(super) fn confidence(submitted: &Submitted<Bytes>) -> f32 {
     let (faces, _) = submitted.ticket.take().expect("finished").expect("successful");
     faces[0].confidence
 }

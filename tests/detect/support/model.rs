@@ -14,7 +14,12 @@ use prost::Message;
 /// A folder of this test run.
 pub fn scratch() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME"));
+        // Cargo names a folder to the tests in `tests/` only.
+        let parent = option_env!("CARGO_TARGET_TMPDIR").map_or_else(
+            || std::env::current_exe().unwrap().parent().unwrap().to_owned(),
+            PathBuf::from,
+        );
+        let folder = parent.join(env!("CARGO_CRATE_NAME"));
         std::fs::create_dir_all(&folder).unwrap();
         folder
     });

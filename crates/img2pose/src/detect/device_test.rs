@@ -30,7 +30,7 @@ fn bound(model: &Model, options: DetectorOptions, precision: Precision) -> Detec
         ..options.placement()
     };
     let sessions = Sessions::load_bound(model, runtime, placement, &Memory::HOST).unwrap();
-    Detector::with_sessions(model, options, sessions).unwrap()
+    Detector::with_sessions(model, options, sessions, None).unwrap()
 }
 
 /// Rectangles; another picture for each seed.
@@ -244,6 +244,32 @@ fn bound_batches_full_and_partial_and_of_several_sizes() {
         alone.add(&faces[0], &found.detect_batch(&roomy).unwrap()[0]);
         assert!(alone.matched == alone.expected && alone.score < 1e-5, "{alone:?}");
     }
+}
+
+/// As the plugin does with a model on a GPU: batches of one detector's making, run at one time by two.
+#[test]
+fn two_bound_detectors_run_batches_side_by_side() {
+    const BATCHES: usize = 6;
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut detectors = [(), ()].map(|()| bound(&model, options(SIDE as u32, 0.05), Precision::Fp32));
+    assert_eq!(detectors[0].batches_in_flight(), 2);
+    let batches: Vec<Batch> = (0..BATCHES)
+        .map(|i| {
+            let images: Vec<Image> = (0..=i % 3).map(|j| picture(3 * i + j, SIDE, SIDE)).collect();
+            batch(&detectors[0], &images, 3)
+        })
+        .collect();
+    let all = |detector: &mut Detector| -> Vec<_> {
+        let run = |batch| detector.detect_batch(batch).unwrap();
+        batches.iter().map(run).collect()
+    };
+    let expected = all(&mut detectors[0]);
+    let found = std::thread::scope(|scope| {
+        let threads = detectors.each_mut().map(|detector| scope.spawn(|| all(detector)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert!(found == [expected.clone(), expected]);
+    assert!(found[0].iter().flatten().any(|faces| !faces.is_empty()));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct Detector {
     channels: usize,
     options: DetectorOptions,
     sessions: Sessions,
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     shapes: Shapes,
     work: Work,
     /// The batch of [`Detector::detect`].
@@ -101,6 +101,27 @@ impl Detector {
 
     /// Like [`open`](Self::open), for a model that was read before.
     pub fn load(model: &Model, options: DetectorOptions) -> Result<Self, Error> {
+        Self::load_with(model, options, None)
+    }
+
+    /// Loads the same model once more, to run a second batch while this detector runs one. The two have the thread pool
+    /// in common, and a batch that was made for one runs in the other; the device holds the weights twice.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), when the device has no memory left for a second one, say.
+    pub fn twin(&self, model: &Model) -> Result<Self, Error> {
+        let options = DetectorOptions {
+            execution_provider: self.sessions.provider(),
+            ..self.options.clone()
+        };
+        Self::load_with(model, options, Some(self.pool.clone()))
+    }
+
+    fn load_with(
+        model: &Model,
+        options: DetectorOptions,
+        pool: Option<Arc<rayon::ThreadPool>>,
+    ) -> Result<Self, Error> {
         options.validate()?;
         let precision = model.precision(options.precision)?;
         let options = DetectorOptions { precision, ..options };
@@ -109,22 +130,24 @@ impl Detector {
         let runtime = runtime::load(None, None)?;
         let candidates = options.placement().candidates(runtime)?;
         let sessions = Sessions::load(model, &parts, runtime, &candidates)?;
-        Self::with_sessions(model, options, sessions)
+        Self::with_sessions(model, options, sessions, pool)
     }
 
-    fn with_sessions(model: &Model, options: DetectorOptions, mut sessions: Sessions) -> Result<Self, Error> {
-        let threads = options.threads();
+    fn with_sessions(
+        model: &Model,
+        options: DetectorOptions,
+        mut sessions: Sessions,
+        pool: Option<Arc<rayon::ThreadPool>>,
+    ) -> Result<Self, Error> {
         let proposals = &model.contract().proposals;
         let work = match sessions.networks() {
             Networks::Host { .. } => Work::Host(Box::new(host::Work::new(proposals))),
             Networks::Device(_) => Work::Device(Box::default()),
         };
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("img2pose-{index}"))
-            .build()
-            .map_err(|error| ort::Error::new(error.to_string()))
-            .map_err(Error::inference("start worker threads"))?;
+        let pool = match pool {
+            Some(pool) => pool,
+            None => Arc::new(new_pool(options.threads())?),
+        };
         let mut detector = Self {
             shapes: Shapes::at(sessions.provider()),
             contract: model.contract().clone(),
@@ -199,6 +222,16 @@ impl Detector {
     /// The handle that stops a detection from another thread.
     pub fn canceller(&self) -> Canceller {
         self.sessions.canceller().clone()
+    }
+
+    /// How many batches are worth running at one time, each in a detector of its own ([`twin`](Self::twin)). On a
+    /// device 2: it computes one while the processor chooses among the proposals of the other. On the processor 1:
+    /// one batch keeps it busy.
+    pub fn batches_in_flight(&self) -> usize {
+        match self.work {
+            Work::Host(_) => 1,
+            Work::Device(_) => 2,
+        }
     }
 
     /// Makes batches for this detector, also while it runs on another thread.
@@ -315,6 +348,16 @@ impl Detector {
         self.times = times;
         Ok(())
     }
+}
+
+/// The threads for what is not ONNX Runtime's: proposals, RoIAlign.
+fn new_pool(threads: usize) -> Result<rayon::ThreadPool, Error> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("img2pose-{index}"))
+        .build()
+        .map_err(|error| ort::Error::new(error.to_string()))
+        .map_err(Error::inference("start worker threads"))
 }
 
 /// Shares time out among the stages.
