@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Usage: scripts/train.sh [--widths tiny|slim|official] [--steps N] [--crops N] [--sides 'N...'] [--pictures N]
+#                         [--seed N] [--licence FILE] [--min-size N] PACK OUT
+#
+# From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
+# weights to start from: refine, train, harden, convert, quantize, evaluate. What is there already is not made again, so
+# the same command goes on where it was interrupted; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
+#
+#   PACK          folder with images.bin and labels.npz
+#   OUT           folder for everything that comes out: model.onnx, model-int8.onnx, their figures (.json), and what is between
+#   --widths      size of the network (default: slim)
+#   --steps N     of training (default: 6000); --crops N per step and process (6), --sides (default: '320 320 320 416')
+#   --pictures N  that the class head is hardened with (default: 3200)
+#   --seed N      default: 1
+#   --licence     text on who may use the model (default: models/img2pose-slim.licence.txt)
+#   --min-size N  short side that the model is evaluated at and takes by default (480)
+#
+# PyTorch goes to .cache/training, fonts and pictures of Debian packages for the hardening to .cache/clutter.
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+
+widths=slim steps=6000 crops=6 sides='320 320 320 416' pictures=3200 seed=1 min_size=480
+licence=$ROOT/models/img2pose-slim.licence.txt
+places=()
+while (($#)); do
+    case $1 in
+    --widths | --steps | --crops | --sides | --pictures | --seed | --licence | --min-size)
+        (($# > 1)) || die "$1 needs a value; see --help"
+        option=${1#--}
+        printf -v "${option//-/_}" '%s' "$2"
+        shift 2
+        ;;
+    -h | --help)
+        usage "$0"
+        exit
+        ;;
+    -*) die "unknown option '$1'; see --help" ;;
+    *)
+        places+=("$1")
+        shift
+        ;;
+    esac
+done
+((${#places[@]} == 2)) || die "PACK and OUT are needed, ${#places[@]} given; see --help"
+for file in images.bin labels.npz; do
+    [[ -f ${places[0]}/$file ]] || die "no such file: ${places[0]}/$file (img2pose_train.prepare makes it)"
+done
+[[ -f $licence ]] || die "no such file: $licence"
+for number in "$steps" "$crops" "$pictures" "$seed" "$min_size"; do
+    [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
+done
+mkdir -p "${places[1]}"
+pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}") licence=$(realpath "$licence")
+read -ra sides <<<"$sides"
+
+# Their names are part of what the model was made of; other machines have other fonts installed.
+FONTS=(fonts-dejavu-core fonts-dejavu-extra fonts-liberation2 fonts-freefont-ttf fonts-lato fonts-open-sans
+    fonts-cantarell fonts-comfortaa fonts-hack fonts-inconsolata fonts-lobster fonts-lobstertwo
+    fonts-roboto-unhinted fonts-play fonts-quicksand fonts-vollkorn fonts-linuxlibertine
+    fonts-ebgaramond fonts-junicode fonts-breip fonts-dustin)
+BACKGROUNDS=(mate-backgrounds gnome-backgrounds)
+
+# debian_unpack FOLDER PACKAGE...: the packages' files, without installing them.
+debian_unpack() {
+    local folder=$1 package
+    shift
+    [[ ! -f $folder/done ]] || return 0
+    step "Fetching ${*} into ${folder#"$ROOT"/}"
+    rm -rf "$folder"
+    mkdir -p "$folder/deb" "$folder/tree"
+    for package in "$@"; do
+        (cd "$folder/deb" && apt-get download "$package" >&2) || die "$package could not be fetched; try apt-get update"
+    done
+    for package in "$folder"/deb/*.deb; do
+        dpkg -x "$package" "$folder/tree"
+    done
+    rm -rf "$folder/deb"
+    touch "$folder/done"
+}
+
+setup_base
+media_ensure
+debian_unpack "$CACHE/clutter/fonts" "${FONTS[@]}"
+debian_unpack "$CACHE/clutter/backgrounds" "${BACKGROUNDS[@]}"
+clutter=(--fonts "$CACHE/clutter/fonts/tree" --backgrounds "$CACHE/clutter/backgrounds/tree")
+
+venv=$CACHE/training
+if [[ ! -f $venv/done ]]; then
+    step "Setting up PyTorch in ${venv#"$ROOT"/}"
+    apt_ensure python3 python3-venv
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    torch=(torch==2.8.0 torchvision==0.23.0)
+    # Half the size without the parts for GPUs; where that index is out of reach the common build does too.
+    "$venv/bin/pip" install --quiet "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu >&2 ||
+        "$venv/bin/pip" install --quiet "${torch[@]}" >&2
+    "$venv/bin/pip" install --quiet -r "$ROOT/training/requirements.txt" >&2
+    touch "$venv/done"
+fi
+
+step 'Building the exporter and the detector (release)'
+(cd "$ROOT" && cargo build --release --locked --quiet -p img2pose-export --bins >&2 &&
+    cargo build --release --locked --quiet -p img2pose --example detect_stdin >&2)
+target=${CARGO_TARGET_DIR:-$ROOT/target}/release
+
+# What the programs print goes with the other messages.
+run() { (cd "$ROOT/training" && "$venv/bin/python" -m "img2pose_train.$1" "${@:2}" >&2); }
+labels=$out/refined.npz average=$out/run/average.pth
+
+if [[ ! -f $labels ]]; then
+    step 'Labels for training'
+    run refine --pack "$pack" --out "$labels"
+fi
+step "Training, $steps steps"
+run train --pack "$pack" --labels "$labels" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
+    --crops "$crops" --sides "${sides[@]}" --seed "$seed"
+# A run that was interrupted has ended well, too.
+reached=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
+((${reached:-0} + 50 > steps)) || die "training was stopped at step ${reached:-0} of $steps; give the same command again to go on"
+
+if [[ ! -f $out/hardened.pth ]]; then
+    step "Hardening with $pictures pictures"
+    run regions --pack "$pack" --labels "$labels" --initial "$average" "${clutter[@]}" --pictures "$pictures" \
+        --seed "$seed" --out "$out/regions"
+    run harden --initial "$average" --regions "$out/regions" --seed "$seed" --out "$out/hardened.pth"
+fi
+if [[ ! -f $out/model.onnx ]]; then
+    step 'ONNX file'
+    "$target/img2pose-export" convert "$out/hardened.pth" --pose-stats wider --min-size "$min_size" \
+        --licence "$licence" -o "$out/model.onnx" >&2
+fi
+if [[ ! -f $out/model-int8.onnx ]]; then
+    step 'The same in 8 bits'
+    run quantize "$out/model.onnx" --pack "$pack" --labels "$labels" --seed "$seed" --out "$out/model-int8.onnx"
+fi
+
+step 'Evaluation on the held-out photos and two clips'
+for model in model model-int8; do
+    [[ -f $out/$model.json ]] || {
+        run evaluate "$out/$model.onnx" --detector "$target/examples/detect_stdin" --pack "$pack" --labels "$labels" \
+            --min-size "$min_size" --video "$MEDIA/no_face.mp4" "$MEDIA/WolfgangLanger_Pexels.mp4" \
+            --out "$out/$model.json"
+    }
+    printf '%s:\n' "$model.onnx"
+    cat "$out/$model.json"
+done
+say "The models are $out/model.onnx and $out/model-int8.onnx; try one: img2posedetect model=$out/model.onnx"
