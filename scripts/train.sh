@@ -3,8 +3,8 @@
 #                         [--seed N] [--licence FILE] [--min-size N] PACK OUT
 #
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
-# weights to start from: refine, train, harden, convert, quantize, evaluate. What is there already is not made again, so
-# the same command goes on where it was interrupted; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
+# weights to start from: refine, train, harden, convert, quantize, evaluate. What is there already and up to date is not
+# made again, so the same command goes on where it was interrupted, and one with more steps goes on training; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
 #
 #   PACK          folder with images.bin and labels.npz
 #   OUT           folder for everything that comes out: model.onnx, model-int8.onnx, their figures (.json), and what is between
@@ -106,9 +106,11 @@ target=${CARGO_TARGET_DIR:-$ROOT/target}/release
 
 # What the programs print goes with the other messages.
 run() { (cd "$ROOT/training" && "$venv/bin/python" -m "img2pose_train.$1" "${@:2}" >&2); }
+# outdated FILE SOURCE: whether FILE is missing, or SOURCE was made anew since.
+outdated() { [[ ! -f $1 || $2 -nt $1 ]]; }
 labels=$out/refined.npz average=$out/run/average.pth
 
-if [[ ! -f $labels ]]; then
+if outdated "$labels" "$pack/labels.npz"; then
     step 'Labels for training'
     run refine --pack "$pack" --out "$labels"
 fi
@@ -119,29 +121,32 @@ run train --pack "$pack" --labels "$labels" --out "$out/run" --widths "$widths" 
 reached=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
 ((${reached:-0} + 50 > steps)) || die "training was stopped at step ${reached:-0} of $steps; give the same command again to go on"
 
-if [[ ! -f $out/hardened.pth ]]; then
+if outdated "$out/hardened.pth" "$average"; then
     step "Hardening with $pictures pictures"
+    # Of another network, they would be taken for this one's.
+    [[ ! -f $out/regions.of || $out/regions.of -nt $average ]] || rm -rf "$out/regions"
+    touch "$out/regions.of"
     run regions --pack "$pack" --labels "$labels" --initial "$average" "${clutter[@]}" --pictures "$pictures" \
         --seed "$seed" --out "$out/regions"
     run harden --initial "$average" --regions "$out/regions" --seed "$seed" --out "$out/hardened.pth"
 fi
-if [[ ! -f $out/model.onnx ]]; then
+if outdated "$out/model.onnx" "$out/hardened.pth"; then
     step 'ONNX file'
     "$target/img2pose-export" convert "$out/hardened.pth" --pose-stats wider --min-size "$min_size" \
         --licence "$licence" -o "$out/model.onnx" >&2
 fi
-if [[ ! -f $out/model-int8.onnx ]]; then
+if outdated "$out/model-int8.onnx" "$out/model.onnx"; then
     step 'The same in 8 bits'
     run quantize "$out/model.onnx" --pack "$pack" --labels "$labels" --seed "$seed" --out "$out/model-int8.onnx"
 fi
 
 step 'Evaluation on the held-out photos and two clips'
 for model in model model-int8; do
-    [[ -f $out/$model.json ]] || {
+    if outdated "$out/$model.json" "$out/$model.onnx"; then
         run evaluate "$out/$model.onnx" --detector "$target/examples/detect_stdin" --pack "$pack" --labels "$labels" \
             --min-size "$min_size" --video "$MEDIA/no_face.mp4" "$MEDIA/WolfgangLanger_Pexels.mp4" \
             --out "$out/$model.json"
-    }
+    fi
     printf '%s:\n' "$model.onnx"
     cat "$out/$model.json"
 done
