@@ -10,7 +10,7 @@
 //!
 //! # Threads
 //! The thread that delivers a frame converts it into the open batch and queues the buffer. A worker thread runs the
-//! batches. A task on the source pad waits for the results and pushes. When `max-queued-batches` batches wait,
+//! batches, two threads for a model on a GPU. A task on the source pad waits for the results and pushes. When `max-queued-batches` batches wait,
 //! the delivering thread is blocked, as in `queue`; so the element needs no `queue` around it.
 //!
 //! # When a batch closes
@@ -31,7 +31,7 @@
 //! `inference-interval` looks at every n-th frame only.
 
 //! # Sharing a model
-//! Elements with the same `model-instance-id` share one loaded model and its thread. Frames of one size and format from
+//! Elements with the same `model-instance-id` share one loaded model and its worker. Frames of one size and format from
 //! any of them go through the network together; each element gets its own results in its own order, and one that is
 //! flushed, paused, blocked or removed does not hold up the others. Their settings of model and faces must agree.
 
