@@ -3,14 +3,16 @@
 use std::sync::{Arc, Once};
 
 use gst::prelude::*;
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
-use img2pose::{Detector, DetectorOptions, Face, Model};
+use img2pose::{Detector, DetectorOptions, Model};
 
 use super::instance::{self, Instance};
 use super::settings::{LoadSettings, Settings};
 use super::worker::Worker;
 use crate::meta;
+use frames::{faces_of, frame_of};
 
+#[path = "../../tests/detect/support/frames.rs"]
+mod frames;
 #[path = "../../tests/detect/support/model.rs"]
 #[allow(dead_code)] // Written for the tests of the element.
 mod model;
@@ -55,32 +57,6 @@ fn twice_loaded(id: &str) -> Arc<Instance> {
     .unwrap()
 }
 
-/// Gray pictures, each unlike the others.
-fn pixels(index: u64) -> Vec<u8> {
-    let phase = index as f32 * 0.7;
-    (0..SIDE * SIDE)
-        .map(|i| ((i % SIDE) as f32, (i / SIDE) as f32))
-        .map(|(x, y)| (128.0 + 60.0 * (x * 0.21 + phase).sin() + 60.0 * (y * 0.17 - 1.3 * phase).cos()) as u8)
-        .collect()
-}
-
-fn faces_alone(detector: &mut Detector, index: u64) -> Vec<Face> {
-    let data = pixels(index);
-    let plane = Plane {
-        data: &data,
-        stride: SIDE as usize,
-    };
-    let layout = FrameLayout {
-        format: PixelFormat::Gray8,
-        width: SIDE,
-        height: SIDE,
-        matrix: ColorMatrix::Bt601,
-        range: ColorRange::Full,
-    };
-    let planes = [plane; 3];
-    detector.detect(&[Frame { layout, planes }]).unwrap().remove(0)
-}
-
 fn init() {
     static INIT: Once = Once::new();
     INIT.call_once(|| {
@@ -108,12 +84,13 @@ fn harness(id: &str) -> gst_check::Harness {
     harness
 }
 
-fn buffer(index: u64) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_mut_slice(pixels(index));
-    let inner = buffer.get_mut().unwrap();
-    inner.set_pts(gst::ClockTime::from_mseconds(40) * index);
-    inner.set_offset(index);
-    buffer
+/// Takes the next frame; it must be number `index` and carry that frame's own faces, whose number is returned.
+fn pull_own(harness: &mut gst_check::Harness, alone: &mut Detector, index: u64) -> usize {
+    let buffer = harness.pull().expect("every frame comes out");
+    assert_eq!(buffer.offset(), index);
+    let found = meta::read(&buffer).unwrap().expect("it was looked at").faces;
+    assert_eq!(found, faces_of(alone, SIDE, SIDE, index), "frame {index}");
+    found.len()
 }
 
 #[test]
@@ -123,16 +100,12 @@ fn every_frame_leaves_in_order_with_its_own_faces() {
     let mut alone = Detector::open(model::model(), options()).unwrap();
     let mut harness = harness("in-flight-order");
     for index in 0..FRAMES {
-        harness.push(buffer(index)).unwrap();
+        harness.push(frame_of(SIDE, SIDE, index)).unwrap();
     }
     harness.push_event(gst::event::Eos::new());
     let mut with_faces = 0;
     for index in 0..FRAMES {
-        let buffer = harness.pull().expect("every frame comes out");
-        assert_eq!(buffer.offset(), index);
-        let found = meta::read(&buffer).unwrap().expect("it was looked at").faces;
-        with_faces += usize::from(!found.is_empty());
-        assert_eq!(found, faces_alone(&mut alone, index), "frame {index}");
+        with_faces += usize::from(pull_own(&mut harness, &mut alone, index) > 0);
     }
     assert!(with_faces > 0, "frames without faces prove nothing");
     drop(instance);
@@ -146,7 +119,7 @@ fn flushes_and_stops_among_running_batches_lose_nothing_that_comes_after() {
     let mut harness = harness("in-flight-flush");
     for round in 0..20 {
         for index in 0..5 {
-            harness.push(buffer(index)).unwrap();
+            harness.push(frame_of(SIDE, SIDE, index)).unwrap();
         }
         match round % 2 {
             0 => {
@@ -164,13 +137,10 @@ fn flushes_and_stops_among_running_batches_lose_nothing_that_comes_after() {
         }
         while harness.try_pull().is_some() {}
         let index = 30 + round;
-        harness.push(buffer(index)).unwrap();
-        harness.push(buffer(index + 100)).unwrap();
+        harness.push(frame_of(SIDE, SIDE, index)).unwrap();
+        harness.push(frame_of(SIDE, SIDE, index + 100)).unwrap();
         for index in [index, index + 100] {
-            let buffer = harness.pull().expect("it comes out");
-            assert_eq!(buffer.offset(), index, "round {round}");
-            let found = meta::read(&buffer).unwrap().expect("it was looked at").faces;
-            assert_eq!(found, faces_alone(&mut alone, index), "frame {index}");
+            pull_own(&mut harness, &mut alone, index);
         }
     }
     drop(instance);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::tests::{Bytes, PuppetHandle, TIME_LIMIT, confidence, face, submit};
+use super::tests::{Bytes, PuppetHandle, TIME_LIMIT, confidence, face, submit, waking_client};
 use super::*;
 
 /// How the run of a batch ends.
@@ -95,11 +95,7 @@ impl Stage {
     }
 
     fn client(&self) -> Client<Gated> {
-        let wakes = Mutex::new(self.wakes.clone());
-        self.worker.client(Arc::new(move || {
-            // Nobody may listen any more.
-            let _ = wakes.lock().unwrap().send(());
-        }))
+        waking_client(&self.worker, &self.wakes)
     }
 
     /// The first bytes of the next batches that begin, sorted: two threads begin them.

@@ -183,10 +183,7 @@ impl Stage {
     }
 
     fn client(&self) -> Client<Puppet> {
-        let wakes = Mutex::new(self.wakes.clone());
-        self.worker.client(Arc::new(move || {
-            let _ = wakes.lock().unwrap().send(());
-        }))
+        waking_client(&self.worker, &self.wakes)
     }
 
     fn begun(&self) -> Vec<u8> {
@@ -201,6 +198,15 @@ impl Stage {
         self.orders.send(Order::Succeed).unwrap();
         self.woken.recv_timeout(TIME_LIMIT).expect("the client is woken");
     }
+}
+
+/// A client that sends to `wakes` when it is woken.
+pub(super) fn waking_client<N: Network>(worker: &Arc<Worker<N>>, wakes: &Sender<()>) -> Client<N> {
+    let wakes = Mutex::new(wakes.clone());
+    worker.client(Arc::new(move || {
+        // Nobody may listen any more.
+        let _ = wakes.lock().unwrap().send(());
+    }))
 }
 
 pub(super) fn submit<N: Network<Batch = Bytes>>(

@@ -1,5 +1,6 @@
 //! A model, frames, and ways to see what leaves the element.
 
+mod frames;
 mod model;
 
 use std::path::Path;
@@ -7,9 +8,9 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
 use img2pose::{Detector, DetectorOptions, Face, Selection};
 
+pub use frames::*;
 pub use model::*;
 
 /// Long enough for a loaded machine; tests end much earlier.
@@ -20,8 +21,6 @@ pub const QUIET: Duration = Duration::from_millis(60);
 pub const WIDTH: u32 = 64;
 pub const HEIGHT: u32 = 48;
 pub const CAPS: &str = "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1";
-/// At 25 frames a second.
-pub const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 pub fn init() {
     static INIT: Once = Once::new();
@@ -69,53 +68,9 @@ pub fn faces_alone(index: u64) -> Vec<Face> {
     faces_of(&mut DETECTOR.lock().unwrap(), WIDTH, HEIGHT, index)
 }
 
-/// The faces that frame `index` of the given size has alone.
-pub fn faces_of(detector: &mut Detector, width: u32, height: u32, index: u64) -> Vec<Face> {
-    let data = pixels(width, height, index);
-    let plane = Plane {
-        data: &data,
-        stride: width.next_multiple_of(4) as usize,
-    };
-    let frame = Frame {
-        layout: FrameLayout {
-            format: PixelFormat::Gray8,
-            width,
-            height,
-            matrix: ColorMatrix::Bt601,
-            range: ColorRange::Full,
-        },
-        planes: [plane; 3],
-    };
-    detector.detect(&[frame]).unwrap().remove(0)
-}
-
-/// Pixels of gray frame `index`: blobs that no other frame has.
-pub fn pixels(width: u32, height: u32, index: u64) -> Vec<u8> {
-    let stride = width.next_multiple_of(4);
-    let phase = index as f32 * 0.7;
-    (0..height)
-        .flat_map(|y| (0..stride).map(move |x| (x as f32, y as f32)))
-        .map(|(x, y)| {
-            let wave =
-                (x * 0.21 + phase).sin() + (y * 0.17 - 1.3 * phase).cos() + (x * y * 0.003 + phase).sin();
-            (128.0 + 40.0 * wave) as u8
-        })
-        .collect()
-}
-
 /// Frame `index` of a stream of [`CAPS`].
 pub fn frame(index: u64) -> gst::Buffer {
     frame_of(WIDTH, HEIGHT, index)
-}
-
-/// Gray frame `index` of another size.
-pub fn frame_of(width: u32, height: u32, index: u64) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_mut_slice(pixels(width, height, index));
-    let inner = buffer.get_mut().unwrap();
-    inner.set_pts(FRAME * index);
-    inner.set_duration(FRAME);
-    inner.set_offset(index);
-    buffer
 }
 
 /// The faces on a buffer; `None`: not looked at.
