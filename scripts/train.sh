@@ -116,7 +116,7 @@ if outdated "$labels" "$pack/labels.npz"; then
 fi
 step "Training, $steps steps"
 run train --pack "$pack" --labels "$labels" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
-    --crops "$crops" --sides "${sides[@]}" --seed "$seed"
+    --crops "$crops" --sides "${sides[@]}" --seed "$seed" "${clutter[@]}"
 # A run that was interrupted has ended well, too.
 reached=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
 ((${reached:-0} + 50 > steps)) || die "training was stopped at step ${reached:-0} of $steps; give the same command again to go on"

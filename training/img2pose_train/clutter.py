@@ -111,6 +111,11 @@ class Clutter:
         self.fonts = [font for font in fonts if len(characters(font)) >= 10]
         self.photos = photos
 
+    @classmethod
+    def below(cls, fonts, backgrounds=()):
+        """Of all fonts and photos in some folders."""
+        return cls(files(fonts, FONT_SUFFIXES), files(backgrounds, PHOTO_SUFFIXES) if backgrounds else [])
+
     def _photo(self, size, random):
         """A part of a photo, any size of part."""
         image = np.asarray(Image.open(random.choice(self.photos)).convert("RGB"))

@@ -19,6 +19,8 @@ MIN_VISIBLE = 0.6
 """Share of its box that must be inside its cell; a face that shows less is ignored."""
 LARGE_FACE = 100
 """Pixels of a stored face from which it is sharp enough to be shown in close-up."""
+DRAWN, DRAWN_CELL = 0.05, 0.2
+"""How many crops, and how many of the mosaics in one cell, show a drawn picture without a face."""
 
 
 @dataclass
@@ -47,10 +49,13 @@ class _Pasted:
 
 
 class Composer:
-    """Makes crops from the photos of a pack that are not held out."""
+    """Makes crops from the photos of a pack that are not held out.
 
-    def __init__(self, photos, labels):
-        self.photos, self.labels = photos, labels
+    With a `clutter.Clutter`, some crops and cells of mosaics are pictures that it draws.
+    """
+
+    def __init__(self, photos, labels, clutter=None):
+        self.photos, self.labels, self.clutter = photos, labels, clutter
         self.rows, self.size, self.yaw = labels.faces_of(), labels.size, labels.yaw
         training = np.nonzero(~labels.held_out)[0]
         # Portraits: small crops of one face, only fit for mosaics and for filling a whole crop.
@@ -94,6 +99,8 @@ class Composer:
 
     def crop(self, side, random):
         """One random `Crop` of `side` pixels; a function of the state of `random` alone."""
+        if self.clutter and random.random() < DRAWN:
+            return self._label(self.clutter.picture((side, side), random), [], side)
         image = np.zeros((side, side, 3), np.uint8)
         grey = random.randint(0, 255)
         self._fill = random.choice([(0, 0, 0), (124, 116, 104), (grey, grey, grey)])
@@ -104,8 +111,14 @@ class Composer:
         elif choice < 0.52:
             self._place(image, whole, self._scene(random), pasted, random, 12, 0.75 * side)
         elif choice < 0.78:
-            for cell in self._grid(side, 2 if choice < 0.68 else 3, random):
-                self._place(image, cell, self._scene(random), pasted, random, 12, 150)
+            cells = self._grid(side, 2 if choice < 0.68 else 3, random)
+            drawn = random.choice(cells) if self.clutter and random.random() < DRAWN_CELL else None
+            for cell in cells:
+                if cell == drawn:
+                    x0, y0, x1, y1 = cell
+                    image[y0:y1, x0:x1] = self.clutter.picture((x1 - x0, y1 - y0), random)
+                else:
+                    self._place(image, cell, self._scene(random), pasted, random, 12, 150)
         elif choice < 0.83:
             for cell in self._grid(side, 2, random):
                 if self.portraits and random.random() < 0.5:

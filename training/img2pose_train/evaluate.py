@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from . import checkpoint, geometry
-from .clutter import FONT_SUFFIXES, PHOTO_SUFFIXES, Clutter, files
+from .clutter import Clutter
 from .detect import Faces, detect, network_size
 from .metrics import Evaluation, Truth
 from .pack import Labels, Photos
@@ -199,8 +199,7 @@ def main():
     for clip in options.video:
         result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)
     if options.clutter:
-        photos = files(options.backgrounds, PHOTO_SUFFIXES) if options.backgrounds else []
-        clutter = Clutter(files(options.fonts, FONT_SUFFIXES), photos)
+        clutter = Clutter.below(options.fonts, options.backgrounds)
         result["clutter"] = evaluate_clutter(model, clutter, options.clutter, options.seed)
     model.close()
     text = json.dumps(result, indent=1)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from . import checkpoint
-from .clutter import FONT_SUFFIXES, PHOTO_SUFFIXES, Clutter, files
+from .clutter import Clutter
 from .compose import Composer
 from .detect import network_input, network_size, proposals
 from .metrics import box_iou, covered
@@ -186,9 +186,7 @@ def _collect(options, rank):
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     network = checkpoint.load(options.initial).eval().to(memory_format=torch.channels_last)
-    clutter = Clutter(
-        files(options.fonts, FONT_SUFFIXES), files(options.backgrounds, PHOTO_SUFFIXES) if options.backgrounds else []
-    )
+    clutter = Clutter.below(options.fonts, options.backgrounds)
     pictures = Pictures(Photos(options.pack), Labels.load(options.labels), clutter, options.seed)
     for part in range(rank, -(-options.pictures // PER_FILE), options.processes):
         path = Path(options.out) / f"regions-{part:04}.npz"

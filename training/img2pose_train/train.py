@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from . import checkpoint
 from .batches import BASE_SIDE, Batches
+from .clutter import Clutter
 from .losses import LossWeights, Sampling, training_losses
 from .network import PRESETS, Network
 from .pack import Labels, Photos
@@ -42,6 +43,7 @@ def arguments(argv=None):
     parser.add_argument("--norm", choices=("frozen", "batch"), default="batch",
                         help="frozen keeps the statistics of --initial, batch learns them; default batch")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--until", type=int, help="stop after this many of the steps, to go on later (with other labels, say)")
     parser.add_argument("--decay", type=float, default=0.6, help="last share of the steps over which the rate falls")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (AdamW)")
     parser.add_argument("--weight-decay", type=float, default=0.03)
@@ -49,6 +51,8 @@ def arguments(argv=None):
     parser.add_argument("--average", type=float, default=0.999, help="decay of the weights' moving average")
     parser.add_argument("--crops", type=int, default=6, help=f"crops of {BASE_SIDE} px per step and process")
     parser.add_argument("--sides", type=int, nargs="+", default=[320, 416, 512], help="sides of the crops, multiples of 32")
+    parser.add_argument("--fonts", nargs="+", help="folders with .ttf and .otf files: train on drawn pictures, too (clutter)")
+    parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos that show no face, for those")
     parser.add_argument("--positives", type=int, default=Sampling.positives, help="proposals per image")
     parser.add_argument("--negatives", type=int, default=Sampling.negatives, help="proposals per image")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
@@ -143,12 +147,14 @@ def worker(rank, options):
     if options.norm == "frozen":
         network.freeze_statistics()
 
+    clutter = Clutter.below(options.fonts, options.backgrounds) if options.fonts else None
     data = Batches(
         Photos(options.pack), Labels.load(options.labels), options.sides, options.crops,
-        options.seed, rank,
+        options.seed, rank, clutter,
     )
+    last = min(options.steps, options.until or options.steps)
     loader = DataLoader(
-        data, batch_size=None, sampler=range(step, options.steps), num_workers=1, prefetch_factor=4,
+        data, batch_size=None, sampler=range(step, last), num_workers=1, prefetch_factor=4,
         worker_init_fn=_one_thread, multiprocessing_context="fork",
     )
     stop = torch.zeros(1)
@@ -176,7 +182,7 @@ def worker(rank, options):
             log.add({"gradient": float(norm), "crops": len(batch.images) * options.processes})
             if step % 50 == 0:
                 log.write(step=step, rate=options.rate * factor)
-            if step % options.save_every == 0 or stopping or step == options.steps:
+            if step % options.save_every == 0 or stopping or step == last:
                 checkpoint.save_run(state, network, average, optimizer, step)
                 checkpoint.save(out / "average.pth", average.network, steps=step, options=vars(options))
             if step % options.keep_every == 0:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from img2pose_train import checkpoint
+from img2pose_train.compose import Composer
 from img2pose_train.clutter import FONT_SUFFIXES, SYMBOLS_WITH_FACES, Clutter, characters, files
 from img2pose_train.harden import MIXTURE, harden, pools, targets
 from img2pose_train.network import TINY, Network
@@ -21,6 +22,27 @@ FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 @pytest.fixture(scope="module")
 def clutter():
     return Clutter(files([FONTS], FONT_SUFFIXES)[:6], [])
+
+
+def test_crops_show_drawn_pictures_without_faces(pack, clutter):
+    photos, labels, _ = pack
+    drawn = []
+    clutter = Clutter(clutter.fonts, [])
+    picture = clutter.picture
+    clutter.picture = lambda size, random: drawn.append(size) or picture(size, random)
+    composer = Composer(photos, labels, clutter)
+    whole = cells = 0
+    for i in range(200):
+        drawn.clear()
+        crop = composer.crop(256, Random(i))
+        if drawn == [(256, 256)]:
+            whole += 1
+            assert not len(crop.box) and not len(crop.ignored)
+        elif drawn:
+            cells += 1
+            assert max(drawn[0]) < 256 and len(drawn) == 1
+        assert np.array_equal(crop.image, composer.crop(256, Random(i)).image)
+    assert 3 < whole < 25 and 3 < cells < 40
 
 
 def test_clutter_is_reproducible_and_varied(clutter):
