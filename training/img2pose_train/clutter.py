@@ -18,6 +18,7 @@ from .photometric import vary
 
 FONT_SUFFIXES = (".ttf", ".otf")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+PHOTO_SIDE = 1920
 SYMBOLS_WITH_FACES = (*range(0x2639, 0x263C), 0x32E1, 0x1F600)
 """Characters that draw a face, which is no clutter."""
 
@@ -39,6 +40,14 @@ def characters(path):
         c for c in map(chr, sorted(codes))
         if (c.isalnum() or c in "!?&%@#*+-=/()[]{}.,:;'\"") and ord(c) not in SYMBOLS_WITH_FACES
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _opened(path):
+    """The photo at `path` [h, w, 3], of at most `PHOTO_SIDE` pixels; kept, as decoding costs more than all else here."""
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((PHOTO_SIDE, PHOTO_SIDE), reducing_gap=2.0)
+    return np.asarray(image)
 
 
 def _colour(random, skin=0.25):
@@ -118,7 +127,7 @@ class Clutter:
 
     def _photo(self, size, random):
         """A part of a photo, any size of part."""
-        image = np.asarray(Image.open(random.choice(self.photos)).convert("RGB"))
+        image = _opened(random.choice(self.photos))
         height, width = image.shape[:2]
         scale = min(width / size[0], height / size[1]) * random.uniform(0.08, 1)
         part = (max(8, int(size[0] * scale)), max(8, int(size[1] * scale)))
