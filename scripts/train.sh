@@ -3,7 +3,7 @@
 #                         [--seed N] [--licence FILE] [--min-size N] PACK OUT
 #
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
-# weights to start from: refine, train, harden, convert, quantize, evaluate. What is there already and up to date is not
+# weights to start from: refine, train, refine, train, harden, convert, quantize, evaluate. What is there already and up to date is not
 # made again, so the same command goes on where it was interrupted, and one with more steps goes on training; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
 #
 #   PACK          folder with images.bin and labels.npz
@@ -114,13 +114,29 @@ if outdated "$labels" "$pack/labels.npz"; then
     step 'Labels for training'
     run refine --pack "$pack" --out "$labels"
 fi
+# reach STEP: whether the training got there; a run that was interrupted has ended well, too.
+reach() {
+    local reached
+    reached=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
+    ((${reached:-0} + 50 > $1)) || die "training was stopped at step ${reached:-0} of $steps; give the same command again to go on"
+}
+train() {
+    run train --pack "$pack" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
+        --crops "$crops" --sides "${sides[@]}" --seed "$seed" "${clutter[@]}" "$@"
+}
+# Halfway, where the learning rate begins to fall, the network is good enough to give poses to faces that have none.
+relabelled=$out/relabelled.npz
+if outdated "$relabelled" "$labels"; then
+    step "Training, the first half of $steps steps"
+    train --labels "$labels" --until $((steps / 2))
+    reach $((steps / 2))
+    step 'Labels for the second half'
+    run refine --pack "$pack" --checkpoint "$average" --threads "$(nproc)" --out "$relabelled"
+fi
 step "Training, $steps steps"
-run train --pack "$pack" --labels "$labels" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
-    --crops "$crops" --sides "${sides[@]}" --seed "$seed" "${clutter[@]}"
-# A run that was interrupted has ended well, too.
-reached=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
-((${reached:-0} + 50 > steps)) || die "training was stopped at step ${reached:-0} of $steps; give the same command again to go on"
-
+train --labels "$relabelled"
+reach "$steps"
+labels=$relabelled
 if outdated "$out/hardened.pth" "$average"; then
     step "Hardening with $pictures pictures"
     # Of another network, they would be taken for this one's.

@@ -18,6 +18,7 @@ from torchvision.ops import box_iou, nms
 
 from . import geometry
 from .anchors import covered, decode, encode, image_anchors
+from .network import bfloat16
 from .roi_align import roi_align
 
 IMAGE_MEAN = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
@@ -184,7 +185,7 @@ def training_losses(network, batch, sampling=Sampling()):
     """The five losses (keys of `LossWeights`) and figures to watch, for one batch."""
     side, device = batch.side, batch.images.device.type
     anchors, _ = image_anchors(side, side)
-    with torch.autocast(device, torch.bfloat16):
+    with bfloat16(device):
         levels = network.backbone(normalise(batch.images))
         logits, deltas = network.rpn.head(levels)
     objectness, delta_loss = proposal_losses(logits, deltas, batch, anchors)
@@ -193,7 +194,7 @@ def training_losses(network, batch, sampling=Sampling()):
     pooled = roi_align(levels, rois, (side, side))
     posed = torch.nonzero(is_face & (batch.weight[matched] > 0 if len(batch.weight) else is_face))[:, 0]
     heads = network.roi_heads
-    with torch.autocast(device, torch.bfloat16):
+    with bfloat16(device):
         class_features = heads.class_head(pooled)
         pose_features = heads.box_head(pooled[posed]) if len(posed) > 1 else None
     class_logits = heads.class_predictor(class_features.float())

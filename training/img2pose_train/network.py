@@ -44,6 +44,13 @@ OFFICIAL = Widths((64, 128, 256, 512), 256, 1024, 256)
 PRESETS = {"slim": SLIM, "tiny": TINY, "official": OFFICIAL}
 
 
+def bfloat16(device="cpu"):
+    """Context in which convolutions and linear layers compute in bfloat16, if that is faster: a processor before AVX-512
+    has no instructions for it and takes many times as long."""
+    slow = device == "cpu" and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast(device, torch.bfloat16, enabled=not slow)
+
+
 class Body(nn.Module):
     """ResNet-18 without its classifier; forward returns the four stages' outputs."""
 

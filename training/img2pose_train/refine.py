@@ -18,6 +18,7 @@ import torch
 from . import checkpoint, geometry
 from .labels import FOCAL_PER_BOX, change_camera, difference_hash, validation_split
 from .losses import POSE_MEAN, POSE_STDDEV, normalise
+from .network import bfloat16
 from .pack import Photos
 from .roi_align import roi_align
 
@@ -45,7 +46,7 @@ def poses_in_boxes(network, image, boxes):
     # Padding is zero after normalisation, as at inference.
     x[:, :, height:] = 0
     x[:, :, :, width:] = 0
-    with torch.autocast("cpu", torch.bfloat16):
+    with bfloat16():
         levels = network.backbone(x)
     rois = torch.cat([torch.zeros(len(boxes), 1), torch.from_numpy(boxes).float()], 1)
     pooled = roi_align(levels, rois, padded.shape[:2])

@@ -25,6 +25,7 @@ from .clutter import Clutter
 from .compose import Composer
 from .detect import network_input, network_size, proposals
 from .metrics import box_iou, covered
+from .network import bfloat16
 from .pack import Labels, Photos
 from .photometric import vary
 from .roi_align import roi_align
@@ -156,7 +157,7 @@ def regions_of(network, picture, number, random):
     """`Regions` of one picture, as `Pictures` gives it."""
     kind, image, boxes, ignored = picture
     x = network_input(image, image.shape[:2])
-    with torch.autocast("cpu", torch.bfloat16):
+    with bfloat16():
         levels = network.backbone(x)
         logits, deltas = network.rpn.head(levels)
     found = proposals(logits[0], deltas[0], x.shape[2:], image.shape[:2], PRE_NMS)
