@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Usage: scripts/train.sh [--widths tiny|slim|official] [--steps N] [--crops N] [--sides 'N...'] [--pictures N]
-#                         [--seed N] [--licence FILE] [--min-size N] PACK OUT
+# Usage: scripts/train.sh [--widths tiny|slim|official] [--steps N] [--crops N] [--sides 'N...'] [--late-sides 'N...']
+#                         [--pictures N] [--seed N] [--licence FILE] [--min-size N] PACK OUT
 #
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
-# weights to start from: refine, train, refine, train, harden, convert, quantize, evaluate. What is there already and up to date is not
-# made again, so the same command goes on where it was interrupted, and one with more steps goes on training; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
+# weights to start from: refine, train, refine, train, harden, convert, quantize, evaluate. What is there already and up
+# to date is not made again, so the same command goes on where it was interrupted, and one with more steps goes on
+# training; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
 #
 #   PACK          folder with images.bin and labels.npz
 #   OUT           folder for everything that comes out: model.onnx, model-int8.onnx, their figures (.json), and what is between
 #   --widths      size of the network (default: slim)
-#   --steps N     of training (default: 6000); --crops N per step and process (6), --sides (default: '320 320 320 416')
+#   --steps N     of training (default: 12000)
+#   --crops N     of 320 pixels per step and process, or as many pixels in crops of other sides (default: 4)
+#   --sides       of the crops in pixels in the first half of the steps (default: '224 256 320')
+#   --late-sides  the same for the second half (default: '320 320 416')
 #   --pictures N  that the class head is hardened with (default: 3200)
 #   --seed N      default: 1
 #   --licence     text on who may use the model (default: models/img2pose-slim.licence.txt)
@@ -20,12 +24,12 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-widths=slim steps=6000 crops=6 sides='320 320 320 416' pictures=3200 seed=1 min_size=480
+widths=slim steps=12000 crops=4 sides='224 256 320' late_sides='320 320 416' pictures=3200 seed=1 min_size=480
 licence=$ROOT/models/img2pose-slim.licence.txt
 places=()
 while (($#)); do
     case $1 in
-    --widths | --steps | --crops | --sides | --pictures | --seed | --licence | --min-size)
+    --widths | --steps | --crops | --sides | --late-sides | --pictures | --seed | --licence | --min-size)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -52,7 +56,8 @@ for number in "$steps" "$crops" "$pictures" "$seed" "$min_size"; do
 done
 mkdir -p "${places[1]}"
 pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}") licence=$(realpath "$licence")
-read -ra sides <<<"$sides"
+read -ra early <<<"$sides"
+read -ra late <<<"$late_sides"
 
 # Their names are part of what the model was made of; other machines have other fonts installed.
 FONTS=(fonts-dejavu-core fonts-dejavu-extra fonts-liberation2 fonts-freefont-ttf fonts-lato fonts-open-sans
@@ -122,19 +127,19 @@ reach() {
 }
 train() {
     run train --pack "$pack" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
-        --crops "$crops" --sides "${sides[@]}" --seed "$seed" "${clutter[@]}" "$@"
+        --crops "$crops" --seed "$seed" "${clutter[@]}" "$@"
 }
 # Halfway, where the learning rate begins to fall, the network is good enough to give poses to faces that have none.
 relabelled=$out/relabelled.npz
 if outdated "$relabelled" "$labels"; then
     step "Training, the first half of $steps steps"
-    train --labels "$labels" --until $((steps / 2))
+    train --labels "$labels" --sides "${early[@]}" --until $((steps / 2))
     reach $((steps / 2))
     step 'Labels for the second half'
     run refine --pack "$pack" --checkpoint "$average" --threads "$(nproc)" --out "$relabelled"
 fi
 step "Training, $steps steps"
-train --labels "$relabelled"
+train --labels "$relabelled" --sides "${late[@]}"
 reach "$steps"
 labels=$relabelled
 if outdated "$out/hardened.pth" "$average"; then

@@ -3,12 +3,19 @@
 A checkpoint is `{"fpn_model": {"module." + name: tensor}}` with the 141 names of the official
 img2pose layout. Older torchvision called the pyramid's layers `inner_blocks.0.weight` where
 it is `inner_blocks.0.0.weight` now; both spellings are read, the newer one is written.
+
+An ONNX file of `img2pose-export convert` can be read, too. Its batch norms are folded into the layers before them, so
+what comes back computes the same, but with batch norms that do nothing: train it with frozen statistics.
 """
 
 import os
 import re
+from pathlib import Path
 
+import onnx
 import torch
+from onnx import numpy_helper
+from torch import nn
 
 from .network import Network, Widths
 
@@ -51,9 +58,40 @@ def read_state(path):
     return {_torchvision(name.removeprefix("module.")): t for name, t in content["fpn_model"].items()}
 
 
+def _batch_norm_of(layer):
+    """Name of the batch norm behind a convolution or linear layer, if it has one."""
+    changed = re.sub(r"(downsample|dof_pred)\.0$", r"\1.1", re.sub(r"(layer\d\.\d|body)\.conv(\d)$", r"\1.bn\2", layer))
+    return changed if changed != layer else None
+
+
+def unfolded_state(path):
+    """State dictionary of an ONNX file of `img2pose-export convert`, under torchvision's names."""
+    stored = {t.name: t for t in onnx.load(path).graph.initializer if t.name.startswith(("backbone.", "rpn.", "roi_heads."))}
+    state = {name: torch.from_numpy(numpy_helper.to_array(t).copy()).float() for name, t in stored.items()}
+    try:
+        network = Network(Widths.of(state))
+    except KeyError as error:
+        raise ValueError(f"{path}: no weights {error} in it; give a file of img2pose-export convert, not quantized") from None
+    modules = dict(network.named_modules())
+    for layer, module in modules.items():
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and (norm := _batch_norm_of(layer)):
+            if module.bias is None:
+                bias = state.pop(layer + ".bias")
+            else:  # the layer's own bias and the norm's shift were summed
+                bias = torch.zeros(len(module.bias))
+            state |= {
+                f"{norm}.weight": torch.ones(len(bias)), f"{norm}.bias": bias, f"{norm}.running_mean": torch.zeros(len(bias)),
+                f"{norm}.running_var": torch.full([len(bias)], 1 - modules[norm].eps),
+            }
+    for part in ("weight", "bias"):  # only the six rows of the class "face" are stored
+        name = f"roi_heads.box_predictor.dof_pred.3.{part}"
+        state[name] = torch.cat([torch.zeros_like(state[name]), state[name]])
+    return state
+
+
 def load(path):
-    """Network with the weights and the widths of a checkpoint file."""
-    state = read_state(path)
+    """Network with the weights and the widths of a checkpoint file or of an ONNX file (see above)."""
+    state = unfolded_state(path) if Path(path).suffix == ".onnx" else read_state(path)
     network = Network(Widths.of(state))
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = [name for name in missing if not name.endswith(_COUNTER)]

@@ -114,7 +114,7 @@ def harden(network, regions, steps, rate, batch, seed, last_layer=False, report=
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--initial", required=True, help="checkpoint that the regions were made with")
+    parser.add_argument("--initial", required=True, help="checkpoint or ONNX file that the regions were made with")
     parser.add_argument("--regions", required=True, help="folder (from img2pose_train.regions)")
     parser.add_argument("--out", required=True, help="checkpoint to write")
     parser.add_argument("--steps", type=int, default=1500)

@@ -125,7 +125,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pack", required=True)
     parser.add_argument("--out", required=True, help="label file to write (.npz)")
-    parser.add_argument("--checkpoint", help="network that relabels box-only faces")
+    parser.add_argument("--checkpoint", help="network (checkpoint or ONNX file) that relabels box-only faces")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

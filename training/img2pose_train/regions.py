@@ -203,7 +203,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pack", required=True, help="folder with images.bin and labels.npz")
     parser.add_argument("--labels", required=True, help="refined labels (from img2pose_train.refine)")
-    parser.add_argument("--initial", required=True, help="checkpoint")
+    parser.add_argument("--initial", required=True, help="checkpoint or ONNX file")
     parser.add_argument("--fonts", nargs="+", required=True, help="folders with .ttf and .otf files")
     parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos that show no face")
     parser.add_argument("--out", required=True, help="folder for regions-*.npz; what is there is kept")

@@ -39,7 +39,7 @@ def arguments(argv=None):
     parser.add_argument("--labels", required=True, help="refined labels (from img2pose_train.refine)")
     parser.add_argument("--out", required=True, help="folder for checkpoints, run state and log.jsonl")
     parser.add_argument("--widths", choices=sorted(PRESETS), default="slim")
-    parser.add_argument("--initial", help="checkpoint to start from (its widths are used); default: random")
+    parser.add_argument("--initial", help="checkpoint or ONNX file to start from (its widths are used); default: random")
     parser.add_argument("--norm", choices=("frozen", "batch"), default="batch",
                         help="frozen keeps the statistics of --initial, batch learns them; default batch")
     parser.add_argument("--steps", type=int, required=True)
@@ -60,7 +60,10 @@ def arguments(argv=None):
     parser.add_argument("--save-every", type=int, default=250, help="steps")
     parser.add_argument("--keep-every", type=int, default=1000, help="steps between checkpoints that are kept")
     parser.add_argument("--port", type=int, default=29711, help="for the processes to meet on localhost")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.initial and Path(options.initial).suffix == ".onnx" and options.norm != "frozen":
+        parser.error("an ONNX file has no statistics of batch norms left: add --norm frozen")
+    return options
 
 
 def rate_factor(step, steps, warmup, decay):

@@ -1,10 +1,22 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
 import torch
 from torchvision.ops import MultiScaleRoIAlign
 
 from img2pose_train import checkpoint
 from img2pose_train.anchors import decode, encode, image_anchors, match
+from img2pose_train.detect import detect
 from img2pose_train.network import OFFICIAL, SLIM, TINY, Network
+from img2pose_train.quantize import network_inputs
 from img2pose_train.roi_align import roi_align
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_official_widths_give_the_official_layout():
@@ -36,6 +48,26 @@ def test_the_old_spelling_of_the_pyramid_is_read(tmp_path):
     assert torch.equal(
         loaded.backbone.fpn.inner_blocks[0][0].weight, network.backbone.fpn.inner_blocks[0][0].weight
     )
+
+
+def test_an_onnx_file_gives_back_the_network_it_was_made_of():
+    model = ROOT / "models/img2pose-slim.onnx"
+    image = cv2.imread(str(ROOT / "docs/pictures/faces-group.jpg"))[:, :, ::-1]
+    found = detect(checkpoint.load(model).eval(), image)
+    contract = json.loads({p.key: p.value for p in onnx.load(model).metadata_props}["img2pose"])
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    boxes, scores, poses, _ = session.run(None, network_inputs(image, contract))
+    order, expected = np.argsort(-found.score), np.argsort(-scores)
+    count = int((scores > 0.3).sum())
+    assert count >= 5
+    order, expected = order[:count], expected[:count]
+    np.testing.assert_allclose(found.score[order], scores[expected], atol=5e-3)
+    np.testing.assert_allclose(found.pose[order], poses[expected], atol=2e-2)
+
+
+def test_a_quantized_file_is_no_start_for_training():
+    with pytest.raises(ValueError, match="not quantized"):
+        checkpoint.load(ROOT / "models/img2pose-slim-int8.onnx")
 
 
 def test_the_average_follows_the_network():

@@ -154,3 +154,11 @@ def test_a_run_goes_on_where_it_stopped(pack, tmp_path):
     assert sum(moved) > len(moved) / 2
     content = torch.load(tmp_path / "average.pth", weights_only=True)
     assert content["information"]["steps"] == 4 and len(content["fpn_model"]) == 141
+
+
+def test_an_onnx_file_is_trained_with_frozen_statistics_only(capsys):
+    given = ["--pack", "p", "--labels", "l", "--out", "o", "--steps", "1", "--initial", "model.onnx"]
+    assert train.arguments([*given, "--norm", "frozen"]).initial == "model.onnx"
+    with pytest.raises(SystemExit):
+        train.arguments(given)
+    assert "add --norm frozen" in capsys.readouterr().err
