@@ -119,11 +119,11 @@ if outdated "$labels" "$pack/labels.npz"; then
     step 'Labels for training'
     run refine --pack "$pack" --out "$labels"
 fi
-# reach STEP: whether the training got there; a run that was interrupted has ended well, too.
-reach() {
-    local reached
-    reached=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
-    ((${reached:-0} + 50 > $1)) || die "training was stopped at step ${reached:-0} of $steps; give the same command again to go on"
+# reached STEP: whether the training got there; a run that was interrupted has ended well, too.
+reached() {
+    local last
+    last=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
+    ((${last:-0} + 50 > $1)) || die "training was stopped at step ${last:-0} of $steps; give the same command again to go on"
 }
 train() {
     run train --pack "$pack" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
@@ -134,13 +134,13 @@ relabelled=$out/relabelled.npz
 if outdated "$relabelled" "$labels"; then
     step "Training, the first half of $steps steps"
     train --labels "$labels" --sides "${early[@]}" --until $((steps / 2))
-    reach $((steps / 2))
+    reached $((steps / 2))
     step 'Labels for the second half'
     run refine --pack "$pack" --checkpoint "$average" --threads "$(nproc)" --out "$relabelled"
 fi
 step "Training, $steps steps"
 train --labels "$relabelled" --sides "${late[@]}"
-reach "$steps"
+reached "$steps"
 labels=$relabelled
 if outdated "$out/hardened.pth" "$average"; then
     step "Hardening with $pictures pictures"
