@@ -100,17 +100,22 @@ def load(path):
     return network
 
 
-def save_run(path, network, average, optimizer, step):
-    """Everything that `load_run` needs to go on after `step` steps."""
+def save_run(path, network, average, optimizer, step, initial=None):
+    """Everything that `load_run` needs to go on after `step` steps; `initial` is the file that the run began with."""
     _replace(path, {
         "network": network.state_dict(), "average": average.state_dict(),
         "optimizer": optimizer.state_dict(), "step": step,
+        "initial": str(initial) if initial else None,
     })
 
 
-def load_run(path, network, average, optimizer):
-    """Restore a run; returns the number of steps done."""
+def load_run(path, network, average, optimizer, initial=None):
+    """Restore a run; returns the number of steps done. Fails when it is one that began elsewhere than `initial`."""
     content = torch.load(path, map_location="cpu", weights_only=True)
+    began, wanted = content.get("initial"), str(initial) if initial else None
+    if began != wanted:
+        told = lambda start: start or "random weights"
+        raise ValueError(f"{path} is of a run that began with {told(began)}, not {told(wanted)}; give another --out")
     network.load_state_dict(content["network"])
     average.load_state_dict(content["average"])
     optimizer.load_state_dict(content["optimizer"])

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from . import geometry
+from .pack import is_portrait
 from .photometric import vary
 
 MIN_FACE, MIN_SIDE = 10, 7
@@ -59,20 +60,15 @@ class Composer:
         self.rows, self.size, self.yaw = labels.faces_of(), labels.size, labels.yaw
         training = np.nonzero(~labels.held_out)[0]
         # Portraits: small crops of one face, only fit for mosaics and for filling a whole crop.
-        portrait = np.array([self._is_portrait(i) for i in training], bool)
+        portrait = np.array([is_portrait(*photos.sizes[i], self.size[self.rows[i]]) for i in training], bool)
         self.portraits = [i for i in training[portrait] if self._trusted(i)]
         self.scenes = training[~portrait]
+        if not len(self.scenes):
+            raise ValueError("the pack holds nothing but small crops of single faces; photos with background are needed, too")
         self._scene_weight = np.cumsum([self._interest(i) for i in self.scenes])
         kept = ~labels.held_out[labels.image] & (labels.quality >= 1) & (self.size >= LARGE_FACE)
         self.large = np.nonzero(kept & ~np.isin(labels.image, training[portrait]))[0]
         self._large_weight = np.cumsum(self._face_interest(self.large))
-
-    def _is_portrait(self, i):
-        rows = self.rows[i]
-        height, width = self.photos.sizes[i][::-1]
-        return max(height, width) < 400 and any(
-            self.size[k] > 0.45 * np.sqrt(height * width) for k in rows
-        )
 
     def _trusted(self, i):
         return any(self.labels.quality[k] == 2 for k in self.rows[i])

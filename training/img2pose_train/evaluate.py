@@ -4,8 +4,8 @@ The model is a checkpoint (run by `detect`, the reference's post-processing in P
 file. An ONNX file is measured through the detector that ships: `--detector` names a program that
 reads frames from its standard input, each a line "WIDTH HEIGHT" and the RGB pixels, and answers each with
 one line of JSON, `[{"box": [x0, y0, x1, y1], "score": s, "pose": [rx, ry, rz, tx, ty, tz]}, ...]`
-(`cargo build --release -p img2pose --example detect_stdin`). With `--video` a clip is measured
-instead: the share of frames with a face, and the jitter of the most confident face's pose. With `--clutter`
+(`cargo build --release -p img2pose --example detect_stdin`). With `--video` clips are measured, too:
+the share of frames with a face, the highest score, and the jitter of the most confident face's pose. With `--clutter`
 drawn pictures without faces are shown, and those counted that have one all the same.
 """
 
@@ -24,7 +24,7 @@ from . import checkpoint, geometry
 from .clutter import Clutter
 from .detect import Faces, detect, network_size
 from .metrics import Evaluation, Truth
-from .pack import Labels, Photos
+from .pack import Labels, Photos, is_portrait, whole
 
 
 class CheckpointModel:
@@ -94,8 +94,7 @@ def evaluate_pack(model, photos, labels, min_side, portraits=False, degrees=0.0,
     for i in np.nonzero(labels.held_out)[0]:
         width, height = photos.sizes[i]
         faces = rows[i]
-        portrait = max(width, height) < 400 and bool(faces) and max(size[faces]) > 0.45 * np.sqrt(width * height)
-        if portrait != portraits:
+        if is_portrait(width, height, size[faces]) != portraits:
             continue
         k = np.array(faces, int)
         image, truth = photos.read(i), Truth(
@@ -127,12 +126,14 @@ def evaluate_video(model, path, score=0.5, every=1):
     """Share of the frames with a face, faces per frame, and jitter of the first face: the angle between the rotations
     of successive frames, and the deviation from the mean of both neighbours, which motion does not cause."""
     frames = faces = 0
+    highest = 0.0
     poses = []
     for n, image in enumerate(frames_of(path)):
         if n % every:
             continue
         found = model(image)
         kept = found.score > score
+        highest = max(highest, float(found.score.max(initial=0)))
         frames += 1
         faces += int(kept.sum())
         poses.append(found.pose[kept][0] if kept.any() else None)
@@ -149,13 +150,14 @@ def evaluate_video(model, path, score=0.5, every=1):
     return {
         "frames": frames,
         "frames_with_face": round(sum(p is not None for p in poses) / max(1, frames), 4),
+        "highest_score": round(highest, 4),
         "faces_per_frame": round(faces / max(1, frames), 3),
         "step_median_degrees": median(steps),
         "jitter_median_degrees": median(noise),
     }
 
 
-def evaluate_clutter(model, clutter, count, seed, scores=(0.3, 0.5, 0.8)):
+def evaluate_clutter(model, clutter, count, seed, scores=(0.3, 0.5, 0.7)):
     """Share of `count` drawn pictures of 640x480 without a face in which one is found, by least score."""
     highest = []
     for i in range(count):
@@ -205,7 +207,8 @@ def main():
     text = json.dumps(result, indent=1)
     print(text)
     if options.out:
-        Path(options.out).write_text(text + "\n")
+        with whole(options.out) as path:
+            path.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -90,12 +90,12 @@ def difference_hash(image):
     return np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)[0]
 
 
-def validation_split(names, hashes, share=0.08, distance=6):
+def validation_split(names, hashes, groups=None, share=0.08, distance=6):
     """Which images [N] are held out: a function of their names alone, the same on every machine.
 
-    Images that belong together stay on one side: near duplicates (hashes at most `distance`
-    bits apart), and frames of one person or clip (same name up to a trailing number, when
-    the name has letters).
+    Images that belong together stay on one side: near duplicates (hashes at most `distance` bits apart), those of one group
+    (`groups` [N], "" for none), and those that are named after one person or clip: two words and a number,
+    `Jane_Doe_07.jpg`. One word and a number, `IMG_0007.jpg` or `clip_0007.jpg`, may be anything and says nothing.
     """
     group = np.arange(len(names))
 
@@ -110,6 +110,8 @@ def validation_split(names, hashes, share=0.08, distance=6):
         stem = re.sub(r"[_-]?\d+\.\w+$", "", name)
         if re.search(r"[A-Za-z]{2}_[A-Za-z]", stem.rsplit("/", 1)[-1]):
             group[root(i)] = root(first.setdefault(stem, i))
+        if groups is not None and groups[i]:
+            group[root(i)] = root(first.setdefault(("group", groups[i]), i))
     hashes = np.asarray(hashes, np.uint64)
     for i in range(len(hashes)):
         differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])

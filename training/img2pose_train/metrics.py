@@ -11,15 +11,21 @@ MIN_IOU = 0.5
 SIZE_BUCKETS = ((0, 16), (16, 32), (32, 64), (64, 128), (128, 10_000))
 YAW_BUCKETS = ((0, 30), (30, 45), (45, 90))
 FALSE_PER_IMAGE = 0.1
+SCORES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Least scores for which false positives are counted."""
+
+
+def iou(a, b):
+    """IoU of boxes [..., 4] and [..., 4], one by one."""
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    area = lambda boxes: (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return shared / np.maximum(area(a) + area(b) - shared, 1e-9)
 
 
 def box_iou(a, b):
     """[N, 4] and [M, 4] to IoU [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(-1)
-    area = lambda boxes: (boxes[:, 2:] - boxes[:, :2]).prod(-1)
-    return shared / np.maximum(area(a)[:, None] + area(b)[None] - shared, 1e-9)
+    return iou(a[:, None], b[None])
 
 
 def covered(boxes, regions):
@@ -140,7 +146,9 @@ class Evaluation:
             "images": self.images,
             "faces": len(label_size),
             "threshold": round(threshold, 4),
-            "false_positives_per_image_at_0.5": round(float((score[~is_true] > 0.5).sum()) / max(1, self.images), 3),
+            "false_positives_per_image": {
+                str(t): round(float((score[~is_true] > t).sum()) / max(1, self.images), 3) for t in SCORES
+            },
             "by_size": {},
         }
         for low, high in (*SIZE_BUCKETS, (32, 10_000), (0, 10_000)):
@@ -153,7 +161,7 @@ class Evaluation:
             detection["by_size"][name] = {
                 "faces": labelled,
                 "recall_at_0.1_false_per_image": recall(threshold),
-                "recall_at_score_0.5": recall(0.5),
+                "recall_at_score": {str(t): recall(t) for t in SCORES},
                 "average_precision": round(average_precision(score[relevant], inside[relevant], labelled), 4) if labelled else None,
             }
         return {"detection": detection, "pose": self._pose_summary()}

@@ -1,7 +1,8 @@
 """The pack: photos and labels of a training set in two files.
 
 images.bin   the photos' JPEG files, one after the other
-labels.npz   offsets [n + 1] of the photos in images.bin, names [n], wh [n, 2], and one row per face:
+labels.npz   offsets [n + 1] of the photos in images.bin, names [n], wh [n, 2], groups [n] ("" for none), and one row
+             per face:
              img    index of the photo
              q      2: box and pose are trusted; 1: box only; 0: ignore this region
              mask   the face wears a mask (its pose counts half)
@@ -14,6 +15,8 @@ A refined label file (`refine`) has the photos' held-out flags and, per face, `i
 weight rvec tvec cam box`, all in the camera of the face's own box (see `labels`).
 """
 
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,20 @@ import numpy as np
 from . import geometry
 
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+
+
+@contextmanager
+def whole(path):
+    """Path to write to in place of `path`; moved there at the end, so that no half of a file is ever taken for it."""
+    path = Path(path)
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    yield unfinished
+    os.replace(unfinished, path)
+
+
+def is_portrait(width, height, faces):
+    """Whether a photo is the small crop of one face; `faces`: sizes of its faces."""
+    return max(width, height) < 400 and any(size > 0.45 * np.sqrt(width * height) for size in faces)
 
 
 class Photos:
@@ -99,8 +116,8 @@ class PackWriter:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.longest_side, self.jpeg_quality = longest_side, jpeg_quality
-        self._file = open(self.folder / "images.bin", "wb")
-        self._offsets, self._sizes = [0], []
+        self._file = open(self.folder / "unfinished-images.bin", "wb")
+        self._offsets, self._sizes, self._groups = [0], [], []
         self.names, self.rows = [], []
         """What has been added so far; the rows may still be changed before `close`."""
 
@@ -108,7 +125,7 @@ class PackWriter:
         """Factor from the photo's pixels to the pack's."""
         return min(1.0, self.longest_side / max(image.shape[:2]))
 
-    def add(self, name, image, faces):
+    def add(self, name, image, faces, group=""):
         """Store a BGR photo. faces: dictionaries with the columns but `img`, in the pixels of the pack."""
         scale = self.scale_of(image)
         if scale < 1:
@@ -120,7 +137,13 @@ class PackWriter:
         self._offsets.append(self._offsets[-1] + len(data))
         self.rows += [{"img": len(self.names), **face} for face in faces]
         self.names.append(name)
+        self._groups.append(group)
         self._sizes.append(image.shape[1::-1])
+
+    def abandon(self):
+        """End without a pack; one that was there stays."""
+        self._file.close()
+        os.remove(self._file.name)
 
     def close(self):
         self._file.close()
@@ -129,7 +152,11 @@ class PackWriter:
             key: np.array([row[key] for row in self.rows], None if key in exact else np.float32)
             for key in self.COLUMNS
         }
-        np.savez_compressed(
-            self.folder / "labels.npz", offsets=np.array(self._offsets),
-            names=np.array(self.names), wh=np.array(self._sizes), **columns,
-        )
+        with whole(self.folder / "labels.npz") as path:
+            np.savez_compressed(
+                path, offsets=np.array(self._offsets), names=np.array(self.names), wh=np.array(self._sizes),
+                groups=np.array(self._groups), **columns,
+            )
+            # The labels of another pack would point anywhere in these photos.
+            (self.folder / "labels.npz").unlink(missing_ok=True)
+            os.replace(self._file.name, self.folder / "images.bin")

@@ -3,9 +3,10 @@
 The annotations are lines of JSON, one per photo:
 
     {"file": "a.jpg", "faces": [{"box": [x0, y0, x1, y1], "landmarks": [[x, y], ...68],
-                                 "score": 0.9, "mask": false, "ignore": false}, ...]}
+                                 "score": 0.9, "mask": false, "ignore": false}, ...], "group": "party"}
 
-`box` (in pixels of the photo) or 68 `landmarks` (iBUG order) or both; the rest may be missing. A
+`file` is the path below the folder. `box` (in pixels of the photo) or 68 `landmarks` (iBUG order) or both; the rest may be
+missing. Photos of one `group` (frames of one clip, photos of one person) are held out together or not at all. A
 face with landmarks gets a pose and counts as trusted when the fit is good and, where there is a
 box, agrees with it. Without annotations the teachers find faces and landmarks: `--detector`
 (YuNet, an OpenCV face detector in ONNX) and `--landmarks` (an ONNX network that answers 68
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 
 from .labels import pose_in_box
+from .metrics import iou
 from .pack import PackWriter
 from .teachers import LandmarkTeacher, YuNet
 
@@ -36,13 +38,6 @@ BOX_SHIFT, BOX_SCALE = np.array([0.0, -0.03]), np.array([1.08, 1.06])
 Used until enough faces with both boxes are known to measure it (`box_relation`)."""
 
 
-def overlap(a, b):
-    """IoU of two boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = np.clip(high - low, 0, None).prod()
-    return shared / max(1e-9, (a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
-
-
 def label_face(face, scale):
     """Row of the pack for one annotated face (dictionary of the annotations), scaled to pack pixels."""
     box = np.array(face["box"], float) * scale if "box" in face else None
@@ -56,7 +51,7 @@ def label_face(face, scale):
             raise ValueError(f"a face has landmarks of shape {points.shape}, expected 68 points x, y")
         rvec, tvec, camera, projected, error = pose_in_box(points * scale)
         row |= {"rvec": rvec, "tvec": tvec, "cam": camera, "pb": projected}
-        agrees = box is None or overlap(box, projected) > MIN_OVERLAP
+        agrees = box is None or iou(box, projected) > MIN_OVERLAP
         steady = face.get("shift", 0.0) < MAX_TEACHER_SHIFT
         row["q"] = 2 if error < MAX_FIT_ERROR and agrees and steady else 1
         box = projected if box is None else box
@@ -91,13 +86,13 @@ def box_relation(rows):
 
 
 def annotations_of(path):
-    """file -> faces from a file of JSON lines."""
+    """file -> (faces, group) from a file of JSON lines."""
     found = {}
     for number, line in enumerate(Path(path).read_text().splitlines(), 1):
         if line.strip():
             try:
                 entry = json.loads(line)
-                found[entry["file"]] = entry["faces"]
+                found[entry["file"]] = entry["faces"], str(entry.get("group", ""))
             except (json.JSONDecodeError, KeyError) as error:
                 raise ValueError(f"{path}, line {number}: {error!r}; expected {{\"file\": ..., \"faces\": [...]}}") from error
     return found
@@ -121,6 +116,8 @@ def main():
 
     folder = Path(options.photos)
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    if lost := sorted(annotations.keys() - set(files)):
+        parser.exit(1, f"{options.annotations}: no such file in {folder}: {', '.join(lost[:3])} ({len(lost)} in all)\n")
     writer = PackWriter(options.out, options.longest_side, options.quality)
     rows = []
     for name in files:
@@ -128,7 +125,7 @@ def main():
         if image is None:
             print(f"{name}: not a picture, left out")
             continue
-        faces = annotations.get(name)
+        faces, group = annotations.get(name, (None, ""))
         if faces is None:
             if detector is None:
                 print(f"{name}: no annotation, left out")
@@ -139,8 +136,11 @@ def main():
                 if "landmarks" not in face:
                     face["landmarks"], face["shift"] = teacher(image, np.array(face["box"], float))
         photo_rows = [label_face(face, writer.scale_of(image)) for face in faces]
-        writer.add(name, image, photo_rows)
+        writer.add(name, image, photo_rows, group)
         rows += photo_rows
+    if not writer.names:
+        writer.abandon()
+        parser.exit(1, f"{folder}: no photo to pack; see the lines above\n")
     shift, scale = box_relation(rows)
     for row in writer.rows:
         if row["q"] < 2:

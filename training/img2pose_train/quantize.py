@@ -3,7 +3,7 @@
 The convolutions (backbone, pyramid, the shared layer of the proposals) and the class head compute in 8 bits with a scale for each
 output channel of a weight; what decides the last digits stays in 32 bits: logits and box deltas of the proposals, the last
 matrix of the class head, and the pose head, which only sees the few regions with a face. The ranges of the activations
-are those seen on calibration photos: a few dozen ordinary ones do. Names, outputs and metadata stay, so the file runs
+are those seen on calibration photos: ordinary ones, best a few hundred. Names, outputs and metadata stay, so the file runs
 wherever the original did; it is faster where the runtime has 8-bit kernels.
 """
 
@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from .clutter import PHOTO_SUFFIXES, files
-from .pack import Labels, Photos
+from .pack import Labels, Photos, whole
 
 METADATA_KEY = "img2pose"
 DENSE_OUTPUTS = [f"features_{i}" for i in range(4)] + [f"{n}_{i}" for n in ("objectness", "deltas") for i in range(5)]
@@ -182,7 +182,8 @@ def main():
             model = quantize(onnx.load(options.model), photos, Path(folder))
     except (ValueError, OSError, DecodeError) as reason:
         parser.exit(1, f"{options.model} was not quantized: {reason}\n")
-    onnx.save(model, options.out)
+    with whole(options.out) as path:
+        onnx.save(model, path)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, calibrated on {len(photos)} photos")
 
 
@@ -191,7 +192,8 @@ def _photos(options):
     random = np.random.default_rng(options.seed)
     if not options.photos:
         usable = np.flatnonzero(~Labels.load(options.labels).held_out)
-        return [Photos(options.pack).read(i) for i in random.permutation(usable)[: options.count]]
+        pack = Photos(options.pack)
+        return [pack.read(i) for i in random.permutation(usable)[: options.count]]
     photos = []
     for path in random.permutation(files(options.photos, PHOTO_SUFFIXES))[: options.count]:
         photo = cv2.imread(str(path))

@@ -18,8 +18,9 @@ import torch
 from . import checkpoint, geometry
 from .labels import FOCAL_PER_BOX, change_camera, difference_hash, validation_split
 from .losses import POSE_MEAN, POSE_STDDEV, normalise
+from .metrics import iou
 from .network import bfloat16
-from .pack import Photos
+from .pack import Photos, whole
 from .roi_align import roi_align
 
 AGREEMENT = 15.0
@@ -28,12 +29,6 @@ MIRROR_AGREEMENT = 8.0
 """Degrees between the network's poses for a photo and its mirror image."""
 MIN_OVERLAP = 0.7
 """IoU of the projected and the known box."""
-
-
-def _iou(a, b):
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    return shared / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared)
 
 
 @torch.no_grad()
@@ -95,12 +90,12 @@ def relabel(network, photos, labels, progress=print):
         rotation = offset @ geometry.rotation_matrix(mean)
         mean = geometry.rotation_vector(rotation)
         seen = geometry.project(rotation, translation, focal, centre, geometry.REFERENCE_68)
-        overlap = _iou(geometry.face_box(seen, mean[:, 2]), box)
+        overlap = iou(geometry.face_box(seen, mean[:, 2]), box)
         steady = geometry.rotation_angle(first, second) < MIRROR_AGREEMENT
         has_teacher = (labels["teacher_rvec"][rows] != 0).any(1)
         teacher = geometry.rotation_matrix(labels["teacher_rvec"][rows])
         agrees = has_teacher & (geometry.rotation_angle(teacher, rotation) < AGREEMENT)
-        agrees &= _iou(labels["teacher_box"][rows], box) > 0.5
+        agrees &= iou(labels["teacher_box"][rows], box) > 0.5
         for k, row in enumerate(rows):
             if agrees[k]:
                 teachers += 1
@@ -136,7 +131,8 @@ def main():
     hashes = [
         difference_hash(cv2.cvtColor(photos.read(i, 4), cv2.COLOR_RGB2GRAY)) for i in range(len(photos))
     ]
-    held_out = validation_split([str(name) for name in photos.names], hashes)
+    groups = [str(group) for group in raw["groups"]] if "groups" in raw else None
+    held_out = validation_split([str(name) for name in photos.names], hashes, groups)
     print(f"{held_out.sum()} of {len(photos)} photos held out", flush=True)
 
     known = raw["cam"][:, 0] > 1  # a row without any pose has the camera (1, 0, 0)
@@ -162,9 +158,8 @@ def main():
         network = checkpoint.load(options.checkpoint).eval().to(memory_format=torch.channels_last)
         teachers, networks = relabel(network, photos, labels)
         print(f"box-only faces: {teachers} got the teacher's pose, {networks} the network's")
-    np.savez_compressed(
-        options.out, **{name: v for name, v in labels.items() if not name.startswith("teacher_")}
-    )
+    with whole(options.out) as path, open(path, "wb") as file:
+        np.savez_compressed(file, **{name: v for name, v in labels.items() if not name.startswith("teacher_")})
 
 
 if __name__ == "__main__":

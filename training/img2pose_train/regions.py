@@ -37,6 +37,8 @@ PRE_NMS = 1500
 """Proposals per level before suppression: fewer than at inference, to save time."""
 FACES, HARDEST, OTHERS = 40, 18, 6
 """Proposals kept of each picture."""
+ATTEMPTS = 200
+"""Photos that are looked at for one detail."""
 PER_FILE = 20
 """Pictures per file."""
 
@@ -92,7 +94,7 @@ class Pictures:
         if kind == CROP:
             crop = self.composer.crop(random.choice((320, 416, 512, 640)), random)
             return kind, crop.image, crop.box, crop.ignored
-        while True:
+        for _ in range(ATTEMPTS):
             photo = random.choice(self.composer.scenes)
             boxes, faces = self._boxes(photo)
             image = self.photos.read(photo)
@@ -100,6 +102,7 @@ class Pictures:
                 return kind, *self._photo(image, boxes, faces, random)
             if (part := self._detail(image, boxes, random)) is not None:
                 return kind, part, none, none
+        raise ValueError(f"none of {ATTEMPTS} photos has room beside its faces; the pack needs photos with background")
 
     def _boxes(self, photo):
         """All boxes of a photo and which of them are faces."""

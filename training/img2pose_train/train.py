@@ -144,7 +144,7 @@ def worker(rank, options):
     optimizer = optimizer_of(network, options.rate, options.weight_decay)
     state, step = out / "run.pt", 0
     if state.exists():
-        step = checkpoint.load_run(state, network, average, optimizer)
+        step = checkpoint.load_run(state, network, average, optimizer, options.initial)
         torch.manual_seed(1000 * options.seed + rank + 7919 * step)
     network.train()
     if options.norm == "frozen":
@@ -183,10 +183,10 @@ def worker(rank, options):
         if rank == 0:
             log.add({n: float(v.detach()) for n, v in losses.items()} | figures)
             log.add({"gradient": float(norm), "crops": len(batch.images) * options.processes})
-            if step % 50 == 0:
+            if step % 50 == 0 or stopping or step == last:
                 log.write(step=step, rate=options.rate * factor)
             if step % options.save_every == 0 or stopping or step == last:
-                checkpoint.save_run(state, network, average, optimizer, step)
+                checkpoint.save_run(state, network, average, optimizer, step, options.initial)
                 checkpoint.save(out / "average.pth", average.network, steps=step, options=vars(options))
             if step % options.keep_every == 0:
                 checkpoint.save(out / f"average-{step}.pth", average.network, steps=step)

@@ -50,6 +50,29 @@ def test_from_a_folder_to_training_labels(photos, monkeypatch, capsys):
     assert labels.yaw[0] < 3
 
 
+def test_groups_reach_the_pack(photos, monkeypatch):
+    annotations = photos / "faces.jsonl"
+    lines = [json.loads(line) for line in annotations.read_text().splitlines()]
+    annotations.write_text("\n".join(json.dumps(line | {"group": "party"} if i else line) for i, line in enumerate(lines)))
+    call(prepare, monkeypatch, photos / "photos", "--out", photos / "pack", "--annotations", annotations)
+    assert np.load(photos / "pack/labels.npz")["groups"].tolist() == ["", "party", "party"]
+
+
+def test_annotations_of_files_that_are_not_there_are_refused_and_the_old_pack_stays(photos, monkeypatch, capsys):
+    """With a detector, its faces would silently take the place of the user's."""
+    call(prepare, monkeypatch, photos / "photos", "--out", photos / "pack", "--annotations", photos / "faces.jsonl")
+    (photos / "other.jsonl").write_text('{"file": "photos/0.png", "faces": []}')
+    with pytest.raises(SystemExit):
+        call(prepare, monkeypatch, photos / "photos", "--out", photos / "pack", "--annotations", photos / "other.jsonl")
+    assert "no such file in" in (told := capsys.readouterr().err) and "photos/0.png (1 in all)" in told
+    (photos / "empty.jsonl").write_text("")
+    with pytest.raises(SystemExit):
+        call(prepare, monkeypatch, photos / "photos", "--out", photos / "pack", "--annotations", photos / "empty.jsonl")
+    assert "no photo to pack" in capsys.readouterr().err
+    assert Photos(photos / "pack").read(2).shape == (480, 640, 3)
+    assert sorted(path.name for path in (photos / "pack").iterdir()) == ["images.bin", "labels.npz"]
+
+
 def test_a_pose_that_contradicts_its_box_is_not_trusted():
     points = geometry.project(
         np.eye(3)[None], np.array([[0, 0, 9.0]]), 700.0, np.array([[320.0, 240]]), geometry.REFERENCE_68

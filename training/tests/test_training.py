@@ -2,12 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from img2pose_train import geometry, losses, train
+from img2pose_train import checkpoint, geometry, losses, train
 from img2pose_train.batches import Batches, collate
 from img2pose_train.compose import Composer
 from img2pose_train.losses import POSE_MEAN, POSE_STDDEV
@@ -154,6 +155,22 @@ def test_a_run_goes_on_where_it_stopped(pack, tmp_path):
     assert sum(moved) > len(moved) / 2
     content = torch.load(tmp_path / "average.pth", weights_only=True)
     assert content["information"]["steps"] == 4 and len(content["fpn_model"]) == 141
+
+
+def test_a_run_is_not_taken_for_one_that_began_elsewhere(tmp_path):
+    network = Network(TINY)
+    average, optimizer = checkpoint.MovingAverage(network, 0.9), train.optimizer_of(network, 1e-3, 0)
+    checkpoint.save_run(tmp_path / "run.pt", network, average, optimizer, 7, "first.pth")
+    assert checkpoint.load_run(tmp_path / "run.pt", network, average, optimizer, "first.pth") == 7
+    with pytest.raises(ValueError, match="began with first.pth, not random weights; give another --out"):
+        checkpoint.load_run(tmp_path / "run.pt", network, average, optimizer)
+
+
+def test_a_pack_of_portraits_alone_is_refused(pack):
+    photos, labels, _ = pack
+    small = SimpleNamespace(sizes=np.full_like(photos.sizes, 100))
+    with pytest.raises(ValueError, match="photos with background are needed"):
+        Composer(small, labels)
 
 
 def test_an_onnx_file_is_trained_with_frozen_statistics_only(capsys):
