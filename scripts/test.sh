@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Usage: scripts/test.sh [--help]
+# Usage: scripts/test.sh [--training] [--help]
 #
 # Sets up what is missing, builds, and runs every test: cargo's, a minute of scripts/soak.sh, then
 # scripts/acceptance.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
+#
+# Those of training/ run with --training, which sets up PyTorch for them (3 GB to download, 7 GB on disk), or when it
+# is there already.
 #
 # Tests against the reference implementation's output read it from the folder IMG2POSE_GOLDEN, or from
 # ../shared/golden; without it they count as skipped. What was skipped and why stands above the last line.
@@ -10,6 +13,11 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
+training=''
+if [[ ${1:-} == --training ]]; then
+    training=yes
+    shift
+fi
 no_arguments "$@"
 
 setup_base
@@ -34,16 +42,34 @@ scripts/soak.sh 1 </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Acceptance'
 scripts/acceptance.sh </dev/null 2>&1 | tee -a "$log" || status=1
 
+untried=0
+if [[ $training || -f $CACHE/training/done ]]; then
+    training_ensure
+    step 'Training'
+    (cd training && "$TRAINING_PYTHON" -m pytest -q </dev/null) 2>&1 | tee -a "$log" || status=1
+else
+    untried=1
+fi
+
 # 'test result: ok. 12 passed; 0 failed; 1 ignored; ...' of each test program, and acceptance's own line.
 read -r passed failed skipped < <(awk '
     /^test result: / { passed += $4; failed += $6; skipped += $8 }
     /^acceptance: / { passed += $2; failed += $4 }
+    # The last line of pytest: 1 failed, 3 passed in 2.10s
+    /^([0-9]+ [a-z]+, )*[0-9]+ [a-z]+ in [0-9.]+s/ {
+        for (i = 2; i <= NF; i++) {
+            if ($i ~ /^passed/) passed += $(i - 1)
+            if ($i ~ /^(failed|errors?)/) failed += $(i - 1)
+            if ($i ~ /^skipped/) skipped += $(i - 1)
+        }
+    }
     END { print passed + 0, failed + 0, skipped + 0 }' "$log")
 # Cargo takes them for passed.
 sort -u -o "$IMG2POSE_SKIPPED" "$IMG2POSE_SKIPPED"
 idle=$(wc -l <"$IMG2POSE_SKIPPED")
 passed=$((passed - idle))
-skipped=$((skipped + idle))
+skipped=$((skipped + idle + untried))
+((untried == 0)) || printf 'skipped: the tests of training/; scripts/test.sh --training sets up PyTorch for them\n'
 sed 's/^/skipped: /' "$IMG2POSE_SKIPPED"
 sed -n 's/^test \(.*\) \.\.\. ignored/skipped: \1/p' "$log"
 

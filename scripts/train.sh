@@ -78,7 +78,7 @@ if [[ -f $out/options.txt && $(<"$out/options.txt") != "$options" ]]; then
 fi
 printf '%s\n' "$options" >"$out/options.txt"
 
-# Their names are part of what the model was made of; other machines have other fonts installed.
+# Named, because other machines have other fonts installed.
 FONTS=(fonts-dejavu-core fonts-dejavu-extra fonts-liberation2 fonts-freefont-ttf fonts-lato fonts-open-sans
     fonts-cantarell fonts-comfortaa fonts-hack fonts-inconsolata fonts-lobster fonts-lobstertwo
     fonts-roboto-unhinted fonts-play fonts-quicksand fonts-vollkorn fonts-linuxlibertine

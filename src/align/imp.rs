@@ -10,7 +10,7 @@ use super::output::{self, Output};
 use super::settings::Settings;
 use super::source::{Crop, Source, crops};
 use crate::detect::FORMATS;
-use crate::meta::{self, AlignedFace, CurrentFaces, FrameChange};
+use crate::meta::{self, AlignedFace, CurrentFaces};
 use crate::reader::{Counts, push_gap};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -317,10 +317,7 @@ impl Img2PoseAlign {
         if std::mem::replace(&mut self.state().warned, true) {
             return;
         }
-        let what = match current.change {
-            FrameChange::Reframed => "was cropped, padded or flipped",
-            _ => "may have been cropped, padded, stretched or flipped",
-        };
+        let what = current.change.words();
         gst::element_imp_warning!(
             self,
             gst::StreamError::Format,

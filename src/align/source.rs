@@ -56,8 +56,7 @@ impl Source {
 pub fn crops<'f>(current: &'f CurrentFaces, settings: &'f Settings) -> impl Iterator<Item = Crop> + 'f {
     let recorded = &current.recorded;
     let (width, height) = (recorded.frame_width, recorded.frame_height);
-    let x_scale = f64::from(current.width) / f64::from(width);
-    let y_scale = f64::from(current.height) / f64::from(height);
+    let [x_scale, y_scale] = current.scale();
     // The middle of pixel 0 lies half a pixel from the corner, which is what stays in its place.
     let now = Affine([
         [x_scale, 0.0, (x_scale - 1.0) / 2.0],
@@ -67,11 +66,7 @@ pub fn crops<'f>(current: &'f CurrentFaces, settings: &'f Settings) -> impl Iter
         .faces
         .iter()
         .enumerate()
-        .filter(move |(_, face)| {
-            let scale = [x_scale, y_scale, x_scale, y_scale];
-            let bbox = std::array::from_fn(|side| (f64::from(face.bbox[side]) * scale[side]) as f32);
-            settings.want(face, bbox)
-        })
+        .filter(|(_, face)| settings.want(face, current.scaled_box(face.bbox)))
         .filter_map(move |(index, face)| {
             let alignment = align(&face.pose, width, height, settings.size)?;
             let to_frame = alignment.transform.inverse()?.then(&now);

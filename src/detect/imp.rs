@@ -10,6 +10,7 @@ use img2pose::Detector;
 
 use super::CAT;
 use super::input::FORMATS;
+use super::instance::Instance;
 use super::latency::Patience;
 use super::model::{self, LoadErrorKind, LoadedModel};
 use super::queue::Item;
@@ -236,6 +237,18 @@ impl Img2PoseDetect {
         self.model().as_ref().map(|model| model.client.clone())
     }
 
+    /// The loaded model; `None` in NULL.
+    pub(super) fn model_instance(&self) -> Option<Arc<Instance>> {
+        self.model().as_ref().map(|model| model.instance.clone())
+    }
+
+    /// The pipeline's clock. A pipeline may have none; frames then wait on the system's.
+    pub(super) fn clock(&self) -> gst::Clock {
+        self.obj()
+            .clock()
+            .unwrap_or_else(|| gst::SystemClock::obtain().upcast())
+    }
+
     /// Whether the loaded model may serve other elements too.
     pub(super) fn shares_model(&self) -> bool {
         self.model()
@@ -260,7 +273,12 @@ impl Img2PoseDetect {
         let plugin_file = model::plugin_file(self.obj().upcast_ref());
         let stream = self.stream.clone();
         let waker = Arc::new(move || stream.notify_of_outside_change());
-        match model::load(&settings, &self.obj().name(), plugin_file.as_deref(), waker) {
+        match model::load(
+            &settings,
+            &self.obj().path_string(),
+            plugin_file.as_deref(),
+            waker,
+        ) {
             Ok(model) => {
                 gst::info!(
                     CAT,
@@ -269,6 +287,7 @@ impl Img2PoseDetect {
                     model.instance.active_provider
                 );
                 *self.model() = Some(model);
+                self.select_what_was_set_meanwhile(&settings);
                 self.apply_patience();
                 self.obj().notify("active-provider");
                 Ok(())
@@ -292,6 +311,24 @@ impl Img2PoseDetect {
                 }
                 Err(gst::StateChangeError)
             }
+        }
+    }
+
+    /// Loading takes long, and properties that were set meanwhile found no model. `settings`: what it was loaded with.
+    fn select_what_was_set_meanwhile(&self, settings: &Settings) {
+        let now = self.settings().clone();
+        if now.selection() == settings.selection() {
+            return;
+        }
+        if self.shares_model() {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("what faces are reported was changed while the shared model was loaded; it stays as it was")
+            );
+            self.settings().set_selection(settings);
+        } else if let Some(client) = self.client() {
+            client.worker().select(now.selection());
         }
     }
 
@@ -350,9 +387,8 @@ impl Img2PoseDetect {
 
     /// Closes `batch` when `time` has passed on the pipeline's clock since this element's first frame got into it.
     pub(super) fn start_timer(&self, batch: super::batcher::BatchId, time: gst::ClockTime) {
-        let (Some(clock), Some(client)) = (self.obj().clock(), self.client()) else {
-            return;
-        };
+        let Some(client) = self.client() else { return };
+        let clock = self.clock();
         let now = clock.time();
         let (id, old) = {
             let mut state = self.stream.lock();

@@ -52,7 +52,7 @@ fn twice_loaded(id: &str) -> Arc<Instance> {
     let worker = Worker::start(vec![first, twin], BATCH_SIZE as usize).unwrap();
     let settings = settings(id);
     instance::get(id, "test", &settings, || {
-        Ok::<_, String>(Instance::new(worker, provider, "test", settings.clone()))
+        Ok::<_, String>(Instance::new(worker, provider, 1, "test", settings.clone()))
     })
     .unwrap()
 }

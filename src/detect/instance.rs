@@ -14,6 +14,8 @@ pub struct Instance {
     pub worker: Arc<Worker<Detector>>,
     /// The execution provider in use.
     pub active_provider: String,
+    /// How many runs of a single frame take as long as one of a full batch: 1 where every run is filled up to one.
+    pub probes_in_a_run: u32,
     /// The element that loaded it, for messages.
     first_element: String,
     /// What it was loaded with.
@@ -25,12 +27,14 @@ impl Instance {
     pub fn new(
         worker: Arc<Worker<Detector>>,
         active_provider: String,
+        probes_in_a_run: u32,
         first_element: &str,
         settings: Settings,
     ) -> Self {
         Self {
             worker,
             active_provider,
+            probes_in_a_run,
             first_element: first_element.to_owned(),
             settings,
         }
@@ -40,8 +44,8 @@ impl Instance {
     fn conflict(&self, element: &str, settings: &Settings) -> Option<String> {
         let (name, here, there) = self.settings.first_difference(settings)?;
         Some(format!(
-            "model-instance-id '{}' is shared by elements that do not agree: '{}' has {name}={here}, '{element}' has \
-             {name}={there}. Give them the same value, or different ids",
+            "model-instance-id '{}' is shared by elements that do not agree: '{}' loaded it with {name}={here}, \
+             '{element}' has {name}={there}. Give them the same value, or different ids",
             settings.load.model_instance_id.as_deref().unwrap_or_default(),
             self.first_element,
         ))

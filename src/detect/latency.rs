@@ -139,11 +139,10 @@ impl InferencePromise {
         change
     }
 
-    /// Promises a time from a measurement with a single frame, unless there is a promise: `batch_size` times as much,
-    /// which is right where a batch gains nothing.
-    pub fn assume(&mut self, single: ClockTime, batch_size: u32) {
+    /// Promises a time from a measurement with a single frame, unless there is a promise: `factor` times as much.
+    pub fn assume(&mut self, single: ClockTime, factor: u32) {
         if self.promised == ClockTime::ZERO {
-            let run = times(single, u64::from(batch_size));
+            let run = times(single, u64::from(factor));
             self.promised = run.saturating_add(run / 4);
         }
     }

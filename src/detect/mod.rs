@@ -10,15 +10,16 @@
 //!
 //! # Threads
 //! The thread that delivers a frame converts it into the open batch and queues the buffer. A worker thread runs the
-//! batches, two threads for a model on a GPU. A task on the source pad waits for the results and pushes. When `max-queued-batches` batches wait,
-//! the delivering thread is blocked, as in `queue`; so the element needs no `queue` around it.
+//! batches, two threads for a model on a GPU. A task on the source pad waits for the results and pushes. When
+//! `max-queued-batches` batches wait, the delivering thread is blocked, as in `queue`; so the element needs no `queue`
+//! around it.
 //!
 //! # When a batch closes
 //! When it holds `batch-size` frames; before CAPS, SEGMENT, EOS, GAP, STREAM_START, SEGMENT_DONE, STREAM_GROUP_DONE
 //! and before a serialized query; or when `batch-timeout` has passed since its first frame. Tags and custom events
 //! keep their place between the frames and close nothing. The automatic timeout is one fill at the framerate in a live
-//! pipeline and none in others; before PLAYING, and for the first frame after a flush, batches do not wait to fill, so
-//! that a preroll never hangs.
+//! pipeline and none in others; before PLAYING, and with the automatic timeout for the first frame after a flush,
+//! batches do not wait to fill, so that a preroll never hangs.
 //!
 //! # Latency
 //! In a live pipeline the element adds the time to fill a batch and the time of a run to the latency. The time of a run

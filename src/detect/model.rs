@@ -96,12 +96,23 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     for reason in detector.passed_over() {
         gst::warning!(CAT, "{element}: runs on '{active_provider}', because {reason}");
     }
+    // The same time for every batch, or about so much for each frame.
+    let probes_in_a_run = match detector.fills_batches() {
+        true => 1,
+        false => settings.load.batch_size,
+    };
     let networks = with_twins(detector, &model, element);
     let worker = Worker::start(networks, settings.load.batch_size as usize).map_err(|error| LoadError {
         kind: LoadErrorKind::Library,
         message: format!("cannot start a thread for the model: {error}"),
     })?;
-    Ok(Instance::new(worker, active_provider, element, settings.clone()))
+    Ok(Instance::new(
+        worker,
+        active_provider,
+        probes_in_a_run,
+        element,
+        settings.clone(),
+    ))
 }
 
 /// The detector, and as many twins as are worth having. They need memory of the device once more; where that is not

@@ -29,8 +29,8 @@ pub enum ExecutionProvider {
     /// An NVIDIA GPU through TensorRT.
     #[enum_value(name = "NVIDIA GPU through TensorRT", nick = "tensorrt")]
     TensorRt,
-    /// Intel processors, GPUs and NPUs through OpenVINO.
-    #[enum_value(name = "Intel hardware through OpenVINO", nick = "openvino")]
+    /// The processor through OpenVINO, which is for Intel's.
+    #[enum_value(name = "Processor through OpenVINO, for Intel", nick = "openvino")]
     OpenVino,
 }
 
@@ -141,6 +141,19 @@ pub struct Settings {
     pub stats_interval: ClockTime,
 }
 
+/// What of the settings decides about a frame that comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Intake {
+    /// Frames that the element holds at most, see [`Settings::capacity`].
+    pub capacity: usize,
+    /// Batches that wait behind the one that runs.
+    pub max_queued_batches: usize,
+    /// Every how many frames one is inferred.
+    pub inference_interval: u64,
+    /// Whether frames that are too late for downstream are not inferred.
+    pub qos: bool,
+}
+
 /// A batch of 4 costs a live stream three frame times of latency and gives a GPU most of what batches can give; on
 /// a CPU the size makes no difference to the speed.
 const DEFAULT_BATCH_SIZE: u32 = 4;
@@ -214,6 +227,15 @@ impl Settings {
         }
     }
 
+    /// Takes over from `other` which faces are reported.
+    pub fn set_selection(&mut self, other: &Self) {
+        self.score_threshold = other.score_threshold;
+        self.max_faces = other.max_faces;
+        self.bbox_x_factor = other.bbox_x_factor;
+        self.bbox_y_factor = other.bbox_y_factor;
+        self.expand_forehead = other.expand_forehead;
+    }
+
     /// The options to open the detector with.
     pub fn detector_options(&self) -> DetectorOptions {
         let size = |pixels: u32| (pixels > 0).then_some(pixels);
@@ -228,8 +250,18 @@ impl Settings {
         }
     }
 
-    /// Frames that the element holds at most: the batches that wait, and one that runs or is pushed. Frames that
-    /// `inference-interval` leaves out count too, so that an interval does not take more buffers.
+    /// What decides about a frame that comes in.
+    pub fn intake(&self) -> Intake {
+        Intake {
+            capacity: self.capacity(),
+            max_queued_batches: self.max_queued_batches as usize,
+            inference_interval: self.inference_interval.into(),
+            qos: self.qos,
+        }
+    }
+
+    /// Frames that wait in the element at most: the batches that wait, and one that runs; the frame that is being pushed
+    /// comes on top. Frames that `inference-interval` leaves out count too, so that an interval does not take more buffers.
     pub fn capacity(&self) -> usize {
         (self.max_queued_batches as usize + 1) * self.load.batch_size as usize
     }

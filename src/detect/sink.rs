@@ -46,6 +46,7 @@ impl Img2PoseDetect {
                 let mut state = self.stream.lock();
                 state.format = None;
                 state.live = None;
+                state.live_asked = false;
                 state.reset()
             };
             drop(timer);
@@ -81,10 +82,7 @@ impl Img2PoseDetect {
         let converted = began.elapsed();
 
         let batch = ticket.batch();
-        let arrived = match first_of_client {
-            true => self.obj().clock().map(|clock| clock.time()),
-            false => None,
-        };
+        let arrived = first_of_client.then(|| self.clock().time());
         gst::trace!(CAT, obj = pad, "frame is in {batch:?}");
         if full {
             gst::debug!(CAT, imp = self, "a full batch closes {batch:?}");
@@ -151,28 +149,26 @@ impl Img2PoseDetect {
         let mut state = self.stream.lock();
         loop {
             // Read again after each wait, which may be long.
-            let settings = self.settings().clone();
+            let intake = self.settings().intake();
             if state.eos {
                 gst::debug!(CAT, imp = self, "frame after EOS");
                 return Err(gst::FlowError::Eos);
             }
             state.flow?;
-            if state.failed {
+            if state.failed || state.unreadable {
                 return Err(gst::FlowError::Error);
             }
-            if state.has_room(&settings) {
+            if state.has_room(&intake) {
                 let Some(format) = state.format.clone() else {
                     gst::error!(CAT, imp = self, "frame before caps");
                     return Err(gst::FlowError::NotNegotiated);
                 };
                 let running_time = state.running_time(buffer);
-                let is_skipped = !state
-                    .position
-                    .is_multiple_of(u64::from(settings.inference_interval));
+                let is_skipped = !state.position.is_multiple_of(intake.inference_interval);
                 state.position += 1;
                 let passes = if is_skipped {
                     Some(Source::Skipped)
-                } else if settings.qos && state.is_late(running_time) {
+                } else if intake.qos && state.is_late(running_time) {
                     gst::debug!(CAT, imp = self, "too late, not inferred: {buffer:?}");
                     Some(Source::Late)
                 } else {
@@ -197,21 +193,33 @@ impl Img2PoseDetect {
         }
     }
 
-    /// Asks upstream once whether it is live.
+    /// Asks upstream once a stream whether it is live.
     fn ask_whether_live(&self) {
-        if self.stream.lock().live.is_some() {
+        if self.stream.lock().live_asked {
             return;
         }
         let mut query = gst::query::Latency::new();
         let live = self.sinkpad.peer_query(&mut query) && query.result().0;
         gst::debug!(CAT, imp = self, "upstream is live: {live}");
-        self.stream.lock().live = Some(live);
+        let before = {
+            let mut state = self.stream.lock();
+            state.live_asked = true;
+            state.live.replace(live)
+        };
         self.apply_patience();
+        // Before the first stream the pipeline asks by itself.
+        if before.is_some_and(|before| before != live) {
+            self.post_latency();
+        }
     }
 
     /// Ends the stream because of a frame that cannot be read. What is queued before it still leaves.
     fn fail_on_frame(&self, buffer: &gst::Buffer, cause: &str) -> gst::FlowError {
-        self.stream.lock().submitting = false;
+        {
+            let mut state = self.stream.lock();
+            state.submitting = false;
+            state.unreadable = true;
+        }
         self.close_batch("a bad frame");
         let pts = buffer.pts();
         self.post_error(&gst::error_msg!(
@@ -269,6 +277,15 @@ impl Img2PoseDetect {
                     if let Some(note) = format.note {
                         gst::info!(CAT, obj = pad, "{note}");
                     }
+                    if format.info.par() != gst::Fraction::new(1, 1) {
+                        gst::info!(
+                            CAT,
+                            obj = pad,
+                            "pixels are not square ({}): faces look stretched to the network, put videoscale ! \
+                             video/x-raw,pixel-aspect-ratio=1/1 before the element",
+                            format.info.par()
+                        );
+                    }
                     Some(Arc::new(format))
                 }
                 Err(message) => {
@@ -293,7 +310,7 @@ impl Img2PoseDetect {
             match event.view() {
                 gst::EventView::StreamStart(_) => {
                     state.eos = false;
-                    state.live = None;
+                    state.live_asked = false;
                     state.position = 0;
                 }
                 gst::EventView::Segment(segment) => {
@@ -380,7 +397,8 @@ impl Img2PoseDetect {
         if query.find_allocation_meta::<gst_video::VideoMeta>().is_none() {
             query.add_allocation_meta::<gst_video::VideoMeta>(None);
         }
-        let held = self.settings().capacity() as u32;
+        // One more is on its way out.
+        let held = self.settings().capacity() as u32 + 1;
         let pools: Vec<_> = query.allocation_pools().collect();
         for (index, (pool, size, min, max)) in (0..).zip(&pools) {
             let needed = min.saturating_add(held);

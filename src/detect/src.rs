@@ -168,7 +168,7 @@ impl Img2PoseDetect {
                     self.count_run(ticket.batch(), run);
                     self.attach(&mut buffer, FrameFaces::new(&format.info, faces));
                 }
-                Some(Err(Failure::Failed(cause))) => self.fail_on_batch(&cause),
+                Some(Err(Failure::Failed(cause))) => self.fail(&format!("inference failed: {cause}")),
                 Some(Err(Failure::Cancelled)) => {
                     gst::debug!(CAT, imp = self, "result of an old generation thrown away");
                     return Err(gst::FlowError::Flushing);
@@ -210,7 +210,7 @@ impl Img2PoseDetect {
         // A buffer that others hold too is replaced by one with the same memory; pixels are not copied.
         let attached = meta::attach(buffer.make_mut(), &faces);
         if let Err(error) = attached {
-            self.fail_on_batch(&error.to_string());
+            self.fail(&format!("the faces cannot be attached: {error}"));
             return;
         }
         let reuse = self.settings().reuse_faces;
@@ -235,7 +235,7 @@ impl Img2PoseDetect {
             return;
         };
         if let Err(error) = meta::attach(buffer.make_mut(), &faces) {
-            self.fail_on_batch(&error.to_string());
+            self.fail(&format!("the faces cannot be attached: {error}"));
         }
     }
 
@@ -269,12 +269,9 @@ impl Img2PoseDetect {
     }
 
     /// Posts the error; the frames that are queued leave without faces, and then the stream ends.
-    fn fail_on_batch(&self, cause: &str) {
+    fn fail(&self, message: &str) {
         // Before upstream can learn of the failure: the first error that a user sees should name the cause.
-        self.post_error(&gst::error_msg!(
-            gst::LibraryError::Failed,
-            ("inference failed: {cause}")
-        ));
+        self.post_error(&gst::error_msg!(gst::LibraryError::Failed, ("{message}")));
         self.stream.lock().failed = true;
     }
 
@@ -405,8 +402,10 @@ impl Img2PoseDetect {
             return;
         };
         gst::info!(CAT, imp = self, "a blank frame took {time:?}");
-        let batch_size = self.settings().load.batch_size;
-        self.stream.lock().promise.assume(clock_time(time), batch_size);
+        let runs = self
+            .model_instance()
+            .map_or(1, |instance| instance.probes_in_a_run);
+        self.stream.lock().promise.assume(clock_time(time), runs);
     }
 
     /// Goes on if the last frame met a loose end, which may be linked now.
@@ -437,6 +436,7 @@ impl Img2PoseDetect {
         let (newly_known, added) = {
             let mut state = self.stream.lock();
             let newly_known = state.live.replace(live) != Some(live);
+            state.live_asked = true;
             let added = state
                 .timing(&settings)
                 .added(state.promise.time(), settings.capacity());

@@ -10,7 +10,7 @@ use super::batcher::BatchId;
 use super::input::InputFormat;
 use super::latency::{InferencePromise, Patience, Timing};
 use super::queue::{Item, ItemQueue};
-use super::settings::Settings;
+use super::settings::{Intake, Settings};
 use super::stats::Stats;
 use super::worker::Ticket;
 use crate::meta::FrameFaces;
@@ -77,6 +77,8 @@ pub struct State {
     pub eos: bool,
     /// Whether inference has failed: what is queued leaves without faces, then the stream ends with an error.
     pub failed: bool,
+    /// Whether a frame could not be read: what came before it leaves as always, nothing comes after it.
+    pub unreadable: bool,
     /// Whether an error was posted for this stream.
     pub error_posted: bool,
     /// Format of the frames that arrive.
@@ -87,8 +89,10 @@ pub struct State {
     pub position: u64,
     /// Frames before this running time are too late for downstream.
     pub earliest: Option<gst::ClockTime>,
-    /// Whether upstream is live; `None`: not asked yet.
+    /// Whether upstream is live, as it said last; `None`: not asked yet.
     pub live: Option<bool>,
+    /// Whether it was asked since the stream began.
+    pub live_asked: bool,
     /// Whether no frame has left yet since the start or the last flush.
     pub awaited: bool,
     /// Whether the element is in PLAYING, where the clock runs.
@@ -137,12 +141,14 @@ impl Default for Stream {
                 reconfigured: false,
                 eos: false,
                 failed: false,
+                unreadable: false,
                 error_posted: false,
                 format: None,
                 segment: None,
                 position: 0,
                 earliest: None,
                 live: None,
+                live_asked: false,
                 awaited: true,
                 playing: false,
                 open: None,
@@ -254,9 +260,9 @@ impl State {
     }
 
     /// Whether another frame can be taken.
-    pub fn has_room(&self, settings: &Settings) -> bool {
-        self.queue.frames() < settings.capacity()
-            && (self.open.is_some() || self.unfinished_batches() <= settings.max_queued_batches as usize)
+    pub fn has_room(&self, intake: &Intake) -> bool {
+        self.queue.frames() < intake.capacity
+            && (self.open.is_some() || self.unfinished_batches() <= intake.max_queued_batches)
     }
 
     /// Whether the frame that leaves next is in the open batch.
@@ -292,6 +298,7 @@ impl State {
     pub fn reset(&mut self) -> Option<Timer> {
         self.eos = false;
         self.failed = false;
+        self.unreadable = false;
         self.error_posted = false;
         self.awaited = true;
         self.segment = None;

@@ -9,7 +9,7 @@ use gst::subclass::prelude::*;
 use gst_video::VideoInfo;
 
 use super::line;
-use crate::meta::{self, CurrentFaces, FrameChange};
+use crate::meta::{self, CurrentFaces};
 use crate::reader::{Counts, push_gap};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -228,10 +228,7 @@ impl Img2PoseJson {
         if std::mem::replace(&mut self.state().warned, true) {
             return;
         }
-        let what = match current.change {
-            FrameChange::Reframed => "was cropped, padded or flipped",
-            _ => "may have been cropped, padded or flipped",
-        };
+        let what = current.change.words();
         gst::element_imp_warning!(
             self,
             gst::StreamError::Format,

@@ -40,7 +40,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
         .ok_or(MetaError::Analytics)?;
     for face in &frame.faces {
         // The side of a frame fits an i32, see record::check().
-        let [x, y, width, height] = region::pixel_box(frame, face).map(|n| n as i32);
+        let [x, y, width, height] = region::of_face(frame, face).map(|n| n as i32);
         let detection = meta
             .add_od_mtd(face_class(), x, y, width, height, face.confidence)
             .map_err(|_| MetaError::Analytics)?

@@ -102,6 +102,7 @@ pub(crate) use placement::refuse_crop;
 pub use placement::{CurrentFaces, FrameChange, read_current};
 pub use record::RECORD_NAME;
 pub use region::REGION_TYPE;
+pub(crate) use region::pixel_box;
 
 use img2pose::Face;
 

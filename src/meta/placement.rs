@@ -23,6 +23,14 @@ pub enum FrameChange {
 }
 
 impl FrameChange {
+    /// What to tell a user of a picture that was changed between detector and reader.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Reframed => "was cropped, padded or flipped",
+            _ => "may have been cropped, padded, stretched or flipped",
+        }
+    }
+
     /// Whether it is known where the faces are now.
     pub fn is_known(self) -> bool {
         matches!(self, Self::None | Self::Scaled)
@@ -62,18 +70,28 @@ impl CurrentFaces {
         }
     }
 
+    /// Pixels of the frame now to a pixel of the frame that was looked at, across and down. It means something only where
+    /// the change is known.
+    pub(crate) fn scale(&self) -> [f64; 2] {
+        scale(&self.recorded, self.width, self.height)
+    }
+
+    /// A box of the frame that was looked at, scaled to the frame now.
+    pub(crate) fn scaled_box(&self, [x_min, y_min, x_max, y_max]: [f32; 4]) -> [f32; 4] {
+        let [low, high] = [[x_min, y_min], [x_max, y_max]].map(|point| self.scaled_point(point));
+        [low[0], low[1], high[0], high[1]]
+    }
+
+    fn scaled_point(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+        let [x_scale, y_scale] = self.scale();
+        [(f64::from(x) * x_scale) as f32, (f64::from(y) * y_scale) as f32]
+    }
+
     fn scaled(&self) -> FrameFaces {
-        let x_scale = f64::from(self.width) / f64::from(self.recorded.frame_width);
-        let y_scale = f64::from(self.height) / f64::from(self.recorded.frame_height);
-        let x = |x: f32| (f64::from(x) * x_scale) as f32;
-        let y = |y: f32| (f64::from(y) * y_scale) as f32;
-        let scale = |face: &Face| {
-            let [x_min, y_min, x_max, y_max] = face.bbox;
-            Face {
-                bbox: [x(x_min), y(y_min), x(x_max), y(y_max)],
-                keypoints: face.keypoints.map(|point| [x(point[0]), y(point[1])]),
-                ..face.clone()
-            }
+        let scale = |face: &Face| Face {
+            bbox: self.scaled_box(face.bbox),
+            keypoints: face.keypoints.map(|point| self.scaled_point(point)),
+            ..face.clone()
         };
         FrameFaces {
             frame_width: self.width,
@@ -113,12 +131,10 @@ pub fn read_current(
 
 fn change(recorded: &FrameFaces, regions: &[Option<[u32; 4]>], info: &gst_video::VideoInfo) -> FrameChange {
     let same_size = (info.width(), info.height()) == (recorded.frame_width, recorded.frame_height);
-    let x_scale = f64::from(info.width()) / f64::from(recorded.frame_width);
-    let y_scale = f64::from(info.height()) / f64::from(recorded.frame_height);
-
+    let [x_scale, y_scale] = scale(recorded, info.width(), info.height());
     let (mut lost, mut shifted) = (false, false);
     for (face, found) in recorded.faces.iter().zip(regions) {
-        let put = region::pixel_box(recorded, face);
+        let put = region::of_face(recorded, face);
         match found {
             None => lost = true,
             Some(found) if !near(put, *found, x_scale, y_scale) => return FrameChange::Reframed,
@@ -132,6 +148,13 @@ fn change(recorded: &FrameFaces, regions: &[Option<[u32; 4]>], info: &gst_video:
     } else {
         FrameChange::Scaled
     }
+}
+
+fn scale(recorded: &FrameFaces, width: u32, height: u32) -> [f64; 2] {
+    [
+        f64::from(width) / f64::from(recorded.frame_width),
+        f64::from(height) / f64::from(recorded.frame_height),
+    ]
 }
 
 /// Whether scaling brings the sides of the box `put` to those of the box `found`.
@@ -207,7 +230,7 @@ mod tests {
         let regions: Vec<_> = recorded
             .faces
             .iter()
-            .map(|face| moved(region::pixel_box(recorded, face)))
+            .map(|face| moved(region::of_face(recorded, face)))
             .collect();
         change(recorded, &regions, now)
     }

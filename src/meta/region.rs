@@ -18,21 +18,30 @@ const FACE_POSE: &str = "face-pose";
 const NO_PARENT: i32 = -1;
 
 /// The smallest box of whole pixels that holds the face's box, as `x, y, width, height`, clipped to the frame.
-pub(super) fn pixel_box(frame: &FrameFaces, face: &Face) -> [u32; 4] {
-    let [x_min, y_min, x_max, y_max] = face.bbox;
-    // A float that is negative or too large saturates in the cast.
+pub(super) fn of_face(frame: &FrameFaces, face: &Face) -> [u32; 4] {
+    pixel_box(face.bbox, frame.frame_width, frame.frame_height)
+}
+
+/// The smallest box of whole pixels that holds the box `x_min, y_min, x_max, y_max`, as `x, y, width, height`, clipped to a
+/// frame of `frame_width` x `frame_height`.
+pub(crate) fn pixel_box(
+    [x_min, y_min, x_max, y_max]: [f32; 4],
+    frame_width: u32,
+    frame_height: u32,
+) -> [u32; 4] {
+    // A float that is negative, too large or NaN saturates in the cast.
     let span = |low: f32, high: f32, side: u32| {
         let low = (low.floor() as u32).min(side);
         let high = (high.ceil() as u32).min(side);
         (low, high.saturating_sub(low))
     };
-    let (x, width) = span(x_min, x_max, frame.frame_width);
-    let (y, height) = span(y_min, y_max, frame.frame_height);
+    let (x, width) = span(x_min, x_max, frame_width);
+    let (y, height) = span(y_min, y_max, frame_height);
     [x, y, width, height]
 }
 
 pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces, index: usize, face: &Face) {
-    let [x, y, width, height] = pixel_box(frame, face);
+    let [x, y, width, height] = of_face(frame, face);
     let mut meta = VideoRegionOfInterestMeta::add(buffer, REGION_TYPE, (x, y, width, height));
     meta.set_id(index as i32);
     meta.set_parent_id(NO_PARENT);

@@ -172,10 +172,7 @@ impl Head {
             camera: Camera::of_frame(width, height),
             rotation: rotation_matrix([rx, ry, rz]),
             translation: [tx, ty, tz],
-            scale: [
-                f64::from(current.width) / f64::from(width),
-                f64::from(current.height) / f64::from(height),
-            ],
+            scale: current.scale(),
         }
     }
 

@@ -13,7 +13,7 @@ use super::obscure::{Scratch, obscure};
 use super::painter::Painter;
 use super::settings::{Blur, Settings};
 use super::style::Area;
-use crate::meta::{self, CurrentFaces, FrameChange};
+use crate::meta::{self, CurrentFaces};
 use crate::reader::Counts;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -238,10 +238,7 @@ impl Img2PoseOverlay {
         if std::mem::replace(warned, true) {
             return;
         }
-        let what = match current.change {
-            FrameChange::Reframed => "was cropped, padded or flipped",
-            _ => "may have been cropped, padded, stretched or flipped",
-        };
+        let what = current.change.words();
         let then = if settings.blur_faces == Blur::None {
             "nothing is drawn"
         } else {
@@ -381,7 +378,7 @@ fn hidden_areas(current: &CurrentFaces, known: bool) -> impl Iterator<Item = Are
         .faces
         .iter()
         .filter(move |_| known)
-        .filter_map(move |face| Area::around(current.to_frame(face.bbox), width, height));
+        .filter_map(move |face| Area::around(current.scaled_box(face.bbox), width, height));
     boxes.chain((!known).then_some(whole))
 }
 

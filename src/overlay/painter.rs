@@ -79,7 +79,7 @@ impl Painter {
         let (width, height) = (current.width, current.height);
         let style = Style::new(settings, width, height);
         for face in &current.recorded.faces {
-            let bbox = current.to_frame(face.bbox);
+            let bbox = current.scaled_box(face.bbox);
             if settings.draw_box
                 && let Some(area) = Area::around(bbox, width, height)
             {
@@ -108,7 +108,7 @@ impl Painter {
         for (number, face) in current.recorded.faces.iter().enumerate() {
             label::write(&mut self.text, settings.label, number, face);
             let text = &self.text;
-            let bbox = current.to_frame(face.bbox);
+            let bbox = current.scaled_box(face.bbox);
             if let Some(area) = label::place(text, glyphs, bbox, width, height) {
                 let rectangle = self.pixels.rectangle(area, |pixels| {
                     label::draw(text, glyphs, &settings.colors, area, pixels);
@@ -128,16 +128,5 @@ impl Painter {
         })?;
         self.rectangles.push(rectangle);
         Ok(())
-    }
-}
-
-impl CurrentFaces {
-    /// A box in pixels of the frame that was looked at, scaled to this one.
-    pub(super) fn to_frame(&self, [x_min, y_min, x_max, y_max]: [f32; 4]) -> [f32; 4] {
-        let x_scale = f64::from(self.width) / f64::from(self.recorded.frame_width);
-        let y_scale = f64::from(self.height) / f64::from(self.recorded.frame_height);
-        let x = |x: f32| (f64::from(x) * x_scale) as f32;
-        let y = |y: f32| (f64::from(y) * y_scale) as f32;
-        [x(x_min), y(y_min), x(x_max), y(y_max)]
     }
 }

@@ -1,6 +1,7 @@
 //! Colours, areas, and sizes that follow the frame's.
 
 use super::settings::Settings;
+use crate::meta::pixel_box;
 
 /// A colour as 0xAARRGGBB, alpha not multiplied in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +35,10 @@ pub struct Area {
 }
 
 impl Area {
-    /// The smallest area that holds the box `x_min, y_min, x_max, y_max`, clipped to a frame of `width` x `height`;
-    /// `None` if nothing is left.
-    pub fn around([x_min, y_min, x_max, y_max]: [f32; 4], width: u32, height: u32) -> Option<Self> {
-        // A float that is negative, too large or NaN saturates in the cast.
-        let span = |low: f32, high: f32, side: u32| {
-            let low = (low.floor() as u32).min(side);
-            (low, (high.ceil() as u32).min(side).saturating_sub(low))
-        };
-        let (x, width) = span(x_min, x_max, width);
-        let (y, height) = span(y_min, y_max, height);
+    /// The smallest area that holds the box `x_min, y_min, x_max, y_max`, clipped to a frame of `frame_width` x
+    /// `frame_height`; `None` if nothing is left.
+    pub fn around(bbox: [f32; 4], frame_width: u32, frame_height: u32) -> Option<Self> {
+        let [x, y, width, height] = pixel_box(bbox, frame_width, frame_height);
         (width > 0 && height > 0).then_some(Self { x, y, width, height })
     }
 

@@ -125,6 +125,16 @@ fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
         "{text}"
     );
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+    // It has ended: what upstream pushes all the same is refused, until a flush.
+    assert_eq!(harness.push(frame(3)), Err(gst::FlowError::Error));
+    harness.push_event(gst::event::FlushStart::new());
+    harness.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    harness.push_event(gst::event::Segment::new(&segment));
+    for index in 4..8 {
+        harness.push(frame(index)).unwrap();
+    }
+    assert_frame(&harness.pull().unwrap(), 4);
 }
 
 #[test]

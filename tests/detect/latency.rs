@@ -137,6 +137,22 @@ fn the_pipeline_is_told_the_time_of_a_run_before_the_first_frame() {
 }
 
 #[test]
+fn a_new_framerate_is_announced_also_at_the_start_of_a_stream() {
+    let element = detector();
+    let bus = listen(&element);
+    let mut harness = harness(&element, true);
+    let before = wait(&element, &harness);
+    while bus.pop().is_some() {}
+    harness.push_event(gst::event::StreamStart::new("another"));
+    harness.set_src_caps_str("video/x-raw,format=GRAY8,width=64,height=48,framerate=5/1");
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    bus.timed_pop_filtered(limit, &[gst::MessageType::Latency])
+        .expect("a latency message before the first frame");
+    assert_eq!(before, FRAME * 3 + FRAME / 2);
+    assert_eq!(wait(&element, &harness), gst::ClockTime::from_mseconds(700));
+}
+
+#[test]
 fn a_run_that_outgrows_the_promise_is_announced() {
     let element = detector();
     let bus = listen(&element);

@@ -53,6 +53,29 @@ fn what_is_fixed_while_running_stays_and_says_so() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// It used to be read back as set while faces were chosen by the old value for good.
+#[test]
+fn a_threshold_that_is_set_while_the_model_is_loaded_counts() {
+    for delay in 0..12 {
+        let element = detector();
+        let start = std::thread::spawn({
+            let element = element.clone();
+            move || element.set_state(gst::State::Ready).unwrap()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(3 * delay));
+        element.set_property("score-threshold", 1.0f32);
+        start.join().unwrap();
+        let mut harness = harness(&element, true);
+        element.set_property("batch-timeout", 0u64);
+        harness.push(frame(0)).unwrap();
+        assert_eq!(
+            faces_on(&harness.pull().unwrap()),
+            Some(Vec::new()),
+            "set after {delay}"
+        );
+    }
+}
+
 #[test]
 fn a_change_in_ready_loads_the_model_again() {
     let element = detector();

@@ -89,7 +89,8 @@ fn settings_that_do_not_agree_name_both_elements() {
         let error = error_text(&bus.pop_filtered(&[gst::MessageType::Error]).unwrap());
         assert!(error.contains(first.name().as_str()), "{error}");
         // As it is written in a pipeline, not as it is described.
-        let setting = format!("'{}' has {name}={value}", second.name());
+        // With the pipeline: in applications, elements of several pipelines have one name.
+        let setting = format!("'{}' has {name}={value}", second.path_string());
         assert!(error.contains(&setting), "{error}");
         second.set_state(gst::State::Null).unwrap();
     }

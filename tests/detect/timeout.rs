@@ -104,6 +104,31 @@ fn no_patience_means_no_wait() {
 }
 
 #[test]
+fn a_pipeline_without_a_clock_has_a_timeout_too() {
+    let element = detector();
+    element.set_property("batch-timeout", 50_000_000u64);
+    let source = gst_app::AppSrc::builder()
+        .caps(&CAPS.parse::<gst::Caps>().unwrap())
+        .format(gst::Format::Time)
+        .build();
+    let sink = gst_app::AppSink::builder().sync(false).build();
+    let pipeline = gst::Pipeline::new();
+    pipeline
+        .add_many([source.upcast_ref(), &element, sink.upcast_ref()])
+        .unwrap();
+    gst::Element::link_many([source.upcast_ref(), &element, sink.upcast_ref()]).unwrap();
+    pipeline.use_clock(None::<&gst::Clock>);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let limit = gst::ClockTime::try_from(TIME_LIMIT).unwrap();
+    // The second batch is not for a preroll any more, and never fills.
+    for index in 0..2 {
+        source.push_buffer(frame(index)).unwrap();
+        sink.try_pull_sample(limit).expect("a frame whose batch ran");
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
 fn a_new_timeout_counts_for_the_open_batch() {
     let element = detector();
     let mut harness = harness(&element, true);

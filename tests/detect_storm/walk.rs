@@ -19,6 +19,8 @@ pub struct Walk {
     first_unlinked: Option<usize>,
     /// The flush that ends this part has reached upstream.
     flushing: bool,
+    /// A frame could not be read: no more are taken.
+    unreadable: bool,
 }
 
 type Found<'a> = (Vec<Due<'a>>, Vec<(&'a EventKind, gst::Seqnum)>);
@@ -35,6 +37,7 @@ impl Walk {
             unlinked: false,
             first_unlinked: None,
             flushing: false,
+            unreadable: false,
         }
     }
 
@@ -95,6 +98,7 @@ impl Walk {
             }
             Action::ShortBuffer => {
                 let is_read_error = step.outcome == Outcome::Flow(Err(gst::FlowError::Error));
+                self.unreadable |= is_read_error;
                 if self.eos || !is_read_error {
                     let accepted = self.flow(step.outcome)?;
                     if accepted {
@@ -177,9 +181,11 @@ impl Walk {
         if self.eos && flow == Err(gst::FlowError::Eos) {
             return Ok(false);
         }
-        let can_be_accepted = !self.eos && (error.is_none() || !self.known) && !self.flushing;
+        let can_be_accepted =
+            !self.eos && !self.unreadable && (error.is_none() || !self.known) && !self.flushing;
         match flow {
             Ok(_) if can_be_accepted => Ok(true),
+            Err(gst::FlowError::Error) if self.unreadable => Ok(false),
             Err(returned) if Some(returned) == error => {
                 self.known = true;
                 Ok(false)

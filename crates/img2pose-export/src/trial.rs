@@ -72,8 +72,8 @@ impl Trial {
     /// the contract that every run gives beside the outputs.
     ///
     /// # Errors
-    /// [`Error::Model`] when the file does not keep the contract or ONNX Runtime refuses it, [`Error::Runtime`] when
-    /// there is no ONNX Runtime.
+    /// [`Error::Read`] when the file cannot be read, [`Error::Model`] when ONNX Runtime refuses it, [`Error::Runtime`], which
+    /// names the file by itself, when it does not keep the contract, and when there is no ONNX Runtime.
     pub fn open(path: &Path, extra: &[String]) -> Result<Self> {
         let bytes = Bytes::from(fs::read(path).map_err(Error::read(path))?);
         let model = Model::parse(path, bytes.clone()).map_err(|e| Error::Runtime(e.to_string()))?;

@@ -65,6 +65,12 @@ impl<N: Network> Client<N> {
             (placement, state.jobs[&placement.batch].clone())
         };
 
+        let mut filling = Filling {
+            shared,
+            client: self.id,
+            batch: placement.batch,
+            converted: false,
+        };
         let reserved = {
             let mut batch = lock(&job.batch);
             // Allocated here because the memory of a batch is large and the state's lock must be short.
@@ -90,13 +96,8 @@ impl<N: Network> Client<N> {
             }
         });
 
-        let mut state = lock(&shared.state);
-        if state.batcher.filled(placement.batch, self.id, slot.is_ok()) {
-            state.discard(placement.batch);
-        }
-        state.note_ready();
-        drop(state);
-        shared.work.notify_all();
+        filling.converted = slot.is_ok();
+        drop(filling);
         Ok(Submitted {
             ticket: Ticket {
                 job,
@@ -167,6 +168,26 @@ impl<N: Network> Client<N> {
     /// The worker of this client.
     pub fn worker(&self) -> &Arc<Worker<N>> {
         &self.worker
+    }
+}
+
+/// A frame that is being converted into its slot. The batch does not run before this is dropped, be it by a panic.
+struct Filling<'s, N: Network> {
+    shared: &'s Shared<N>,
+    client: ClientId,
+    batch: BatchId,
+    converted: bool,
+}
+
+impl<N: Network> Drop for Filling<'_, N> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared.state);
+        if state.batcher.filled(self.batch, self.client, self.converted) {
+            state.discard(self.batch);
+        }
+        state.note_ready();
+        drop(state);
+        self.shared.work.notify_all();
     }
 }
 

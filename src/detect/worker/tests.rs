@@ -22,6 +22,8 @@ pub(super) type Bytes = Arc<Mutex<Vec<u8>>>;
 
 /// A frame whose byte is this is converted when another one of the kind is.
 const MEETS: u8 = 255;
+/// The conversion of a frame whose byte is this panics.
+const PANICS: u8 = 254;
 
 /// A network that waits for orders and finds one face in each frame, of the confidence in its first byte.
 struct Puppet {
@@ -99,6 +101,7 @@ impl NetworkHandle for Arc<PuppetHandle> {
         if byte == MEETS {
             meet()?;
         }
+        assert!(byte != PANICS, "as ordered");
         batch.lock().unwrap()[index] = byte;
         Ok(())
     }
@@ -362,6 +365,19 @@ fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
     assert_eq!(confidence(&good), 1.0);
     let (faces, run) = last.ticket.take().unwrap().unwrap();
     assert_eq!((faces[0].confidence, run.frames), (3.0, 2));
+}
+
+/// The batch used to wait for that frame for ever, and with it every client that shares the worker.
+#[test]
+fn a_panic_while_a_frame_is_converted_spares_its_neighbours() {
+    let stage = Stage::new(3);
+    let (neighbour, other) = (stage.client(), stage.client());
+    let good = submit(&neighbour, 1, 1);
+    assert!(catch_unwind(AssertUnwindSafe(|| submit(&other, 1, PANICS))).is_err());
+    neighbour.close();
+    assert_eq!(stage.begun(), [1, 0]);
+    stage.succeed();
+    assert_eq!(confidence(&good), 1.0);
 }
 
 #[test]

@@ -204,6 +204,30 @@ fn bound_parts_find_the_same_faces() {
     );
 }
 
+/// Some libraries load on a GPU that they cannot use, and say so only in a run.
+#[test]
+fn the_next_provider_is_taken_when_one_loads_and_cannot_run() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let runtime = runtime::load(None, None).unwrap();
+    let parts = model.parts().unwrap();
+    let candidates = [options(SIDE as u32, 0.5).placement(); 2];
+    let tried = std::cell::Cell::new(0);
+    let run = |failures: usize| {
+        tried.set(0);
+        Sessions::load(&model, &parts, runtime, &candidates, |_| {
+            tried.set(tried.get() + 1);
+            match tried.get() <= failures {
+                true => Err(Error::Cancelled),
+                false => Ok(()),
+            }
+        })
+    };
+    let sessions = run(1).unwrap();
+    assert_eq!(sessions.passed_over(), [Error::Cancelled.to_string()]);
+    assert!(matches!(run(2), Err(Error::Cancelled)));
+    assert_eq!(tried.get(), 2);
+}
+
 #[test]
 fn bound_batches_full_and_partial_and_of_several_sizes() {
     let model = Model::open(&shipped_model()).unwrap();
@@ -211,7 +235,7 @@ fn bound_batches_full_and_partial_and_of_several_sizes() {
     for shapes in [Shapes::Free, Shapes::Few] {
         let mut found = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
         found.shapes = shapes;
-        found.warm_up().unwrap();
+        found.show_shapes().unwrap();
         let mut sum = Deviation::default();
         for (count, width) in [(4, 96), (1, 96), (4, 128), (3, 128), (2, 96), (4, 96)] {
             let images: Vec<Image> = (0..count).map(|seed| picture(seed, width, 96)).collect();

@@ -129,10 +129,13 @@ impl Detector {
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
         let candidates = options.placement().candidates(runtime)?;
-        let sessions = Sessions::load(model, &parts, runtime, &candidates)?;
+        let sessions = Sessions::load(model, &parts, runtime, &candidates, |sessions| {
+            warm_up(sessions, model)
+        })?;
         Self::with_sessions(model, options, sessions, pool)
     }
 
+    /// `sessions` are warm.
     fn with_sessions(
         model: &Model,
         options: DetectorOptions,
@@ -148,7 +151,7 @@ impl Detector {
             Some(pool) => pool,
             None => Arc::new(new_pool(options.threads())?),
         };
-        let mut detector = Self {
+        Ok(Self {
             shapes: Shapes::at(sessions.provider()),
             contract: model.contract().clone(),
             channels: model.channels(),
@@ -158,29 +161,13 @@ impl Detector {
             work,
             batch: None,
             times: StageTimes::default(),
-        };
-        detector.warm_up()?;
-        Ok(detector)
+        })
     }
 
-    /// Shows the heads every shape that they will be given, where that is worth it. The dense part's shape is known with
-    /// the first batch.
-    fn warm_up(&mut self) -> Result<(), Error> {
-        let most = self.contract.proposals.post_nms_top_n;
-        let pose_rows = self.shapes.all_pose_rows(most);
-        if pose_rows.is_empty() {
-            return Ok(());
-        }
-        let class_rows = self.shapes.class_rows(0, most);
-        let side = self.contract.roi.output_size;
-        match self.sessions.networks() {
-            Networks::Host { heads, .. } => {
-                host::warm_up(heads, [side, side, self.channels], class_rows, &pose_rows)
-            }
-            Networks::Device(network) => {
-                device::warm_up(&mut network.heads, self.channels, class_rows, &pose_rows)
-            }
-        }
+    /// What [`warm_up`] does, for shapes that a test has chosen.
+    #[cfg(test)]
+    fn show_shapes(&mut self) -> Result<(), Error> {
+        show_shapes(&mut self.sessions, &self.contract, self.channels, self.shapes)
     }
 
     /// The facts that stand in the model file.
@@ -232,6 +219,11 @@ impl Detector {
             Work::Host(_) => 1,
             Work::Device(_) => 2,
         }
+    }
+
+    /// Whether a run takes the time of a full batch, however few frames there are: on a device, blank ones make it up.
+    pub fn fills_batches(&self) -> bool {
+        self.shapes == Shapes::Few
     }
 
     /// Makes batches for this detector, also while it runs on another thread.
@@ -347,6 +339,32 @@ impl Detector {
         }
         self.times = times;
         Ok(())
+    }
+}
+
+/// Shows the heads every shape that they will be given, where that is worth it. The dense part's shape is known with
+/// the first batch.
+fn warm_up(sessions: &mut Sessions, model: &Model) -> Result<(), Error> {
+    let shapes = Shapes::at(sessions.provider());
+    show_shapes(sessions, model.contract(), model.channels(), shapes)
+}
+
+fn show_shapes(
+    sessions: &mut Sessions,
+    contract: &Contract,
+    channels: usize,
+    shapes: Shapes,
+) -> Result<(), Error> {
+    let most = contract.proposals.post_nms_top_n;
+    let pose_rows = shapes.all_pose_rows(most);
+    if pose_rows.is_empty() {
+        return Ok(());
+    }
+    let class_rows = shapes.class_rows(0, most);
+    let side = contract.roi.output_size;
+    match sessions.networks() {
+        Networks::Host { heads, .. } => host::warm_up(heads, [side, side, channels], class_rows, &pose_rows),
+        Networks::Device(network) => device::warm_up(&mut network.heads, channels, class_rows, &pose_rows),
     }
 }
 

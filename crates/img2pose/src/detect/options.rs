@@ -17,7 +17,7 @@ pub enum ExecutionProvider {
     Cuda,
     /// NVIDIA GPU through TensorRT.
     TensorRt,
-    /// Intel processors and GPUs through OpenVINO.
+    /// The processor through OpenVINO, which is for Intel's.
     OpenVino,
 }
 

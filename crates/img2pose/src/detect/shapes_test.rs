@@ -27,7 +27,7 @@ fn blank_frames_and_rows_change_no_face() {
     let mut free = Detector::open(&test_support::shipped_model(), options.clone()).unwrap();
     let mut few = Detector::open(&test_support::shipped_model(), options).unwrap();
     few.shapes = Shapes::Few;
-    few.warm_up().unwrap();
+    few.show_shapes().unwrap();
 
     let layout = FrameLayout {
         format: PixelFormat::Gray8,

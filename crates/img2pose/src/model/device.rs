@@ -43,6 +43,7 @@ pub(crate) struct BoundDense<'s> {
 /// Scores and pooled regions of some boxes.
 pub(crate) struct Regions<'s> {
     outputs: BoundOutputs<'s>,
+    rows: usize,
     poses: &'s mut BoundPart,
     wanted: &'s mut Rows<i64>,
     exchange: &'s Exchange,
@@ -197,6 +198,7 @@ impl DeviceHeads {
 
         Ok(Regions {
             outputs: self.regions.run(&self.canceller)?,
+            rows,
             poses: &mut self.poses,
             wanted: &mut self.wanted,
             exchange: &self.exchange,
@@ -209,15 +211,15 @@ impl Regions<'_> {
     /// Face probability of each box, then of the blank ones.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when one is no number.
+    /// [`Error::NotFinite`] when one is no number, [`Error::OutputShape`] when there are more or less than boxes.
     pub fn scores(&self) -> Result<&[f32], Error> {
-        finite(&self.outputs, CLASS_SCORES)
+        rows_of(&self.outputs, CLASS_SCORES, self.rows, 1)
     }
 
     /// The six normalised pose numbers of each wanted box, filled up with box 0 to `rows`.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when one is no number.
+    /// [`Error::NotFinite`] when one is no number, [`Error::OutputShape`] when there are more or less than `rows`.
     pub fn poses(
         &mut self,
         wanted: impl Iterator<Item = usize>,
@@ -233,13 +235,26 @@ impl Regions<'_> {
         self.poses.bind(0, self.outputs.value(1))?;
         self.poses.bind(1, tensor.value())?;
         let outputs = self.poses.run(self.canceller)?;
-        into.extend_from_slice(finite(&outputs, POSE_REGRESSION)?);
+        into.extend_from_slice(rows_of(&outputs, POSE_REGRESSION, rows, 6)?);
         Ok(())
     }
 }
 
-fn finite<'o>(outputs: &'o BoundOutputs<'_>, name: &str) -> Result<&'o [f32], Error> {
-    let data = outputs.read(0)?.data;
+/// The first output: `rows` rows of `columns` finite numbers.
+fn rows_of<'o>(
+    outputs: &'o BoundOutputs<'_>,
+    name: &str,
+    rows: usize,
+    columns: usize,
+) -> Result<&'o [f32], Error> {
+    let Tensor { shape, data } = outputs.read(0)?;
+    if data.len() != rows * columns {
+        return Err(Error::OutputShape {
+            tensor: name.to_owned(),
+            found: shape.to_vec(),
+            expected: format!("[{rows}, {columns}]"),
+        });
+    }
     if !data.iter().all(|value| value.is_finite()) {
         let tensor = name.to_owned();
         return Err(Error::NotFinite { tensor });

@@ -73,7 +73,8 @@ fn info(place: Place, device_id: i32) -> ort::Result<MemoryInfo<'static>> {
 /// reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
-    // CUDA's allocators must not be called by two threads at a time.
+    // `ort` leaves it open whether allocators may be called by several threads at once. Freeing goes past this lock, into
+    // ONNX Runtime's arena, which has one of its own.
     allocator: Arc<Mutex<Allocator>>,
     place: Place,
     device_id: i32,

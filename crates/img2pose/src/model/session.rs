@@ -75,7 +75,8 @@ pub(crate) struct Tensor<'t> {
 }
 
 impl Sessions {
-    /// Loads the parts of `model` at the first of `candidates` that works.
+    /// Loads the parts of `model` at the first of `candidates` that works: some providers load and fail only in a run,
+    /// for want of a part of their library, say, so `try_out` is to run something.
     ///
     /// # Errors
     /// What the last candidate failed with.
@@ -84,6 +85,7 @@ impl Sessions {
         parts: &Parts,
         runtime: &Runtime,
         candidates: &[Placement],
+        try_out: impl Fn(&mut Self) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let mut passed_over = Vec::new();
         let mut last = Error::Option {
@@ -92,7 +94,11 @@ impl Sessions {
             expected: "at least one candidate",
         };
         for placement in candidates {
-            match Self::load_at(model, parts, runtime, *placement) {
+            let loaded = Self::load_at(model, parts, runtime, *placement).and_then(|mut sessions| {
+                try_out(&mut sessions)?;
+                Ok(sessions)
+            });
+            match loaded {
                 Ok(sessions) => {
                     return Ok(Self {
                         passed_over,
