@@ -377,7 +377,10 @@ impl Rig {
         }
         // No frame would meet the loose end, and of the events that do only the last of a kind comes out.
         let steps = &self.parts.last().unwrap().steps;
-        if steps.iter().any(|step| matches!(step.action, Action::ShortBuffer)) {
+        if steps
+            .iter()
+            .any(|step| matches!(step.action, Action::ShortBuffer))
+        {
             return;
         }
         self.srcpad.unlink(&self.downpad).unwrap();

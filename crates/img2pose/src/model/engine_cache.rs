@@ -1,5 +1,6 @@
 //! Where TensorRT keeps the engines that it has built: minutes of work, good for one model, GPU and set of versions.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ pub(crate) struct Facts<'a> {
     pub library: &'a str,
     /// Number format, as a user writes it.
     pub precision: &'static str,
-    /// Name of the GPU.
+    /// What tells the GPU from others.
     pub gpu: String,
     /// Version of its driver.
     pub driver: String,
@@ -61,25 +62,38 @@ pub(crate) fn folder(facts: &Facts<'_>) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Name of GPU number `device` and version of the driver, as far as Linux knows them.
+/// What tells GPU number `device` from others, and the version of the driver, as far as Linux knows them.
 pub(crate) fn gpu(device: u32) -> (String, String) {
-    let mut gpus: Vec<PathBuf> = fs::read_dir("/proc/driver/nvidia/gpus")
+    let models: BTreeSet<String> = fs::read_dir("/proc/driver/nvidia/gpus")
         .into_iter()
         .flatten()
         .flatten()
-        .map(|entry| entry.path().join("information"))
+        .map(|entry| fs::read_to_string(entry.path().join("information")).unwrap_or_default())
+        .map(|information| model_of(&information))
         .collect();
-    // By bus address, as the driver counts them.
-    gpus.sort();
-    let information = gpus
-        .get(device as usize)
-        .and_then(|path| fs::read_to_string(path).ok())
-        .unwrap_or_default();
+    let order = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"]
+        .map(|name| std::env::var(name).unwrap_or_default())
+        .join(" ");
     let version = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     (
-        model_of(&information),
+        name_of(&models, device, &order),
         version.lines().next().unwrap_or_default().to_owned(),
     )
+}
+
+/// The model, where all GPUs are of one. Where they are not, only CUDA knows which one has which number: it counts the
+/// fastest first, unless its environment variables, `order`, say something else.
+fn name_of(models: &BTreeSet<String>, device: u32, order: &str) -> String {
+    let all = models
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" and ");
+    match models.len() {
+        0 => "unknown".to_owned(),
+        1 => all,
+        _ => format!("{device} of {all}, {order}"),
+    }
 }
 
 /// The line `Model: NAME` of a GPU's information.
@@ -181,5 +195,18 @@ mod tests {
         let text = "Model: \t\t NVIDIA A10G\nIRQ:   \t\t 57\n";
         assert_eq!(model_of(text), "NVIDIA A10G");
         assert_eq!(model_of(""), "unknown");
+    }
+
+    #[test]
+    fn a_number_means_nothing_where_gpus_differ() {
+        let name = |models: &[&str], device, order| {
+            name_of(&models.iter().map(|m| (*m).to_owned()).collect(), device, order)
+        };
+        assert_eq!(name(&["A10G", "A10G"], 1, ""), "A10G");
+        assert_eq!(name(&[], 0, ""), "unknown");
+        let mixed = name(&["A10G", "H100"], 0, "");
+        assert!(mixed.contains("A10G") && mixed.contains("H100"), "{mixed}");
+        assert_ne!(mixed, name(&["A10G", "H100"], 1, ""));
+        assert_ne!(mixed, name(&["A10G", "H100"], 0, "1 PCI_BUS_ID"));
     }
 }
