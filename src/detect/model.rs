@@ -1,5 +1,6 @@
 //! Loading the model, with error messages for whoever wrote the pipeline.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,7 +102,8 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
         true => 1,
         false => settings.load.batch_size,
     };
-    let networks = with_twins(detector, &model, element);
+    let wanted = detector.batches_in_flight();
+    let networks = with_twins(detector, wanted, element, |first| first.twin(&model));
     let worker = Worker::start(networks, settings.load.batch_size as usize).map_err(|error| LoadError {
         kind: LoadErrorKind::Library,
         message: format!("cannot start a thread for the model: {error}"),
@@ -115,13 +117,17 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     ))
 }
 
-/// The detector, and as many twins as are worth having. They need memory of the device once more; where that is not
-/// there, one batch runs at a time.
-fn with_twins(detector: Detector, model: &Model, element: &str) -> Vec<Detector> {
-    let wanted = detector.batches_in_flight();
-    let mut networks = vec![detector];
+/// The network and its twins, `wanted` in all. A twin needs memory of the device once more; where that is not there, fewer
+/// batches run at a time.
+fn with_twins<N, E: Display>(
+    first: N,
+    wanted: usize,
+    element: &str,
+    twin: impl Fn(&N) -> Result<N, E>,
+) -> Vec<N> {
+    let mut networks = vec![first];
     while networks.len() < wanted {
-        match networks[0].twin(model) {
+        match twin(&networks[0]) {
             Ok(twin) => networks.push(twin),
             Err(error) => {
                 let running = networks.len();
@@ -196,5 +202,26 @@ fn load_error(error: Error) -> LoadError {
     LoadError {
         kind,
         message: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_device_without_room_for_a_twin_runs_fewer_batches_at_a_time() {
+        gst::init().unwrap();
+        let room = Cell::new(0);
+        let load = |first: &u32| match room.replace(room.get() - 1) {
+            0 => Err("out of memory"),
+            left => Ok(first + left as u32),
+        };
+        for (free, wanted, loaded) in [(5, 1, 1), (5, 2, 2), (0, 2, 1), (1, 3, 2)] {
+            room.set(free);
+            assert_eq!(with_twins(7, wanted, "detect", load).len(), loaded);
+        }
     }
 }

@@ -67,8 +67,8 @@ class Batches(Dataset):
     crops falls with their area, so that batches cost alike.
     """
 
-    def __init__(self, photos, labels, sides, crops, seed, rank=0, clutter=None):
-        self.composer = Composer(photos, labels, clutter)
+    def __init__(self, photos, labels, sides, crops, seed, rank=0, clutter=None, without=()):
+        self.composer = Composer(photos, labels, clutter, without)
         self.sides, self.crops, self.seed, self.rank = sides, crops, seed, rank
 
     def __len__(self):

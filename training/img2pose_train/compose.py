@@ -20,6 +20,8 @@ MIN_VISIBLE = 0.6
 """Share of its box that must be inside its cell; a face that shows less is ignored."""
 LARGE_FACE = 100
 """Pixels of a stored face from which it is sharp enough to be shown in close-up."""
+INGREDIENTS = ("mosaics", "close-ups", "turns", "occlusion", "photometry")
+"""What can be left out of crops, to see what it brings."""
 DRAWN, DRAWN_CELL = 0.05, 0.2
 """How many crops, and how many of the mosaics in one cell, show a drawn picture without a face."""
 
@@ -52,11 +54,11 @@ class _Pasted:
 class Composer:
     """Makes crops from the photos of a pack that are not held out.
 
-    With a `clutter.Clutter`, some crops and cells of mosaics are pictures that it draws.
+    With a `clutter.Clutter`, some crops and cells of mosaics are pictures that it draws. `without`: some of the `INGREDIENTS`.
     """
 
-    def __init__(self, photos, labels, clutter=None):
-        self.photos, self.labels, self.clutter = photos, labels, clutter
+    def __init__(self, photos, labels, clutter=None, without=()):
+        self.photos, self.labels, self.clutter, self.without = photos, labels, clutter, frozenset(without)
         self.rows, self.size, self.yaw = labels.faces_of(), labels.size, labels.yaw
         training = np.nonzero(~labels.held_out)[0]
         # Portraits: small crops of one face, only fit for mosaics and for filling a whole crop.
@@ -102,9 +104,10 @@ class Composer:
         self._fill = random.choice([(0, 0, 0), (124, 116, 104), (grey, grey, grey)])
         pasted, whole = [], (0, 0, side, side)
         choice = random.random() if self.portraits else 0.83 * random.random()
-        if choice < 0.16:
+        mosaics = "mosaics" not in self.without
+        if choice < 0.16 and "close-ups" not in self.without:
             self._close_up(image, whole, pasted, random)
-        elif choice < 0.52:
+        elif choice < (0.52 if mosaics else 0.83):
             self._place(image, whole, self._scene(random), pasted, random, 12, 0.75 * side)
         elif choice < 0.78:
             cells = self._grid(side, 2 if choice < 0.68 else 3, random)
@@ -121,14 +124,16 @@ class Composer:
                     self._portrait(image, cell, pasted, random)
                 else:
                     self._place(image, cell, self._scene(random), pasted, random, 16, 150)
-        elif choice < 0.95:
+        elif choice < 0.95 and mosaics:
             for cell in self._grid(side, random.choice((2, 3, 3, 4, 5)), random):
                 self._portrait(image, cell, pasted, random)
         else:
             self._portrait(image, whole, pasted, random)
         crop = self._label(image, pasted, side)
-        self._occlude(crop, random)
-        crop.image = vary(crop.image, random)
+        if "occlusion" not in self.without:
+            self._occlude(crop, random)
+        if "photometry" not in self.without:
+            crop.image = vary(crop.image, random)
         return crop
 
     @staticmethod
@@ -140,9 +145,10 @@ class Composer:
         x, y = edges(), edges()
         return [(x[a], y[b], x[a + 1], y[b + 1]) for a in range(n) for b in range(n)]
 
-    @staticmethod
-    def _turn(random):
+    def _turn(self, random):
         """In-plane rotation in degrees: mostly none or little, up to 45 on either side."""
+        if "turns" in self.without:
+            return 0.0
         choice = random.random()
         if choice < 0.15:
             return random.uniform(-45, 45)

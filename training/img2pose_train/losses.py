@@ -45,10 +45,11 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Proposals per image that the heads are trained on; half of the negatives are the hardest."""
+    """Proposals per image that the heads are trained on, and how large a share of the negatives are the hardest."""
 
     positives: int = 14
     negatives: int = 32
+    hard: float = 0.5
 
 
 def normalise(images):
@@ -130,7 +131,7 @@ def sample(proposals, batch, sampling):
         ignored = batch.ignored[batch.ignored_image == image]
         background = (overlap[: len(found)] < 0.4) & (covered(found, ignored) < 0.35)
         background = torch.nonzero(background)[:, 0]
-        hard = sampling.negatives // 2
+        hard = int(sampling.hard * sampling.negatives)
         positive = _some(torch.nonzero(overlap >= 0.5)[:, 0], sampling.positives)
         negative = torch.cat(
             [background[:hard], _some(background[hard:], sampling.negatives - hard)]

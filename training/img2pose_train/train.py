@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from . import checkpoint
 from .batches import BASE_SIDE, Batches
 from .clutter import Clutter
+from .compose import INGREDIENTS
 from .losses import LossWeights, Sampling, training_losses
 from .network import PRESETS, Network
 from .pack import Labels, Photos
@@ -53,6 +54,8 @@ def arguments(argv=None):
     parser.add_argument("--sides", type=int, nargs="+", default=[320, 416, 512], help="sides of the crops, multiples of 32")
     parser.add_argument("--fonts", nargs="+", help="folders with .ttf and .otf files: train on drawn pictures, too (clutter)")
     parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos that show no face, for those")
+    parser.add_argument("--without", nargs="+", default=[], choices=[*INGREDIENTS, "hard-negatives", "points"],
+                        help="leave these out, to see what they bring (ablate)")
     parser.add_argument("--positives", type=int, default=Sampling.positives, help="proposals per image")
     parser.add_argument("--negatives", type=int, default=Sampling.negatives, help="proposals per image")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
@@ -153,7 +156,7 @@ def worker(rank, options):
     clutter = Clutter.below(options.fonts, options.backgrounds) if options.fonts else None
     data = Batches(
         Photos(options.pack), Labels.load(options.labels), options.sides, options.crops,
-        options.seed, rank, clutter,
+        options.seed, rank, clutter, options.without,
     )
     last = min(options.steps, options.until or options.steps)
     loader = DataLoader(
@@ -164,8 +167,9 @@ def worker(rank, options):
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.fill_(1))
     log = Log(out / "log.jsonl")
-    weights = LossWeights()
-    sampling = Sampling(options.positives, options.negatives)
+    weights = LossWeights(points=0.0) if "points" in options.without else LossWeights()
+    hard = 0.0 if "hard-negatives" in options.without else Sampling.hard
+    sampling = Sampling(options.positives, options.negatives, hard)
 
     for batch in loader:
         factor = rate_factor(step, options.steps, options.warmup, options.decay)

@@ -10,7 +10,7 @@ import torch
 
 from img2pose_train import checkpoint, geometry, losses, train
 from img2pose_train.batches import Batches, collate
-from img2pose_train.compose import Composer
+from img2pose_train.compose import INGREDIENTS, Composer
 from img2pose_train.losses import POSE_MEAN, POSE_STDDEV
 from img2pose_train.network import TINY, Network
 
@@ -34,6 +34,35 @@ def test_held_out_photos_are_never_used(pack):
     composer = Composer(photos, labels)
     used = {*composer.scenes, *composer.portraits, *labels.image[composer.large]}
     assert used == set(range(7))
+
+
+def test_ingredients_can_be_left_out(pack):
+    photos, labels, _ = pack
+    plain = Composer(photos, labels)
+    for ingredient in INGREDIENTS:
+        composer = Composer(photos, labels, without=[ingredient])
+        changed = [
+            not np.array_equal(composer.crop(256, Random(i)).image, plain.crop(256, Random(i)).image) for i in range(40)
+        ]
+        assert any(changed), ingredient
+    whole = Composer(photos, labels, without=INGREDIENTS)
+    assert whole._turn(Random(1)) == 0
+    # One photo of two faces fills each crop.
+    assert max(len(whole.crop(256, Random(i)).box) for i in range(40)) <= 2
+
+
+def test_the_hardest_negatives_are_a_share_of_them():
+    proposals = [torch.tensor([[0.0, 0, 10 + i, 10] for i in range(100)])]
+    batch = SimpleNamespace(
+        face_image=torch.zeros(0, dtype=torch.long), box=torch.zeros(0, 4), side=320,
+        ignored_image=torch.zeros(0, dtype=torch.long), ignored=torch.zeros(0, 4),
+    )
+    for hard, least in ((0.5, 16), (0.0, 0), (1.0, 32)):
+        rois, is_face, _ = losses.sample(proposals, batch, losses.Sampling(hard=hard))
+        widths = rois[:, 3] - 10
+        assert len(rois) == 32 and not is_face.any()
+        assert torch.equal(widths[:least], torch.arange(float(least)))
+        assert (widths[least:] >= least).all()
 
 
 def test_a_turned_and_flipped_face_keeps_pose_and_pixels_together(pack):
