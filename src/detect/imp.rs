@@ -242,13 +242,6 @@ impl Img2PoseDetect {
         self.model().as_ref().map(|model| model.instance.clone())
     }
 
-    /// The pipeline's clock. A pipeline may have none; frames then wait on the system's.
-    pub(super) fn clock(&self) -> gst::Clock {
-        self.obj()
-            .clock()
-            .unwrap_or_else(|| gst::SystemClock::obtain().upcast())
-    }
-
     /// Whether the loaded model may serve other elements too.
     pub(super) fn shares_model(&self) -> bool {
         self.model()
@@ -388,7 +381,9 @@ impl Img2PoseDetect {
     /// Closes `batch` when `time` has passed on the pipeline's clock since this element's first frame got into it.
     pub(super) fn start_timer(&self, batch: super::batcher::BatchId, time: gst::ClockTime) {
         let Some(client) = self.client() else { return };
-        let clock = self.clock();
+        // A pipeline may have none; frames then wait on the system's.
+        let clock = self.obj().clock();
+        let clock = clock.unwrap_or_else(|| gst::SystemClock::obtain().upcast());
         let now = clock.time();
         let (id, old) = {
             let mut state = self.stream.lock();

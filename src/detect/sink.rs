@@ -82,7 +82,10 @@ impl Img2PoseDetect {
         let converted = began.elapsed();
 
         let batch = ticket.batch();
-        let arrived = first_of_client.then(|| self.clock().time());
+        let arrived = match first_of_client {
+            true => self.obj().clock().map(|clock| clock.time()),
+            false => None,
+        };
         gst::trace!(CAT, obj = pad, "frame is in {batch:?}");
         if full {
             gst::debug!(CAT, imp = self, "a full batch closes {batch:?}");
