@@ -14,6 +14,7 @@ import json
 import math
 import os
 import signal
+import socket
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -62,7 +63,7 @@ def arguments(argv=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=250, help="steps")
     parser.add_argument("--keep-every", type=int, default=1000, help="steps between checkpoints that are kept")
-    parser.add_argument("--port", type=int, default=29711, help="for the processes to meet on localhost")
+    parser.add_argument("--port", type=int, help="for the processes to meet on localhost; default: a free one")
     options = parser.parse_args(argv)
     if options.initial and Path(options.initial).suffix == ".onnx" and options.norm != "frozen":
         parser.error("an ONNX file has no statistics of batch norms left: add --norm frozen")
@@ -201,12 +202,20 @@ def worker(rank, options):
         dist.destroy_process_group()
 
 
+def free_port():
+    """A port of localhost that nobody listens at: trainings can run side by side."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 def main():
     options = arguments()
     Path(options.out).mkdir(parents=True, exist_ok=True)
     if options.processes == 1:
         worker(0, options)
     else:
+        options.port = options.port or free_port()
         context = multiprocessing.spawn(worker, (options,), options.processes, join=False)
         # The processes finish the step they are in and save; this one only waits for them.
         for name in (signal.SIGTERM, signal.SIGINT):

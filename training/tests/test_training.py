@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,25 @@ def test_a_run_goes_on_where_it_stopped(pack, tmp_path):
     assert sum(moved) > len(moved) / 2
     content = torch.load(tmp_path / "average.pth", weights_only=True)
     assert content["information"]["steps"] == 4 and len(content["fpn_model"]) == 141
+
+
+def test_two_trainings_run_side_by_side(pack, tmp_path):
+    """They used to meet at one port, and the second one failed."""
+    _, _, folder = pack
+    runs = [
+        subprocess.Popen(
+            [
+                sys.executable, "-m", "img2pose_train.train", "--pack", folder, "--labels", folder / "refined.npz",
+                "--out", tmp_path / name, "--widths", "tiny", "--steps", "2", "--processes", "2", "--crops", "1",
+                "--sides", "128",
+            ],
+            cwd=Path(train.__file__).parent.parent,
+        )
+        for name in ("first", "second")
+    ]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("first", "second")]
+    assert [json.loads(log[-1])["step"] for log in logs] == [2, 2]
 
 
 def test_a_run_is_not_taken_for_one_that_began_elsewhere(tmp_path):
