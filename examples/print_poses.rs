@@ -41,7 +41,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     // Why it does not start lies on the bus.
     let printed = match pipeline.set_state(gst::State::Playing) {
-        Ok(_) => print(&appsink),
+        Ok(_) => print(&pipeline, &appsink),
         Err(error) => Err(error.into()),
     };
     let failure = error_of(&pipeline);
@@ -51,10 +51,18 @@ fn run() -> Result<(), Box<dyn Error>> {
 }
 
 /// Prints frame after frame until the end of the stream or an error.
-fn print(appsink: &gst_app::AppSink) -> Result<(), Box<dyn Error>> {
+fn print(pipeline: &gst::Pipeline, appsink: &gst_app::AppSink) -> Result<(), Box<dyn Error>> {
     let mut frame = 0_u64;
-    // An error of a `pull_sample` is the end: the stream's, or an error that lies on the bus.
-    while let Ok(sample) = appsink.pull_sample() {
+    loop {
+        // Now and then the bus is looked at: after an error upstream, of a file that cannot be decoded, say, nothing may
+        // ever come here, not even the end.
+        let Some(sample) = appsink.try_pull_sample(gst::ClockTime::from_mseconds(500)) else {
+            error_of(pipeline)?;
+            if appsink.is_eos() {
+                return Ok(());
+            }
+            continue;
+        };
         let buffer = sample.buffer().ok_or("a sample without a buffer")?;
         match meta::read(buffer)? {
             None => println!("frame {frame}: not looked at"),
@@ -72,7 +80,6 @@ fn print(appsink: &gst_app::AppSink) -> Result<(), Box<dyn Error>> {
         }
         frame += 1;
     }
-    Ok(())
 }
 
 /// The error that the pipeline has posted, if any.

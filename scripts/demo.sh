@@ -60,8 +60,14 @@ fi
     die "--score-threshold is '$score_threshold'; it is a number from 0 to 1, such as 0.8"
 [[ -z $bn_eps || $bn_eps =~ ^[0-9.]+(e-?[0-9]+)?$ ]] || die "--bn-eps is '$bn_eps'; it is a small number, such as 1e-5"
 [[ -z $bn_eps || $model == *.pth || $model == *.safetensors ]] || die "--bn-eps is for a checkpoint; give one with --model"
-[[ -z $video || -f $video ]] || die "no such video: $video"
-[[ -z $model || -f $model ]] || die "no such model: $model"
+[[ -z $video || -e $video ]] || die "no such video: $video"
+[[ -z $model || -e $model ]] || die "no such model: $model"
+for file in "$video" "$model"; do
+    [[ -z $file || -f $file ]] || die "$file is not a file"
+done
+if ! mkdir -p "$output" 2>/dev/null || ! [[ -w $output ]]; then
+    die "--output is '$output'; no files can be written there"
+fi
 case $model in
 '' | *.onnx | *.pth | *.safetensors) ;;
 *) die "$model: a model is an .onnx file, or a .pth or .safetensors checkpoint" ;;
@@ -149,9 +155,9 @@ encoder() {
     fi
 }
 
-mkdir -p "$output"
-result=$output/faces.jsonl
-annotated=$output/annotated.mp4
+# They take the place of those of an earlier run when they are complete.
+result=$output/unfinished-faces.jsonl
+annotated=$output/unfinished-annotated.mp4
 branch=()
 draw=()
 if [[ $annotate ]]; then
@@ -202,10 +208,18 @@ done
 [[ $quiet || ! -t 2 ]] || printf '\r\e[K' >&2
 trap - INT TERM EXIT
 wait "$pipeline" || {
+    [[ -s $result ]] || rm -f "$result" "$annotated"
     grep -E 'ERROR|WARN|error:' "$log" >&2 || tail -n 5 "$log" >&2
+    [[ ! -f $result ]] || say "what was found before is in $result"
     die "the pipeline failed; the whole log is $log"
 }
 elapsed=$((($(date +%s%N) - started) / 1000000))
+mv "$result" "$output/faces.jsonl"
+result=$output/faces.jsonl
+if [[ $annotate ]]; then
+    mv "$annotated" "$output/annotated.mp4"
+    annotated=$output/annotated.mp4
+fi
 
 [[ $quiet ]] && exit
 printf -v by_hand '%q ' "${detect[@]}"

@@ -22,6 +22,9 @@ seconds=$1
 shift
 targets=("$@")
 ((${#targets[@]})) || targets=(checkpoint model frame record)
+for target in "${targets[@]}"; do
+    [[ -f $ROOT/fuzz/targets/$target.rs ]] || die "there is no target '$target'; see --help"
+done
 
 setup_base
 cargo +nightly --version >/dev/null 2>&1 || die "the nightly Rust toolchain is needed: 'rustup toolchain install nightly'"

@@ -6,7 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-case $1 in
+case ${1:-} in
 version) sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1 ;;
 build)
     profile=$2 dir=$3
@@ -17,7 +17,7 @@ build)
     cp -f "$built/libgstimg2pose.so" "$built/img2pose-export" "$dir"
     ;;
 *)
-    echo "error: meson-cargo.sh $1: unknown command" >&2
+    echo "error: meson-cargo.sh ${1:-}: unknown command" >&2
     exit 1
     ;;
 esac

@@ -48,8 +48,8 @@ fn command(program: impl AsRef<std::ffi::OsStr>, plugins: &Path) -> Command {
     command
 }
 
-/// Output of a command that must end well, within two minutes: an example that waits for a camera waits for ever.
-fn run(command: &mut Command) -> String {
+/// The command for two minutes at most: an example that waits for a camera waits for ever.
+fn limited(command: &Command) -> Command {
     let mut limited = Command::new("timeout");
     limited
         .arg("120")
@@ -61,7 +61,12 @@ fn run(command: &mut Command) -> String {
             .get_envs()
             .filter_map(|(name, value)| Some((name, value?))),
     );
-    let output = limited.output().unwrap();
+    limited
+}
+
+/// Output of a command that must end well.
+fn run(command: &mut Command) -> String {
+    let output = limited(command).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
@@ -173,7 +178,7 @@ fn many_cameras_try_a_lost_one_again() {
 
 /// What a command that must fail says.
 fn complaint(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = limited(command).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{command:?}");
     String::from_utf8(output.stderr).unwrap()
 }
@@ -184,9 +189,16 @@ fn print_poses_says_what_is_wrong() {
         return;
     };
     let plugins = plugins("complaints", &[]);
+    // Nothing ever came to the appsink then, not even the end, and the example waited for ever.
+    let no_video = concat!(
+        "filesrc location=",
+        env!("CARGO_MANIFEST_DIR"),
+        "/README.md ! decodebin"
+    );
     let cases = [
         ("nosuchelement", "no element \"nosuchelement\""),
         ("filesrc location=/nonexistent", "No such file \"/nonexistent\""),
+        (no_video, "GstDecodeBin"),
     ];
     for (pipeline, expected) in cases {
         let said = complaint(command(&program, &plugins).arg(pipeline));

@@ -87,7 +87,7 @@ def show(values, digits):
 def main():
     arguments = Gst.init(sys.argv)
     if len(arguments) != 2:
-        sys.exit(f"usage: {arguments[0]} 'PIPELINE'")
+        sys.exit(f"usage: {arguments[0]} 'PIPELINE', which ends with img2posedetect; a sink is added")
     try:
         pipeline = Gst.parse_launch(f"{arguments[1]} ! fakesink name=end")
     except GLib.Error as error:

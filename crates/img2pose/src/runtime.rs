@@ -27,7 +27,10 @@ pub struct Runtime {
 #[non_exhaustive]
 pub enum RuntimeError {
     /// The library that was asked for cannot be used.
-    #[error("cannot use ONNX Runtime {} ({origin}): {reason}", path.display())]
+    #[error(
+        "cannot use ONNX Runtime {} ({origin}): {reason}. Name a libonnxruntime.so of version {MINIMUM_VERSION} or newer \
+         there, or none", path.display()
+    )]
     Unusable {
         /// The library.
         path: PathBuf,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Error, Options, Result, Storage, convert, refuse_input};
 
@@ -81,6 +82,8 @@ impl Convert {
         {
             refuse_input(input, &self.output)?;
         }
+        // What is no checkpoint is said before what is missing beside it.
+        Checkpoint::open(&self.checkpoint)?;
         let options = Options {
             statistics: self.statistics()?,
             batch_norm_epsilon: self.bn_eps.unwrap_or(BATCH_NORM_EPSILON),

@@ -263,6 +263,12 @@ fn pose_statistics_that_cannot_be_had() {
         "`wider`",
         "`none`",
     ]);
+    // What is no checkpoint was blamed for that, too.
+    let other = folder.path("notes.txt");
+    fs::write(&other, "not weights").unwrap();
+    let told = run(&["convert", text(&other), "-o", text(&to)]);
+    told.refused(&["notes.txt", "neither"]);
+    assert!(!told.stderr.contains("statistics"), "{}", told.stderr);
     convert(&["--pose-stats", "nowhere"]).refused(&["nowhere is no folder"]);
 
     ndarray_npy::write_npy(&mean, &ndarray::arr1(&[0f64; 6])).unwrap();
