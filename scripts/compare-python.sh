@@ -39,7 +39,7 @@ done
 for kind in pose_mean pose_stddev; do
     compgen -G "$(dirname "$checkpoint")/*$kind*.npy" >/dev/null || die "no *$kind*.npy beside $checkpoint"
 done
-[[ $bn_eps =~ ^[0-9.]+(e-?[0-9]+)?$ ]] || die "--bn-eps is '$bn_eps'; it is a small number, such as 1e-5"
+bn_eps_check "$bn_eps"
 for number in "$frames" "$every" "$rounds" "$min_size" "$max_size"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
 done

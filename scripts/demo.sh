@@ -58,7 +58,7 @@ if ! [[ $batch_size =~ ^[1-9][0-9]?$ ]] || ((batch_size > 64)); then
 fi
 [[ $score_threshold =~ ^(0|1|0?\.[0-9]+|1\.0+)$ ]] ||
     die "--score-threshold is '$score_threshold'; it is a number from 0 to 1, such as 0.8"
-[[ -z $bn_eps || $bn_eps =~ ^[0-9.]+(e-?[0-9]+)?$ ]] || die "--bn-eps is '$bn_eps'; it is a small number, such as 1e-5"
+[[ -z $bn_eps ]] || bn_eps_check "$bn_eps"
 [[ -z $bn_eps || $model == *.pth || $model == *.safetensors ]] || die "--bn-eps is for a checkpoint; give one with --model"
 [[ -z $video || -e $video ]] || die "no such video: $video"
 [[ -z $model || -e $model ]] || die "no such model: $model"

@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # Checkpoints become ONNX files.
 
+# bn_eps_check VALUE: ends the script unless the value given for --bn-eps is a number.
+bn_eps_check() {
+    [[ $1 =~ ^[0-9.]+(e-?[0-9]+)?$ ]] || die "--bn-eps is '$1'; it is a small number, such as 1e-5"
+}
+
 # model_convert CHECKPOINT [BN_EPS]: prints the ONNX file made from it; conversions are kept by content. The
 # pose statistics are looked for beside the checkpoint. Needs plugin_build.
 model_convert() {

@@ -127,10 +127,7 @@ fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
     // It has ended: what upstream pushes all the same is refused, until a flush.
     assert_eq!(harness.push(frame(3)), Err(gst::FlowError::Error));
-    harness.push_event(gst::event::FlushStart::new());
-    harness.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    harness.push_event(gst::event::Segment::new(&segment));
+    flush(&mut harness);
     for index in 4..8 {
         harness.push(frame(index)).unwrap();
     }
@@ -186,10 +183,7 @@ fn a_model_that_fails_gives_back_the_frames_and_ends_the_stream_once() {
     assert!(!recorder.list().contains(&"eos".to_owned()));
 
     // A flush is a new chance.
-    harness.push_event(gst::event::FlushStart::new());
-    harness.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    harness.push_event(gst::event::Segment::new(&segment));
+    flush(&mut harness);
     for index in 200..204 {
         harness.push(frame(index)).unwrap();
     }

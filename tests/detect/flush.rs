@@ -5,16 +5,6 @@ use std::time::Instant;
 use super::support::*;
 use gst::prelude::*;
 
-fn segment() -> gst::Event {
-    gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())
-}
-
-fn flush(harness: &mut gst_check::Harness) {
-    assert!(harness.push_event(gst::event::FlushStart::new()));
-    assert!(harness.push_event(gst::event::FlushStop::new(true)));
-    assert!(harness.push_event(segment()));
-}
-
 /// An element whose runs take long: the small network on large images.
 fn slow_detector() -> gst::Element {
     let element = detector();

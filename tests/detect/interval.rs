@@ -67,10 +67,7 @@ fn faces_are_not_reused_after_a_flush_or_in_frames_of_another_size() {
     assert_eq!(reused, [true, true, true, false]);
 
     // The count begins anew too, so the first frame after a flush is looked at.
-    harness.push_event(gst::event::FlushStart::new());
-    harness.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    harness.push_event(gst::event::Segment::new(&segment));
+    flush(&mut harness);
     harness.push_event(gst::event::Caps::new(&CAPS.parse::<gst::Caps>().unwrap()));
     push(&mut harness, 20..23);
     harness.push_event(gst::event::Eos::new());

@@ -79,10 +79,7 @@ fn a_new_segment_forgets_the_lateness() {
     let mut harness = harness(&element, true);
     harness.push_event(gst::event::CustomDownstream::new(gst::Structure::new_empty("x")));
     report_late(&mut harness, FRAME * 100);
-    harness.push_event(gst::event::FlushStart::new());
-    harness.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    harness.push_event(gst::event::Segment::new(&segment));
+    flush(&mut harness);
     for index in 0..4 {
         harness.push(frame(index)).unwrap();
     }

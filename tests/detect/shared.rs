@@ -104,10 +104,7 @@ fn a_flush_of_one_leaves_the_other_alone() {
     flushed.push(frame(0)).unwrap();
     other.push(frame(10)).unwrap();
     flushed.push(frame(1)).unwrap();
-    flushed.push_event(gst::event::FlushStart::new());
-    flushed.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    flushed.push_event(gst::event::Segment::new(&segment));
+    flush(&mut flushed);
     other.push(frame(11)).unwrap();
     assert_frame(&other.pull().unwrap(), 10);
     assert_frame(&other.pull().unwrap(), 11);

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .compose import INGREDIENTS
+from .train import LEFT_OUT
 
-VARIANTS = ("everything", *INGREDIENTS, "hard-negatives", "points", "drawn-pictures")
+VARIANTS = ("everything", *LEFT_OUT, "drawn-pictures")
 """What is left out."""
 COLUMNS = ("without", "recall 32+", "recall 16-32", "AP 32+", "AP 16-32", "false at 0.5", "rotation", "turned", "clip")
 
@@ -21,7 +21,7 @@ COLUMNS = ("without", "recall 32+", "recall 16-32", "AP 32+", "AP 16-32", "false
 def training_options(variant, clutter):
     """What `train` is given for a variant, beside what all have in common."""
     options = [] if variant == "drawn-pictures" else list(clutter)
-    if variant in (*INGREDIENTS, "hard-negatives", "points"):
+    if variant in LEFT_OUT:
         options += ["--without", variant]
     return options
 

@@ -8,7 +8,6 @@ An ONNX file of `img2pose-export convert` can be read, too. Its batch norms are 
 what comes back computes the same, but with batch norms that do nothing: train it with frozen statistics.
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from .network import Network, Widths
+from .pack import whole
 
 _COUNTER = "num_batches_tracked"
 
@@ -40,9 +40,8 @@ def official_state(network):
 
 
 def _replace(path, value):
-    temporary = f"{path}.tmp"
-    torch.save(value, temporary)
-    os.replace(temporary, path)
+    with whole(path) as unfinished:
+        torch.save(value, unfinished)
 
 
 def save(path, network, **information):

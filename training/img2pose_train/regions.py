@@ -26,7 +26,7 @@ from .compose import Composer
 from .detect import network_input, network_size, proposals
 from .metrics import box_iou, covered
 from .network import bfloat16
-from .pack import Labels, Photos
+from .pack import Labels, Photos, whole
 from .photometric import vary
 from .roi_align import roi_align
 
@@ -68,9 +68,8 @@ class Regions:
         return cls.join([cls(**np.load(path)) for path in paths])
 
     def save(self, path):
-        temporary = f"{path}.tmp.npz"
-        np.savez(temporary, **{f.name: getattr(self, f.name) for f in fields(self)})
-        os.replace(temporary, path)
+        with whole(path) as unfinished:
+            np.savez(unfinished, **{f.name: getattr(self, f.name) for f in fields(self)})
 
 
 class Pictures:

@@ -35,6 +35,10 @@ from .network import PRESETS, Network
 from .pack import Labels, Photos
 
 
+LEFT_OUT = (*INGREDIENTS, "hard-negatives", "points")
+"""What `--without` takes."""
+
+
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pack", required=True, help="folder with images.bin and labels.npz")
@@ -55,7 +59,7 @@ def arguments(argv=None):
     parser.add_argument("--sides", type=int, nargs="+", default=[320, 416, 512], help="sides of the crops, multiples of 32")
     parser.add_argument("--fonts", nargs="+", help="folders with .ttf and .otf files: train on drawn pictures, too (clutter)")
     parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos that show no face, for those")
-    parser.add_argument("--without", nargs="+", default=[], choices=[*INGREDIENTS, "hard-negatives", "points"],
+    parser.add_argument("--without", nargs="+", default=[], choices=LEFT_OUT,
                         help="leave these out, to see what they bring (ablate)")
     parser.add_argument("--positives", type=int, default=Sampling.positives, help="proposals per image")
     parser.add_argument("--negatives", type=int, default=Sampling.negatives, help="proposals per image")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from img2pose_train import checkpoint
-from img2pose_train.compose import Composer
 from img2pose_train.clutter import FONT_SUFFIXES, SYMBOLS_WITH_FACES, Clutter, characters, files
+from img2pose_train.compose import Composer
 from img2pose_train.harden import MIXTURE, harden, pools, targets
 from img2pose_train.network import TINY, Network
 from img2pose_train.regions import CLUTTER, CROP, DETAIL, PHOTO, Pictures, Regions, regions_of

@@ -94,6 +94,18 @@ pub fn harness(element: &gst::Element, live: bool) -> gst_check::Harness {
     harness
 }
 
+/// The segment that begins a stream.
+pub fn segment() -> gst::Event {
+    gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())
+}
+
+/// A flush from upstream, and the segment that follows it.
+pub fn flush(harness: &mut gst_check::Harness) {
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    assert!(harness.push_event(segment()));
+}
+
 /// The bus of an element without a pipeline. At the end its messages go, which hold the element that holds the bus.
 pub struct Listener(gst::Bus);
 
