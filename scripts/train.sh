@@ -94,7 +94,7 @@ debian_unpack() {
     rm -rf "$folder"
     mkdir -p "$folder/deb" "$folder/tree"
     for package in "$@"; do
-        (cd "$folder/deb" && apt-get download "$package" >&2) || die "$package could not be fetched; try apt-get update"
+        (cd "$folder/deb" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) || die "$package could not be fetched; try apt-get update"
     done
     for package in "$folder"/deb/*.deb; do
         dpkg -x "$package" "$folder/tree"

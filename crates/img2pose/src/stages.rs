@@ -50,7 +50,8 @@ impl Stages {
         };
         let size = *batch.network_size();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
-        let outputs = dense.run(batch.images(), 1, height, width)?;
+        let images = batch.images().expect("a detector on the processor takes images");
+        let outputs = dense.run(images, 1, height, width)?;
         let level = |tensor: crate::model::Tensor<'_>, first: usize| Level {
             height: tensor.shape[first] as usize,
             width: tensor.shape[first + 1] as usize,

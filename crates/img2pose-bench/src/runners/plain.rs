@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
+use img2pose::frame::Converter;
 use img2pose::{Detector, ExecutionProvider, Model, Precision, contract, runtime};
 use ort::session::Session;
 use ort::value::TensorRef;
@@ -33,14 +34,20 @@ impl Plain {
             .register_provider(builder)?
             .commit_from_file(model.path())?;
         let detector = Detector::open(&settings.model, settings.options())?;
-        let mut batch = detector.new_batch(clip.layout()?, clip.len())?;
-        for frame in clip.views()? {
-            batch.push(&frame)?;
+        let (layout, contract) = (clip.layout()?, detector.contract());
+        let size = detector.network_size(layout.width, layout.height);
+        let mut converter = Converter::new(layout, size, contract.image_mean, contract.image_std)?;
+        let mut images = vec![0.0; size.tensor_len() * clip.len()];
+        for (frame, image) in clip
+            .views()?
+            .iter()
+            .zip(images.chunks_exact_mut(size.tensor_len()))
+        {
+            converter.convert(frame, image)?;
         }
-        let size = *batch.network_size();
         Ok(Self {
             session,
-            images: batch.images().to_vec(),
+            images,
             shape: [3, size.padded_height as usize, size.padded_width as usize],
             image_size: [size.height.into(), size.width.into()],
         })

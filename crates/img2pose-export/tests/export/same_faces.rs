@@ -58,7 +58,7 @@ impl Both {
         let seen = self
             .whole
             .run(&Images {
-                values: batch.images().to_vec(),
+                values: batch.images().unwrap().to_vec(),
                 batch: frames.len(),
                 height: size.padded_height as usize,
                 width: size.padded_width as usize,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::contract::Contract;
-use crate::frame::{Converter, Frame, FrameLayout, NetworkSize};
+use crate::frame::{Conversion, Frame, FrameLayout, NetworkSize, raw_len};
 use crate::model::{Exchange, HostTensor};
 
-use super::slots::{Slot, Slots};
+use super::slots::{Contents, Slot, Slots};
 
-/// The input tensor of one run: up to `capacity` frames of one layout, each converted when it is pushed.
+/// The input tensor of one run: up to `capacity` frames of one layout, each converted when it is pushed. Made for a
+/// device, it holds the frames as they are where those are smaller, and the device converts them.
 ///
 /// A batch can be filled on one thread while a [`Detector`](crate::Detector) works on another batch elsewhere. Several
 /// threads can fill it side by side: each [reserves](Self::reserve) a slot and converts into it.
@@ -18,33 +19,6 @@ pub struct Batch {
     slots: Arc<Slots>,
     len: usize,
     capacity: usize,
-}
-
-/// How the frames of a batch are converted.
-#[derive(Clone, Copy)]
-pub(super) struct Conversion {
-    layout: FrameLayout,
-    size: NetworkSize,
-    mean: [f32; 3],
-    std: [f32; 3],
-}
-
-impl Conversion {
-    pub fn converter(&self) -> Result<Converter, Error> {
-        Ok(Converter::new(self.layout, self.size, self.mean, self.std)?)
-    }
-
-    /// # Errors
-    /// [`Error::Batch`] when `frame` has another layout.
-    pub fn check(&self, frame: &Frame<'_>) -> Result<(), Error> {
-        if frame.layout == self.layout {
-            return Ok(());
-        }
-        Err(Error::Batch(format!(
-            "it is {:?}, the batch holds {:?}",
-            frame.layout, self.layout
-        )))
-    }
 }
 
 /// What a batch must know of its detector. It can make batches while the detector works elsewhere.
@@ -106,8 +80,15 @@ impl Batch {
             std: maker.image_std,
         };
         let converter = conversion.converter()?;
-        let shape = [3, size.padded_height as usize, size.padded_width as usize];
-        let slots = Slots::new(maker.exchange.as_ref(), capacity, shape, conversion, converter);
+        let contents = match maker.exchange.clone() {
+            None => Contents::Images,
+            // What crosses the bus is to be small.
+            Some(exchange) if raw_len(&layout) <= size.tensor_len() * size_of::<f32>() => {
+                Contents::DeviceFrames(exchange)
+            }
+            Some(exchange) => Contents::DeviceImages(exchange),
+        };
+        let slots = Slots::new(contents, capacity, conversion, converter);
         let slots = slots.ok_or(Error::OutOfMemory {
             frames: capacity,
             width: size.padded_width,
@@ -151,7 +132,8 @@ impl Batch {
     /// Takes over frame `slot` of another batch, which needs no conversion any more, and returns its index here.
     ///
     /// # Errors
-    /// When the batch is full, or `from` has another layout or no such frame. The batch stays as it was.
+    /// When the batch is full, or `from` has another layout, no such frame, or was made for another device. The batch stays
+    /// as it was.
     pub fn push_from(&mut self, from: &Self, slot: usize) -> Result<usize, Error> {
         let (own, other) = (&self.conversion, &from.conversion);
         if (own.layout, own.size) != (other.layout, other.size) {
@@ -166,10 +148,13 @@ impl Batch {
                 from.len
             )));
         }
-        let floats = own.size.tensor_len();
+        if self.slots.holds_frames() != from.slots.holds_frames() {
+            return Err(Error::Batch("the other batch is for another device".to_owned()));
+        }
         let mut next = self.reserve()?;
-        next.numbers()
-            .copy_from_slice(&from.images()[slot * floats..][..floats]);
+        let bytes = next.bytes();
+        let len = bytes.len();
+        bytes.copy_from_slice(&from.slots.bytes(from.len)[slot * len..][..len]);
         Ok(next.index())
     }
 
@@ -203,15 +188,27 @@ impl Batch {
         &self.conversion.size
     }
 
-    /// The network images, `[len, 3, padded_height, padded_width]`. Panics while a [reserved](Self::reserve) slot is
-    /// there.
-    pub fn images(&self) -> &[f32] {
+    /// How its frames become network images.
+    pub(crate) fn conversion(&self) -> &Conversion {
+        &self.conversion
+    }
+
+    /// The network images, `[len, 3, padded_height, padded_width]`; `None` when the device makes them. Panics while a
+    /// [reserved](Self::reserve) slot is there.
+    pub fn images(&self) -> Option<&[f32]> {
         self.slots.images(self.len)
     }
 
     /// The network images of all slots, when they are where the network takes them from.
     pub(crate) fn tensor(&self) -> Option<&HostTensor<f32>> {
         self.slots.tensor()
+    }
+
+    /// The bytes of all its frames and the tensor of all slots, `[capacity, bytes of a frame]`, when the device converts
+    /// them.
+    pub(crate) fn frames(&self) -> Option<(&[u8], &HostTensor<u8>)> {
+        let tensor = self.slots.frames()?;
+        Some((self.slots.bytes(self.len), tensor))
     }
 
     /// Forgets the frames and keeps the memory. Panics while a [reserved](Self::reserve) slot is there.
@@ -293,7 +290,7 @@ mod tests {
                     scope.spawn(move || slot.convert(&frame(layout, picture)).unwrap());
                 }
             });
-            assert!(expected.images() == found.images());
+            assert!(expected.images().is_some() && expected.images() == found.images());
         }
     }
 
@@ -311,8 +308,16 @@ mod tests {
         good.convert(&frame(layout, &pixels(90))).unwrap();
         let floats = batch.network_size().tensor_len();
         assert_eq!(batch.len(), 2);
-        assert!(batch.images()[..floats].iter().all(|number| *number == 0.0));
-        assert!(batch.images()[floats..].iter().any(|number| *number != 0.0));
+        assert!(
+            batch.images().unwrap()[..floats]
+                .iter()
+                .all(|number| *number == 0.0)
+        );
+        assert!(
+            batch.images().unwrap()[floats..]
+                .iter()
+                .any(|number| *number != 0.0)
+        );
         // Pushing is all or nothing.
         assert!(batch.push(&frame(layout, &[])).is_err());
         assert_eq!(batch.len(), 2);

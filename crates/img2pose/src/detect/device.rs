@@ -9,8 +9,7 @@ use super::{Clock, StageTimes, Terms};
 use crate::contract::{FEATURE_LEVELS, ProposalContract};
 use crate::error::Error;
 use crate::face::Face;
-use crate::frame::NetworkSize;
-use crate::model::{BoundDense, Device, DeviceHeads, Exchange, HostTensor, SortedBoxes};
+use crate::model::{BoundDense, Device, DeviceHeads, Element, Exchange, HostTensor, SortedBoxes};
 use crate::nms::Kept;
 use crate::proposals::{LevelOutput, ProposalMaker};
 use crate::roi_align::level_of;
@@ -24,8 +23,15 @@ pub(super) struct Work {
     rows: Vec<usize>,
     poses: Vec<f32>,
     kept: Kept,
-    /// A batch with blank frames behind its own, and its number of frames and size.
-    padded: Option<(HostTensor<f32>, usize, NetworkSize)>,
+    /// A batch with blank frames behind its own, of network images or of frames as they are.
+    padded_images: Option<Padded<f32>>,
+    padded_frames: Option<Padded<u8>>,
+}
+
+/// The tensor of a batch that was filled up, and its shape.
+struct Padded<T: Element> {
+    tensor: HostTensor<T>,
+    shape: Vec<usize>,
 }
 
 /// Memory for one frame of a batch: their proposals are made side by side.
@@ -98,11 +104,34 @@ pub(super) fn detect(
     let mut clock = Clock::start();
     let size = *batch.network_size();
     let frames = terms.shapes.frames(batch.len(), batch.capacity());
-    let images = match batch.tensor() {
-        Some(tensor) if batch.is_full() => tensor,
-        _ => padded(&mut work.padded, &network.exchange, batch, frames)?,
+    let Device {
+        frames: preparation,
+        dense,
+        heads,
+        exchange,
+    } = network;
+    let is_whole = batch.len() == frames && batch.is_full();
+    let outputs = if let Some((bytes, tensor)) = batch.frames() {
+        let tensor = match is_whole {
+            true => tensor,
+            false => {
+                let shape = [frames, bytes.len() / batch.len()];
+                padded(&mut work.padded_frames, exchange, &shape, bytes)?
+            }
+        };
+        let images = preparation.images(batch.conversion(), tensor)?;
+        dense.run(images.value())?
+    } else {
+        let tensor = match batch.tensor() {
+            Some(tensor) if is_whole => tensor,
+            _ => {
+                let shape = [frames, 3, size.padded_height as usize, size.padded_width as usize];
+                let images = batch.images().unwrap_or_default();
+                padded(&mut work.padded_images, exchange, &shape, images)?
+            }
+        };
+        dense.run(tensor.value())?
     };
-    let outputs = network.dense.run(images)?;
     let rpn = RpnLevels::read(
         frames,
         |level| outputs.objectness(level),
@@ -130,15 +159,7 @@ pub(super) fn detect(
         if terms.canceller.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        heads(
-            &mut network.heads,
-            &outputs,
-            frame,
-            terms,
-            work,
-            &mut clock,
-            times,
-        )?;
+        score_and_pose(heads, &outputs, frame, terms, work, &mut clock, times)?;
         let selection = terms.selection;
         process_prediction(
             &mut work.wanted,
@@ -154,7 +175,7 @@ pub(super) fn detect(
 }
 
 /// Scores the proposals of one frame and finds the poses of those that are wanted.
-fn heads(
+fn score_and_pose(
     heads: &mut DeviceHeads,
     features: &BoundDense<'_>,
     frame: usize,
@@ -200,25 +221,25 @@ fn heads(
     Ok(())
 }
 
-/// The frames of `batch` in a tensor of `frames` frames; the rest is blank.
-fn padded<'w>(
-    padded: &'w mut Option<(HostTensor<f32>, usize, NetworkSize)>,
+/// `used` in a tensor of `shape`; the rest is blank.
+fn padded<'w, T: Element + Default>(
+    padded: &'w mut Option<Padded<T>>,
     exchange: &Exchange,
-    batch: &Batch,
-    frames: usize,
-) -> Result<&'w HostTensor<f32>, Error> {
-    let size = *batch.network_size();
-    let (height, width) = (size.padded_height as usize, size.padded_width as usize);
-    let (tensor, ..) = match padded.take() {
-        Some(kept) if (kept.1, kept.2) == (frames, size) => padded.insert(kept),
+    shape: &[usize],
+    used: &[T],
+) -> Result<&'w HostTensor<T>, Error> {
+    let kept = match padded.take() {
+        Some(kept) if kept.shape == shape => padded.insert(kept),
         _ => {
-            let tensor = exchange.tensor(&[frames, 3, height, width]);
-            let tensor = tensor.map_err(Error::inference("set up an input of the network"))?;
-            padded.insert((tensor, frames, size))
+            let tensor = exchange.tensor(shape);
+            padded.insert(Padded {
+                tensor: tensor.map_err(Error::inference("set up an input of the network"))?,
+                shape: shape.to_vec(),
+            })
         }
     };
-    let (used, blank) = tensor.as_mut_slice().split_at_mut(batch.images().len());
-    used.copy_from_slice(batch.images());
-    blank.fill(0.0);
-    Ok(tensor)
+    let (taken, blank) = kept.tensor.as_mut_slice().split_at_mut(used.len());
+    taken.copy_from_slice(used);
+    blank.fill(T::default());
+    Ok(&kept.tensor)
 }

@@ -5,6 +5,7 @@ use ort::value::TensorRef;
 use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_png, shipped_model};
 
 use super::*;
+use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
 use crate::model::{Memory, Networks, Placement, Sessions};
 use crate::pose::angle_between;
 
@@ -43,12 +44,29 @@ fn picture(seed: usize, width: usize, height: usize) -> Image {
     }
 }
 
+/// `times` as wide and high.
+fn enlarged(image: &Image, times: usize) -> Image {
+    let rows = image.pixels.chunks_exact(3 * image.width as usize);
+    let wide = rows.map(|row| -> Vec<u8> {
+        row.chunks_exact(3)
+            .flat_map(|pixel| pixel.repeat(times))
+            .collect()
+    });
+    Image {
+        width: image.width * times as u32,
+        height: image.height * times as u32,
+        pixels: wide.flat_map(|row| row.repeat(times)).collect(),
+    }
+}
+
 fn frame(image: &Image) -> Frame<'_> {
     Frame::rgb(&image.pixels, image.width, image.height)
 }
 
 fn batch(detector: &Detector, images: &[Image], capacity: usize) -> Batch {
-    let mut batch = detector.new_batch(frame(&images[0]).layout, capacity).unwrap();
+    let layout = FrameLayout::rgb(SIDE as u32, SIDE as u32);
+    let layout = images.first().map_or(layout, |image| frame(image).layout);
+    let mut batch = detector.new_batch(layout, capacity).unwrap();
     for image in images {
         batch.push(&frame(image)).unwrap();
     }
@@ -151,12 +169,15 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         let images: Vec<Image> = (0..frames).map(|i| picture(round + i, width, 96)).collect();
         let batch = batch(&bound, &images, frames);
         let shape = [frames, 3, 96, width];
-        let input = TensorRef::from_array_view((shape, batch.images())).unwrap();
-        let expected = unbound.run(ort::inputs![input]).unwrap();
         let Networks::Device(device) = bound.sessions.networks() else {
             panic!("not bound");
         };
-        let found = device.dense.run(batch.tensor().unwrap()).unwrap();
+        let (_, tensor) = batch.frames().unwrap();
+        let images = device.frames.images(batch.conversion(), tensor).unwrap();
+        let (_, numbers) = images.value().try_extract_tensor::<f32>().unwrap();
+        let input = TensorRef::from_array_view((shape, numbers)).unwrap();
+        let expected = unbound.run(ort::inputs![input]).unwrap();
+        let found = device.dense.run(images.value()).unwrap();
         let mut compared = 0;
         for (index, name) in parts.dense_outputs.iter().enumerate() {
             let (shape, data) = expected[&**name].try_extract_tensor::<f32>().unwrap();
@@ -182,6 +203,140 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         }
         assert!(compared > 10_000);
     }
+}
+
+/// Bytes as of a picture with noise, `len` of them.
+fn noise(len: usize) -> Vec<u8> {
+    let number = |index: u32| (index.wrapping_mul(2_654_435_761) >> 24) as u8;
+    (0..len as u32).map(number).collect()
+}
+
+#[test]
+fn a_device_makes_the_network_images_that_the_processor_makes() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let formats = [
+        PixelFormat::Rgb,
+        PixelFormat::Bgr,
+        PixelFormat::Rgbx,
+        PixelFormat::Bgrx,
+        PixelFormat::Gray8,
+        PixelFormat::Nv12,
+        PixelFormat::I420,
+    ];
+    // Larger and smaller than the network image, of its size, odd, and turned; and what is padded.
+    let sizes = [
+        (96, 96),
+        (160, 90),
+        (61, 43),
+        (101, 203),
+        (128, 96),
+        (64, 64),
+        (97, 96),
+    ];
+    let bytes = noise(300_000);
+    let mut on_processor = Detector::load(&model, options(SIDE as u32, 0.5)).unwrap();
+    let mut on_device = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);
+    for format in formats {
+        for (matrix, range) in [
+            (ColorMatrix::Bt601, ColorRange::Limited),
+            (ColorMatrix::Bt709, ColorRange::Full),
+        ] {
+            for (width, height) in sizes {
+                let layout = FrameLayout {
+                    format,
+                    width,
+                    height,
+                    matrix,
+                    range,
+                };
+                let planes = [0, 101, 202].map(|start| Plane {
+                    data: &bytes[start..],
+                    stride: 1024,
+                });
+                let frame = Frame { layout, planes };
+                let mut expected = on_processor.new_batch(layout, 2).unwrap();
+                let mut found = on_device.new_batch(layout, 2).unwrap();
+                for batch in [&mut expected, &mut found] {
+                    batch.push(&frame).unwrap();
+                    batch
+                        .push(&Frame {
+                            planes: [planes[2], planes[0], planes[1]],
+                            ..frame
+                        })
+                        .unwrap();
+                }
+                assert_eq!(found.images(), None, "{layout:?}");
+                let Networks::Device(device) = on_device.sessions.networks() else {
+                    panic!("not bound");
+                };
+                let (_, tensor) = found.frames().unwrap();
+                let images = device.frames.images(found.conversion(), tensor).unwrap();
+                let (shape, images) = images.value().try_extract_tensor::<f32>().unwrap();
+                let size = expected.network_size();
+                let sides = [size.padded_height, size.padded_width].map(i64::from);
+                assert_eq!(shape[..], [2, 3, sides[0], sides[1]], "{layout:?}");
+                // Positions are rounded otherwise, and noise is as steep as can be: 0.001 is a twentieth of a grey level.
+                for (expected, found) in expected.images().unwrap().iter().zip(images) {
+                    assert!((expected - found).abs() < 1e-3, "{layout:?}: {expected} {found}");
+                }
+            }
+        }
+    }
+    let Err(error) = on_processor.detect_batch(&batch(&on_device, &[picture(1, SIDE, SIDE)], 1)) else {
+        panic!("bytes are no network image");
+    };
+    assert!(error.to_string().contains("processor"), "{error}");
+}
+
+/// Of frames that are much larger than the network image, fewer bytes cross the bus when the processor shrinks them.
+#[test]
+fn large_frames_are_converted_before_they_go_to_the_device() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut expected = Detector::load(&model, options(SIDE as u32, 0.0)).unwrap();
+    let mut found = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
+    found.shapes = Shapes::Few;
+    let mut sum = Deviation::default();
+    for count in [2, 1] {
+        let images: Vec<Image> = (0..count)
+            .map(|seed| enlarged(&picture(seed, 128, 96), 5))
+            .collect();
+        let [theirs, ours] = [batch(&expected, &images, 2), batch(&found, &images, 2)];
+        assert!(ours.frames().is_none() && ours.images() == theirs.images());
+        let (theirs, ours) = (
+            expected.detect_batch(&theirs).unwrap(),
+            found.detect_batch(&ours).unwrap(),
+        );
+        for (theirs, ours) in theirs.iter().zip(&ours) {
+            sum.add(theirs, ours);
+        }
+    }
+    assert!(
+        sum.expected > 5 && sum.matched == sum.expected && sum.extra == 0,
+        "{sum:?}"
+    );
+    assert!(sum.pixels <= 1.0 && sum.score <= 1e-3, "{sum:?}");
+}
+
+/// The plugin moves frames of a batch that was given up to the next one.
+#[test]
+fn frames_for_a_device_move_to_another_batch() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let mut detector = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
+    let pictures: Vec<Image> = (0..3).map(|seed| picture(seed, SIDE, SIDE)).collect();
+    let whole = batch(&detector, &pictures, 3);
+    let expected = detector.detect_batch(&whole).unwrap();
+    let mut moved = batch(&detector, &pictures[..0], 3);
+    for slot in [2, 0] {
+        moved.push_from(&whole, slot).unwrap();
+    }
+    let found = detector.detect_batch(&moved).unwrap();
+    assert_eq!(found, [expected[2].clone(), expected[0].clone()]);
+
+    let on_processor = Detector::load(&model, options(SIDE as u32, 0.0)).unwrap();
+    let mut foreign = batch(&on_processor, &pictures, 4);
+    assert!(foreign.push_from(&whole, 0).is_err());
+    assert!(moved.push_from(&foreign, 0).is_err());
+    assert_eq!((foreign.len(), moved.len()), (3, 2));
 }
 
 #[test]

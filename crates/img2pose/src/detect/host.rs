@@ -84,11 +84,16 @@ pub(super) fn detect(
         padded,
     } = work;
     let frames = terms.shapes.frames(batch.len(), batch.capacity());
+    let Some(images) = batch.images() else {
+        let reason =
+            "its frames are for a device that converts them, this detector computes on the processor";
+        return Err(Error::Batch(reason.to_owned()));
+    };
     let images = if frames == batch.len() {
-        batch.images()
+        images
     } else {
         padded.clear();
-        padded.extend_from_slice(batch.images());
+        padded.extend_from_slice(images);
         padded.resize(frames * size.tensor_len(), 0.0);
         &padded[..]
     };

@@ -5,18 +5,17 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::batch::Conversion;
 use crate::Error;
-use crate::frame::{Converter, Frame};
+use crate::frame::{Conversion, Converter, Frame, copy_raw, raw_len};
 use crate::model::{Exchange, HostTensor};
 
-/// Network images of one size, one behind the other.
+/// Network images of one size, or frames of one layout, one behind the other.
 pub(super) struct Slots {
     memory: Memory,
-    /// First number of the first slot.
-    first: NonNull<f32>,
-    /// Numbers in a slot.
-    floats: usize,
+    /// First byte of the first slot.
+    first: NonNull<u8>,
+    /// Bytes in a slot.
+    bytes: usize,
     count: usize,
     /// Slots that are reserved and not yet given back.
     writers: AtomicUsize,
@@ -25,11 +24,23 @@ pub(super) struct Slots {
     conversion: Conversion,
 }
 
+/// What is in the slots, and where.
+pub(super) enum Contents {
+    /// Network images in memory of our own.
+    Images,
+    /// Network images where a device takes them from.
+    DeviceImages(Exchange),
+    /// Frames as they are, where a device takes them from.
+    DeviceFrames(Exchange),
+}
+
 enum Memory {
-    /// Pages that nobody has written take no memory.
+    /// Network images; pages that nobody has written take no memory.
     Own(Layout),
-    /// Where the network takes images from.
-    Bound(HostTensor<f32>),
+    /// Network images where a device takes them from.
+    Images(HostTensor<f32>),
+    /// Frames as they are.
+    Frames(HostTensor<u8>),
 }
 
 // SAFETY: `first` points into `memory`, which these slots alone own and which may be used from any thread. Which thread
@@ -45,34 +56,40 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// `count` blank slots of shape `shape`; `None` when there is not so much memory.
+    /// `count` blank slots; `None` when there is not so much memory.
     pub fn new(
-        exchange: Option<&Exchange>,
+        contents: Contents,
         count: usize,
-        shape: [usize; 3],
         conversion: Conversion,
         converter: Converter,
     ) -> Option<Self> {
-        let floats: usize = shape.iter().product();
-        let len = count.checked_mul(floats).filter(|len| *len > 0)?;
-        let (memory, first) = match exchange {
-            Some(exchange) => {
-                let [channels, height, width] = shape;
-                let mut tensor = exchange.tensor(&[count, channels, height, width]).ok()?;
-                let first = NonNull::new(tensor.as_mut_slice().as_mut_ptr())?;
-                (Memory::Bound(tensor), first)
-            }
-            None => {
-                let layout = Layout::array::<f32>(len).ok()?;
+        let size = &conversion.size;
+        let image = size.tensor_len().checked_mul(size_of::<f32>())?;
+        let (memory, first, bytes) = match contents {
+            Contents::Images => {
+                let bytes = count.checked_mul(image).filter(|bytes| *bytes > 0)?;
+                let layout = Layout::from_size_align(bytes, align_of::<f32>()).ok()?;
                 // SAFETY: the layout's size is not 0.
-                let first = NonNull::new(unsafe { alloc_zeroed(layout) }.cast())?;
-                (Memory::Own(layout), first)
+                let first = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+                (Memory::Own(layout), first, image)
+            }
+            Contents::DeviceImages(exchange) => {
+                let (height, width) = (size.padded_height as usize, size.padded_width as usize);
+                let mut tensor = exchange.tensor::<f32>(&[count, 3, height, width]).ok()?;
+                let first = NonNull::new(tensor.as_mut_slice().as_mut_ptr())?.cast();
+                (Memory::Images(tensor), first, image)
+            }
+            Contents::DeviceFrames(exchange) => {
+                let bytes = raw_len(&conversion.layout);
+                let mut tensor = exchange.tensor::<u8>(&[count, bytes]).ok()?;
+                let first = NonNull::new(tensor.as_mut_slice().as_mut_ptr())?;
+                (Memory::Frames(tensor), first, bytes)
             }
         };
         Some(Self {
             memory,
             first,
-            floats,
+            bytes,
             count,
             writers: AtomicUsize::new(0),
             converters: Mutex::new(vec![converter]),
@@ -96,23 +113,49 @@ impl Slots {
         self.writers.load(Ordering::Acquire) == 0
     }
 
-    /// The images of the first `count` slots. Panics while a slot is being written, which would be a mistake of the caller.
-    pub fn images(&self, count: usize) -> &[f32] {
-        assert!(
-            self.is_at_rest() && count <= self.count,
-            "a slot is being written"
-        );
-        // SAFETY: that much memory was allocated, and all of it is numbers since then. Nobody writes now, and nobody begins
-        // while the borrow lasts: only `Batch` reserves slots, with an exclusive borrow of itself.
-        unsafe { std::slice::from_raw_parts(self.first.as_ptr(), count * self.floats) }
+    /// Whether the slots hold frames as they are.
+    pub fn holds_frames(&self) -> bool {
+        matches!(self.memory, Memory::Frames(_))
     }
 
-    /// The tensor of all slots. Panics as [`images`](Self::images) does.
+    /// The bytes of the first `count` slots. Panics while a slot is being written, which would be a mistake of the caller.
+    pub fn bytes(&self, count: usize) -> &[u8] {
+        self.read(count, count * self.bytes)
+    }
+
+    /// The images of the first `count` slots, if those are images. Panics as [`bytes`](Self::bytes) does.
+    pub fn images(&self, count: usize) -> Option<&[f32]> {
+        let numbers = count * self.bytes / size_of::<f32>();
+        (!self.holds_frames()).then(|| self.read(count, numbers))
+    }
+
+    /// The first `len` bytes or numbers, which lie within the first `count` slots.
+    fn read<T: Content>(&self, count: usize, len: usize) -> &[T] {
+        assert!(
+            self.is_at_rest() && count <= self.count && len * size_of::<T>() <= count * self.bytes,
+            "a slot is being written"
+        );
+        // SAFETY: that much memory was allocated, aligned for numbers where there are some, and all of it is written since
+        // then. Nobody writes now, and nobody begins while the borrow lasts: only `Batch` reserves slots, with an exclusive
+        // borrow of itself.
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr().cast(), len) }
+    }
+
+    /// The tensor of all slots, if it holds images. Panics as [`bytes`](Self::bytes) does.
     pub fn tensor(&self) -> Option<&HostTensor<f32>> {
         assert!(self.is_at_rest(), "a slot is being written");
         match &self.memory {
-            Memory::Own(_) => None,
-            Memory::Bound(tensor) => Some(tensor),
+            Memory::Images(tensor) => Some(tensor),
+            Memory::Own(_) | Memory::Frames(_) => None,
+        }
+    }
+
+    /// The tensor of all slots, if it holds frames. Panics as [`bytes`](Self::bytes) does.
+    pub fn frames(&self) -> Option<&HostTensor<u8>> {
+        assert!(self.is_at_rest(), "a slot is being written");
+        match &self.memory {
+            Memory::Frames(tensor) => Some(tensor),
+            Memory::Own(_) | Memory::Images(_) => None,
         }
     }
 
@@ -126,7 +169,7 @@ impl Drop for Slots {
     fn drop(&mut self) {
         if let Memory::Own(layout) = self.memory {
             // SAFETY: allocated with this layout in `new`; slots keep this alive, so there are none any more.
-            unsafe { dealloc(self.first.as_ptr().cast(), layout) };
+            unsafe { dealloc(self.first.as_ptr(), layout) };
         }
     }
 }
@@ -137,13 +180,16 @@ impl Slot {
         self.index
     }
 
-    /// Converts `frame` into the slot. On failure the slot is blank.
+    /// Converts `frame` into the slot, or copies it where the device converts. On failure the slot is blank.
     ///
     /// # Errors
     /// When the frame has another layout than the batch, or its planes are too small.
     pub fn convert(mut self, frame: &Frame<'_>) -> Result<(), Error> {
         let slots = self.slots.clone();
         let done = slots.conversion.check(frame).and_then(|()| {
+            if slots.holds_frames() {
+                return Ok(copy_raw(frame, self.bytes())?);
+            }
             let mut converter = match slots.free_converter() {
                 Some(converter) => converter,
                 None => slots.conversion.converter()?,
@@ -155,22 +201,41 @@ impl Slot {
         });
         if done.is_err() {
             // What an earlier batch has left there is not to be taken for this frame.
-            self.numbers().fill(0.0);
+            self.bytes().fill(0);
         }
         done
     }
 
-    /// The slot's numbers.
-    pub(super) fn numbers(&mut self) -> &mut [f32] {
-        let floats = self.slots.floats;
-        // SAFETY: inside what was allocated, see `reserve`. Each slot is given to one `Slot` at a time, slots do not overlap,
-        // and nobody reads the memory meanwhile, see `images`.
+    /// The slot's bytes.
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        let len = self.slots.bytes;
+        self.write(len)
+    }
+
+    /// The slot's numbers, when it holds an image.
+    fn numbers(&mut self) -> &mut [f32] {
+        assert!(!self.slots.holds_frames(), "a frame is no image");
+        let len = self.slots.bytes / size_of::<f32>();
+        self.write(len)
+    }
+
+    /// The first `len` bytes or numbers of the slot.
+    fn write<T: Content>(&mut self, len: usize) -> &mut [T] {
+        let bytes = self.slots.bytes;
+        assert!(len * size_of::<T>() <= bytes, "a slot is not so large");
+        // SAFETY: inside what was allocated, see `reserve`, and aligned, see `Slots::read`. Each slot is given to one `Slot`
+        // at a time, slots do not overlap, and nobody reads the memory meanwhile, see `Slots::read`.
         unsafe {
-            let first = self.slots.first.as_ptr().add(self.index * floats);
-            std::slice::from_raw_parts_mut(first, floats)
+            let first = self.slots.first.as_ptr().add(self.index * bytes);
+            std::slice::from_raw_parts_mut(first.cast(), len)
         }
     }
 }
+
+/// What a slot is made of: any pattern of bits is a valid value.
+trait Content {}
+impl Content for u8 {}
+impl Content for f32 {}
 
 impl Drop for Slot {
     fn drop(&mut self) {

@@ -21,6 +21,11 @@ impl Normalise {
         }
     }
 
+    /// What a value of 0..255 is multiplied with, and what is added to it then.
+    pub(super) fn factors(&self) -> (f32, f32) {
+        (self.scale, self.offset)
+    }
+
     /// Whether all that comes of 0..255 is finite, with room for what rounding adds.
     pub(super) fn is_finite(&self) -> bool {
         let white = 256.0 * self.scale;
@@ -68,6 +73,24 @@ impl YCbCrToRgb {
                 offset(cb_to_blue),
             ],
         }
+    }
+
+    /// What luma is multiplied with.
+    pub(super) fn luma(&self) -> f32 {
+        self.luma
+    }
+
+    /// What Cb is multiplied with for R, G and B, and what Cr is.
+    pub(super) fn chroma(&self) -> [[f32; 3]; 2] {
+        [
+            [0.0, self.cb_to_green, self.cb_to_blue],
+            [self.cr_to_red, self.cr_to_green, 0.0],
+        ]
+    }
+
+    /// What is added to R, G and B.
+    pub(super) fn offset(&self) -> [f32; 3] {
+        self.offset
     }
 
     #[inline(always)]

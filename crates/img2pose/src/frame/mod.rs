@@ -6,19 +6,23 @@
 //! interpolates chroma, which shows at the edges between saturated colours only.
 //! `scripts/compare-videoconvert.sh` measures both.
 
+mod conversion;
 mod convert;
 mod error;
 mod kernels;
 mod pick;
 mod planes;
+mod raw;
 mod rows;
 mod simd;
 mod size;
 mod taps;
 mod warp;
 
+pub(crate) use conversion::{Colours, Conversion};
 pub use convert::Converter;
 pub use error::FrameError;
+pub(crate) use raw::{copy_raw, raw_len};
 pub use size::NetworkSize;
 pub use warp::{RgbPicture, Warper};
 

@@ -63,6 +63,21 @@ impl Planes {
         Self { extents, count }
     }
 
+    /// Number of planes.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Rows of plane `plane`.
+    pub(super) fn rows(&self, plane: usize) -> usize {
+        self.extents[plane].rows
+    }
+
+    /// Bytes that hold pixels, in all planes.
+    pub(super) fn byte_len(&self) -> usize {
+        self.extents.iter().map(|extent| extent.row * extent.rows).sum()
+    }
+
     /// Bytes of a row of plane `plane`.
     pub(super) fn row_len(&self, plane: usize) -> usize {
         self.extents[plane].row

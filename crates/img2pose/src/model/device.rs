@@ -1,10 +1,11 @@
 //! The network on a device: its parts are bound to memory, and what one part gives to the next stays on the device.
 
 use ort::session::Session;
-use ort::value::DynValue;
+use ort::value::{DynValue, Value, ValueTypeMarker};
 
 use super::Tensor;
 use super::bound::{BoundOutput, BoundOutputs, BoundPart};
+use super::device_frames::DeviceFrames;
 use super::device_parts::DeviceParts;
 use super::memory::{Exchange, HostTensor, Memory};
 use crate::contract::{CLASS_SCORES, FEATURE_LEVELS, POSE_REGRESSION, PROPOSAL_LEVELS, ROI_FEATURES};
@@ -12,6 +13,7 @@ use crate::{Canceller, Error};
 
 /// The loaded parts of one model on a device.
 pub(crate) struct Device {
+    pub frames: DeviceFrames,
     pub dense: DeviceDense,
     pub heads: DeviceHeads,
     pub exchange: Exchange,
@@ -65,12 +67,13 @@ pub(crate) struct SortedBoxes<'b> {
 }
 
 impl Device {
-    /// Loads the parts with `load`, which is given a name for messages, the ONNX file, and whether it is the dense part.
+    /// Loads the parts with `load`, which is given a name for messages, the ONNX file, and whether it is the dense part. It is
+    /// kept for the graphs that prepare frames.
     pub fn load(
         parts: &DeviceParts,
         memory: &Memory,
         canceller: &Canceller,
-        load: impl Fn(&'static str, &[u8], bool) -> Result<Session, Error>,
+        load: impl Fn(&'static str, &[u8], bool) -> Result<Session, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let failed = || Error::inference("set up the memory of the network");
         let dense = load("dense part", &parts.dense, true)?;
@@ -91,7 +94,9 @@ impl Device {
             .collect();
         let regions = load("regions part", &parts.regions, false)?;
         let poses = load("pose head", &parts.poses, false)?;
+        let frames = Box::new(move |name, bytes: &[u8]| load(name, bytes, false));
         Ok(Self {
+            frames: DeviceFrames::new(frames, *memory, canceller.clone()),
             dense: DeviceDense {
                 part: bound("dense part", dense, dense_outputs)?,
                 canceller: canceller.clone(),
@@ -117,9 +122,9 @@ impl Device {
 }
 
 impl DeviceDense {
-    /// One run over a whole batch: `images` is `[frames, 3, height, width]`.
-    pub fn run(&mut self, images: &HostTensor<f32>) -> Result<BoundDense<'_>, Error> {
-        self.part.bind(0, images.value())?;
+    /// One run over a whole batch: `images` is `[frames, 3, height, width]`, wherever it lies.
+    pub fn run<T: ValueTypeMarker + ?Sized>(&mut self, images: &Value<T>) -> Result<BoundDense<'_>, Error> {
+        self.part.bind(0, images)?;
         Ok(BoundDense {
             outputs: self.part.run(&self.canceller)?,
         })

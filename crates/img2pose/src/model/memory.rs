@@ -143,6 +143,7 @@ impl Exchange {
 pub(crate) trait Element: PrimitiveTensorElementType + Copy + std::fmt::Debug {}
 impl Element for f32 {}
 impl Element for i64 {}
+impl Element for u8 {}
 
 /// A tensor of ONNX Runtime's that the processor can read and write.
 #[derive(Debug)]

@@ -3,9 +3,11 @@
 mod bound;
 mod cut;
 mod device;
+mod device_frames;
 mod device_parts;
 mod engine_cache;
 mod fp16;
+mod frame_graph;
 mod memory;
 mod provider;
 mod session;
@@ -23,7 +25,7 @@ use cut::Dimension;
 pub(crate) use device::{BoundDense, Device, DeviceHeads, SortedBoxes};
 #[cfg(test)]
 pub(crate) use device_parts::HalfParts;
-pub(crate) use memory::{Exchange, HostTensor, Memory};
+pub(crate) use memory::{Element, Exchange, HostTensor, Memory};
 pub(crate) use provider::Placement;
 pub(crate) use session::{Dense, DenseOutput, Heads, Networks, Sessions, Tensor};
 

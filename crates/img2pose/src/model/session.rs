@@ -83,7 +83,7 @@ impl Sessions {
     pub fn load(
         model: &Model,
         parts: &Parts,
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         candidates: &[Placement],
         try_out: impl Fn(&mut Self) -> Result<(), Error>,
     ) -> Result<Self, Error> {
@@ -114,7 +114,12 @@ impl Sessions {
         Err(last)
     }
 
-    fn load_at(model: &Model, parts: &Parts, runtime: &Runtime, placement: Placement) -> Result<Self, Error> {
+    fn load_at(
+        model: &Model,
+        parts: &Parts,
+        runtime: &'static Runtime,
+        placement: Placement,
+    ) -> Result<Self, Error> {
         match Memory::of(placement.provider, placement.device_id) {
             Some(memory) => Self::load_bound(model, runtime, placement, &memory),
             None => Self::load_on_host(model, parts, runtime, placement),
@@ -128,7 +133,7 @@ impl Sessions {
         placement: Placement,
     ) -> Result<Self, Error> {
         let load = |name, bytes: &[u8]| {
-            let session = load_session(model, runtime, placement, None, name, bytes)?;
+            let session = load_session(model.path(), runtime, placement, None, name, bytes)?;
             Ok::<_, Error>(Part { name, session })
         };
         let canceller = Canceller::new()?;
@@ -156,7 +161,7 @@ impl Sessions {
     /// Loads the parts bound to `memory`.
     pub fn load_bound(
         model: &Model,
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         placement: Placement,
         memory: &Memory,
     ) -> Result<Self, Error> {
@@ -167,12 +172,13 @@ impl Sessions {
         })?;
         let engines = placement.engine_folder(&parts.dense, runtime);
         let canceller = Canceller::new()?;
-        let device = Device::load(&parts, memory, &canceller, |name, bytes, is_dense| {
+        let path = model.path().to_owned();
+        let device = Device::load(&parts, memory, &canceller, move |name, bytes, is_dense| {
             let (placement, engines) = match is_dense {
                 true => (placement, engines.as_deref()),
                 false => (heads, None),
             };
-            load_session(model, runtime, placement, engines, name, bytes)
+            load_session(&path, runtime, placement, engines, name, bytes)
         })?;
         Ok(Self {
             networks: Networks::Device(device),
@@ -375,14 +381,14 @@ fn extract<'o>(outputs: &'o SessionOutputs<'_>, name: &str, part: &str) -> Resul
 }
 
 fn load_session(
-    model: &Model,
+    model: &Path,
     runtime: &Runtime,
     placement: Placement,
     engines: Option<&Path>,
     name: &str,
     bytes: &[u8],
 ) -> Result<Session, Error> {
-    let failed = || Error::inference(format!("load the {name} of {}", model.path().display()));
+    let failed = || Error::inference(format!("load the {name} of {}", model.display()));
     let builder = builder(runtime, placement.threads).map_err(failed())?;
     placement
         .register(builder, engines)?

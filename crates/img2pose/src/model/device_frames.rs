@@ -1,0 +1,87 @@
+//! Frames to network images on the device: what crosses the bus are the frames' bytes.
+
+use ort::session::Session;
+use ort::value::DynValue;
+
+use super::bound::{BoundOutput, BoundOutputs, BoundPart};
+use super::frame_graph::frame_graph;
+use super::memory::{HostTensor, Memory};
+use crate::contract;
+use crate::frame::Conversion;
+use crate::{Canceller, Error};
+
+/// Layouts whose graphs are kept. Each takes the memory of a batch of network images.
+const KEPT: usize = 4;
+
+/// Loads an ONNX file to the device.
+pub(super) type Load = Box<dyn Fn(&'static str, &[u8]) -> Result<Session, Error> + Send>;
+
+/// A graph for each layout of frames, loaded when its first batch comes.
+pub(crate) struct DeviceFrames {
+    load: Load,
+    memory: Memory,
+    canceller: Canceller,
+    /// The one that was used last comes last.
+    parts: Vec<(Conversion, BoundPart)>,
+}
+
+/// Network images of a batch, wherever they are.
+pub(crate) struct BoundImages<'s> {
+    outputs: BoundOutputs<'s>,
+}
+
+impl DeviceFrames {
+    pub(super) fn new(load: Load, memory: Memory, canceller: Canceller) -> Self {
+        Self {
+            load,
+            memory,
+            canceller,
+            parts: Vec::new(),
+        }
+    }
+
+    /// The images `[frames, 3, padded height, padded width]` of `frames`, `[frames, bytes of a frame]`.
+    ///
+    /// # Errors
+    /// When the graph cannot be loaded, or its run fails or is cancelled.
+    pub fn images(
+        &mut self,
+        conversion: &Conversion,
+        frames: &HostTensor<u8>,
+    ) -> Result<BoundImages<'_>, Error> {
+        match self.parts.iter().position(|(known, _)| known == conversion) {
+            Some(index) => self.parts[index..].rotate_left(1),
+            None => {
+                let part = self.part(conversion)?;
+                if self.parts.len() == KEPT {
+                    self.parts.remove(0);
+                }
+                self.parts.push((*conversion, part));
+            }
+        }
+        let last = self.parts.len() - 1;
+        let (_, part) = &mut self.parts[last];
+        part.bind(0, frames.value())?;
+        Ok(BoundImages {
+            outputs: part.run(&self.canceller)?,
+        })
+    }
+
+    fn part(&self, conversion: &Conversion) -> Result<BoundPart, Error> {
+        const NAME: &str = "frame part";
+        let session = (self.load)(NAME, &frame_graph(conversion))?;
+        let failed = || Error::inference("set up the memory of the network");
+        let images = BoundOutput {
+            name: contract::IMAGES.to_owned(),
+            memory: self.memory.between().map_err(failed())?,
+            is_read: false,
+        };
+        BoundPart::new(NAME, session, vec![images]).map_err(failed())
+    }
+}
+
+impl BoundImages<'_> {
+    pub fn value(&self) -> &DynValue {
+        self.outputs.value(0)
+    }
+}
