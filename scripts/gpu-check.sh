@@ -102,7 +102,7 @@ if [[ -z $video ]]; then
     media_ensure
     video=$MEDIA/WolfgangLanger_Pexels.mp4
 fi
-result=$ROOT/out/gpu-check.json
+result=$ROOT/out/gpu-check.json resized=$ROOT/out/gpu-check-resized.json
 mkdir -p "$ROOT/out"
 step "Measuring at $places"
 # How busy the GPU is, once a second, where the driver's tool is installed.
@@ -117,6 +117,11 @@ fi
 # Named providers are never replaced in silence: when one cannot be had, this ends with its error.
 "$TARGET/img2pose-bench" --model "$model" --video "$video" --size 640x480 --min-size 480 --format NV12 --provider "$places" \
     --frames 32 --every 10 --save "$result" </dev/null
+# Frames that the GPU has to resize and pad.
+"$TARGET/img2pose-bench" --model "$model" --video "$video" --size 1280x720 --min-size 480 --format I420 --provider "$places" \
+    --frames 8 --every 40 --batch-size 8 --rounds 1 --subject detector --save "$resized" </dev/null
 [[ -z $watch ]] || kill "$watch" 2>/dev/null || true
 [[ ! -s $busy ]] || say "GPU busy: at most $(sort -n "$busy" | tail -n 1) %"
-"$gpu/bin/python" "$ROOT/scripts/lib/gpu_check.py" "$result"
+for figures in "$result" "$resized"; do
+    "$gpu/bin/python" "$ROOT/scripts/lib/gpu_check.py" "$figures"
+done

@@ -21,20 +21,44 @@ pub const USUAL_LAYOUT: FrameLayout = FrameLayout {
     range: ColorRange::Full,
 };
 
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// A run of one frame takes this long.
+    Run(Duration),
+    /// The first run takes longer than one can wait for.
+    TooLong,
+}
+
+/// Why a run has told nothing.
+enum Untold {
+    Failed,
+    /// It was stopped.
+    TooLong,
+}
+
 /// Runs a blank frame of `layout` twice and returns how long the second run took: the first one also sets up the memory.
-/// `None` when it failed, or the first took longer than `limit`, counted from now.
+/// `None` when it failed, [`Measured::TooLong`] when the first did not end within `limit`, counted from now; it is stopped then.
 pub fn run_time<N: Network>(
     worker: &Arc<Worker<N>>,
     layout: FrameLayout,
     limit: Duration,
-) -> Option<Duration> {
+) -> Option<Measured> {
     let began = Instant::now();
-    let cold = one_run(worker, layout, limit)?;
+    let cold = match one_run(worker, layout, limit) {
+        Ok(time) => time,
+        Err(Untold::TooLong) => return Some(Measured::TooLong),
+        Err(Untold::Failed) => return None,
+    };
     let warm = one_run(worker, layout, limit.saturating_sub(began.elapsed()));
-    Some(warm.unwrap_or(cold))
+    Some(Measured::Run(warm.unwrap_or(cold)))
 }
 
-fn one_run<N: Network>(worker: &Arc<Worker<N>>, layout: FrameLayout, limit: Duration) -> Option<Duration> {
+fn one_run<N: Network>(
+    worker: &Arc<Worker<N>>,
+    layout: FrameLayout,
+    limit: Duration,
+) -> Result<Duration, Untold> {
     let (done, wait) = channel();
     let done = Mutex::new(done);
     let client = worker.client(Arc::new(move || {
@@ -51,9 +75,11 @@ fn one_run<N: Network>(worker: &Arc<Worker<N>>, layout: FrameLayout, limit: Dura
         layout,
         planes: [plane; 3],
     };
-    let submitted = client.submit(&frame).ok()?;
+    let submitted = client.submit(&frame).map_err(|_| Untold::Failed)?;
     client.close();
-    wait.recv_timeout(limit).ok()?;
-    let (_, run) = submitted.ticket.take()?.ok()?;
-    Some(run.duration)
+    wait.recv_timeout(limit).map_err(|_| Untold::TooLong)?;
+    match submitted.ticket.take() {
+        Some(Ok((_, run))) => Ok(run.duration),
+        _ => Err(Untold::Failed),
+    }
 }

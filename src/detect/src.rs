@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::network::Failure;
-use super::probe;
+use super::probe::{self, Measured};
 use super::queue::Item;
 use super::stream::{Pending, Source, Stream};
 use super::worker::Run;
@@ -397,14 +397,17 @@ impl Img2PoseDetect {
                 .map_or(probe::USUAL_LAYOUT, |format| format.layout)
         };
         let Some(client) = self.client() else { return };
-        let Some(time) = probe::run_time(client.worker(), layout, PROBE_LIMIT) else {
+        let Some(measured) = probe::run_time(client.worker(), layout, PROBE_LIMIT) else {
             gst::info!(CAT, imp = self, "cannot tell how long a run will take");
             return;
         };
-        gst::info!(CAT, imp = self, "a blank frame took {time:?}");
-        let runs = self
-            .model_instance()
-            .map_or(1, |instance| instance.probes_in_a_run);
+        gst::info!(CAT, imp = self, "a blank frame: {measured:?}");
+        let instance = self.model_instance();
+        let (time, runs) = match measured {
+            Measured::Run(time) => (time, instance.map_or(1, |instance| instance.probes_in_a_run)),
+            // The first run sets much up, so this says little about the next; but it is better than no time at all.
+            Measured::TooLong => (PROBE_LIMIT, 1),
+        };
         self.stream.lock().promise.assume(clock_time(time), runs);
     }
 

@@ -97,7 +97,7 @@ pub struct Stats {
     pub batches: u64,
     /// Frames in those batches.
     pub batched_frames: u64,
-    /// Converting a frame into the tensor, a frame.
+    /// Converting a frame into the tensor, or copying it for a GPU that converts, a frame.
     pub convert: Durations,
     /// Running the network and making faces of its output, a batch.
     pub infer: Durations,

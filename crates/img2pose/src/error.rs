@@ -85,7 +85,10 @@ pub enum Error {
     /// A batch has no free slot, or a frame of another layout was offered to it.
     #[error("the frame does not fit the batch: {0}")]
     Batch(String),
-    /// There is no memory for the network images of a batch.
+    /// A batch holds frames for a device that converts them, and the detector computes on the processor.
+    #[error("the batch was made for a detector on a GPU; make it with this detector's batch_maker")]
+    OtherDevice,
+    /// There is no memory for the frames of a batch.
     #[error(
         "not enough memory for a batch of {frames} frames of {width}x{height} pixels; lower the batch size, or the \
          size that frames are resized to (min-size, max-size)"

@@ -7,10 +7,12 @@ use img2pose::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
 use img2pose::frame::Frame;
 
 use super::*;
+use crate::detect::probe::{self, Measured};
 
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a run does when it is let go.
+#[derive(Clone, Copy)]
 enum Order {
     Succeed,
     Fail,
@@ -546,4 +548,23 @@ fn dropping_the_worker_stops_a_run() {
     drop(worker);
     // Joins the thread, which would wait for orders for ever.
     drop(client);
+}
+
+/// A live pipeline with such a model was promised no latency at all.
+#[test]
+fn a_blank_frame_that_takes_too_long_is_told_from_one_that_fails() {
+    let run_time = |orders: &[Order], limit| {
+        let stage = Stage::new(1);
+        for order in orders {
+            stage.orders.send(*order).unwrap();
+        }
+        probe::run_time(&stage.worker, probe::USUAL_LAYOUT, limit)
+    };
+    let (short, long) = (Duration::from_millis(50), TIME_LIMIT);
+    assert_eq!(run_time(&[], short), Some(Measured::TooLong));
+    assert_eq!(run_time(&[Order::Fail], long), None);
+    let Some(Measured::Run(time)) = run_time(&[Order::Succeed, Order::Succeed], long) else {
+        panic!("both succeed");
+    };
+    assert!(time < long, "{time:?}");
 }

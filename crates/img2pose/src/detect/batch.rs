@@ -82,10 +82,7 @@ impl Batch {
         let converter = conversion.converter()?;
         let contents = match maker.exchange.clone() {
             None => Contents::Images,
-            // What crosses the bus is to be small.
-            Some(exchange) if raw_len(&layout) <= size.tensor_len() * size_of::<f32>() => {
-                Contents::DeviceFrames(exchange)
-            }
+            Some(exchange) if device_converts(&layout, &size) => Contents::DeviceFrames(exchange),
             Some(exchange) => Contents::DeviceImages(exchange),
         };
         let slots = Slots::new(contents, capacity, conversion, converter);
@@ -134,12 +131,15 @@ impl Batch {
     /// # Errors
     /// When the batch is full, or `from` has another layout, no such frame, or was made for another device. The batch stays
     /// as it was.
+    ///
+    /// # Panics
+    /// While a [reserved](Self::reserve) slot of `from` is there.
     pub fn push_from(&mut self, from: &Self, slot: usize) -> Result<usize, Error> {
         let (own, other) = (&self.conversion, &from.conversion);
-        if (own.layout, own.size) != (other.layout, other.size) {
+        if own != other {
             return Err(Error::Batch(format!(
-                "it is {:?}, the batch holds {:?}",
-                other.layout, own.layout
+                "it is {:?} for {:?}, the batch holds {:?} for {:?}",
+                other.layout, other.size, own.layout, own.size
             )));
         }
         if slot >= from.len {
@@ -149,12 +149,15 @@ impl Batch {
             )));
         }
         if self.slots.holds_frames() != from.slots.holds_frames() {
-            return Err(Error::Batch("the other batch is for another device".to_owned()));
+            return Err(Error::Batch(
+                "it comes from a batch for another device".to_owned(),
+            ));
         }
+        let source = from.slots.bytes(from.len);
         let mut next = self.reserve()?;
         let bytes = next.bytes();
         let len = bytes.len();
-        bytes.copy_from_slice(&from.slots.bytes(from.len)[slot * len..][..len]);
+        bytes.copy_from_slice(&source[slot * len..][..len]);
         Ok(next.index())
     }
 
@@ -216,6 +219,18 @@ impl Batch {
         assert!(self.slots.is_at_rest(), "a slot is being written");
         self.len = 0;
     }
+}
+
+/// Pixels of a frame for each of its network image up to which a device converts: it needs about 28 bytes for each while
+/// it does so, where the network needs some hundreds for each pixel of the image.
+const LARGEST: usize = 3;
+
+/// Whether a device is given the frames as they are: when they are no more bytes than the network images, so that less
+/// crosses the bus, and not so large that their conversion takes more of the device's memory than the network.
+fn device_converts(layout: &FrameLayout, size: &NetworkSize) -> bool {
+    let pixels = layout.width as usize * layout.height as usize;
+    let image = size.tensor_len();
+    raw_len(layout) <= image * size_of::<f32>() && pixels <= image / 3 * LARGEST
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub(super) fn detect(
         heads,
         exchange,
     } = network;
-    let is_whole = batch.len() == frames && batch.is_full();
+    let is_whole = batch.is_full();
     let outputs = if let Some((bytes, tensor)) = batch.frames() {
         let tensor = match is_whole {
             true => tensor,

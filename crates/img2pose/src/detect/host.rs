@@ -85,9 +85,7 @@ pub(super) fn detect(
     } = work;
     let frames = terms.shapes.frames(batch.len(), batch.capacity());
     let Some(images) = batch.images() else {
-        let reason =
-            "its frames are for a device that converts them, this detector computes on the processor";
-        return Err(Error::Batch(reason.to_owned()));
+        return Err(Error::OtherDevice);
     };
     let images = if frames == batch.len() {
         images

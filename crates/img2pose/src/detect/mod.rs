@@ -58,7 +58,7 @@ pub struct Detector {
 /// Where the time of the last [`Detector::detect_batch`] went, summed over the frames of the batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StageTimes {
-    /// The convolutions: one run for the whole batch.
+    /// The convolutions: one run for the whole batch. On a device the conversion of the frames, too.
     pub dense: Duration,
     /// Decoding and suppressing region proposals.
     pub proposals: Duration,
@@ -300,7 +300,8 @@ impl Detector {
     /// Finds the faces of every frame of a batch, in one run of the network. An empty batch runs nothing.
     ///
     /// # Errors
-    /// When inference fails or is cancelled.
+    /// When inference fails or is cancelled, or the batch was made for a device and this detector computes on the
+    /// processor.
     pub fn detect_batch(&mut self, batch: &Batch) -> Result<Vec<Vec<Face>>, Error> {
         let mut faces = Vec::new();
         self.detect_batch_into(batch, &mut faces)?;
@@ -312,7 +313,7 @@ impl Detector {
     /// each run.
     ///
     /// # Errors
-    /// When inference fails or is cancelled; what `faces` holds then means nothing.
+    /// As [`detect_batch`](Self::detect_batch); what `faces` holds then means nothing.
     pub fn detect_batch_into(&mut self, batch: &Batch, faces: &mut Vec<Vec<Face>>) -> Result<(), Error> {
         faces.resize_with(batch.len(), Vec::new);
         if batch.is_empty() {

@@ -11,7 +11,7 @@ use crate::model::{Exchange, HostTensor};
 
 /// Network images of one size, or frames of one layout, one behind the other.
 pub(super) struct Slots {
-    memory: Memory,
+    tensor: Tensor,
     /// First byte of the first slot.
     first: NonNull<u8>,
     /// Bytes in a slot.
@@ -24,7 +24,7 @@ pub(super) struct Slots {
     conversion: Conversion,
 }
 
-/// What is in the slots, and where.
+/// What the slots are to hold, and where.
 pub(super) enum Contents {
     /// Network images in memory of our own.
     Images,
@@ -34,7 +34,7 @@ pub(super) enum Contents {
     DeviceFrames(Exchange),
 }
 
-enum Memory {
+enum Tensor {
     /// Network images; pages that nobody has written take no memory.
     Own(Layout),
     /// Network images where a device takes them from.
@@ -43,10 +43,11 @@ enum Memory {
     Frames(HostTensor<u8>),
 }
 
-// SAFETY: `first` points into `memory`, which these slots alone own and which may be used from any thread. Which thread
+// SAFETY: `first` points into `tensor`, which these slots alone own and which may be used from any thread. Which thread
 // writes where is said below.
 unsafe impl Send for Slots {}
-// SAFETY: as above; through a shared reference, memory is read by `images` and written through a `Slot`, never both.
+// SAFETY: as above; through a shared reference, memory is read by `read` and by whoever has a tensor, and written through
+// a `Slot`, never both.
 unsafe impl Sync for Slots {}
 
 /// The right to write one slot of a batch. The batch cannot be read or cleared before it is gone.
@@ -65,29 +66,29 @@ impl Slots {
     ) -> Option<Self> {
         let size = &conversion.size;
         let image = size.tensor_len().checked_mul(size_of::<f32>())?;
-        let (memory, first, bytes) = match contents {
+        let (tensor, first, bytes) = match contents {
             Contents::Images => {
                 let bytes = count.checked_mul(image).filter(|bytes| *bytes > 0)?;
                 let layout = Layout::from_size_align(bytes, align_of::<f32>()).ok()?;
                 // SAFETY: the layout's size is not 0.
                 let first = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-                (Memory::Own(layout), first, image)
+                (Tensor::Own(layout), first, image)
             }
             Contents::DeviceImages(exchange) => {
                 let (height, width) = (size.padded_height as usize, size.padded_width as usize);
-                let mut tensor = exchange.tensor::<f32>(&[count, 3, height, width]).ok()?;
-                let first = NonNull::new(tensor.as_mut_slice().as_mut_ptr())?.cast();
-                (Memory::Images(tensor), first, image)
+                let mut images = exchange.tensor::<f32>(&[count, 3, height, width]).ok()?;
+                let first = NonNull::new(images.as_mut_slice().as_mut_ptr())?.cast();
+                (Tensor::Images(images), first, image)
             }
             Contents::DeviceFrames(exchange) => {
                 let bytes = raw_len(&conversion.layout);
-                let mut tensor = exchange.tensor::<u8>(&[count, bytes]).ok()?;
-                let first = NonNull::new(tensor.as_mut_slice().as_mut_ptr())?;
-                (Memory::Frames(tensor), first, bytes)
+                let mut frames = exchange.tensor::<u8>(&[count, bytes]).ok()?;
+                let first = NonNull::new(frames.as_mut_slice().as_mut_ptr())?;
+                (Tensor::Frames(frames), first, bytes)
             }
         };
         Some(Self {
-            memory,
+            tensor,
             first,
             bytes,
             count,
@@ -115,7 +116,7 @@ impl Slots {
 
     /// Whether the slots hold frames as they are.
     pub fn holds_frames(&self) -> bool {
-        matches!(self.memory, Memory::Frames(_))
+        matches!(self.tensor, Tensor::Frames(_))
     }
 
     /// The bytes of the first `count` slots. Panics while a slot is being written, which would be a mistake of the caller.
@@ -135,8 +136,8 @@ impl Slots {
             self.is_at_rest() && count <= self.count && len * size_of::<T>() <= count * self.bytes,
             "a slot is being written"
         );
-        // SAFETY: that much memory was allocated, aligned for numbers where there are some, and all of it is written since
-        // then. Nobody writes now, and nobody begins while the borrow lasts: only `Batch` reserves slots, with an exclusive
+        // SAFETY: that much memory was allocated, aligned for numbers where there are some (`images`), and all of it is
+        // written since then. Nobody writes now, and nobody begins while the borrow lasts: only `Batch` reserves slots, with an exclusive
         // borrow of itself.
         unsafe { std::slice::from_raw_parts(self.first.as_ptr().cast(), len) }
     }
@@ -144,18 +145,18 @@ impl Slots {
     /// The tensor of all slots, if it holds images. Panics as [`bytes`](Self::bytes) does.
     pub fn tensor(&self) -> Option<&HostTensor<f32>> {
         assert!(self.is_at_rest(), "a slot is being written");
-        match &self.memory {
-            Memory::Images(tensor) => Some(tensor),
-            Memory::Own(_) | Memory::Frames(_) => None,
+        match &self.tensor {
+            Tensor::Images(tensor) => Some(tensor),
+            Tensor::Own(_) | Tensor::Frames(_) => None,
         }
     }
 
     /// The tensor of all slots, if it holds frames. Panics as [`bytes`](Self::bytes) does.
     pub fn frames(&self) -> Option<&HostTensor<u8>> {
         assert!(self.is_at_rest(), "a slot is being written");
-        match &self.memory {
-            Memory::Frames(tensor) => Some(tensor),
-            Memory::Own(_) | Memory::Images(_) => None,
+        match &self.tensor {
+            Tensor::Frames(tensor) => Some(tensor),
+            Tensor::Own(_) | Tensor::Images(_) => None,
         }
     }
 
@@ -167,7 +168,7 @@ impl Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        if let Memory::Own(layout) = self.memory {
+        if let Tensor::Own(layout) = self.tensor {
             // SAFETY: allocated with this layout in `new`; slots keep this alive, so there are none any more.
             unsafe { dealloc(self.first.as_ptr(), layout) };
         }
@@ -232,10 +233,15 @@ impl Slot {
     }
 }
 
-/// What a slot is made of: any pattern of bits is a valid value.
-trait Content {}
-impl Content for u8 {}
-impl Content for f32 {}
+/// What a slot is made of.
+///
+/// # Safety
+/// Any pattern of bits is a valid value, and the alignment is at most that of f32.
+unsafe trait Content {}
+// SAFETY: bytes, and numbers or not-a-numbers.
+unsafe impl Content for u8 {}
+// SAFETY: as above.
+unsafe impl Content for f32 {}
 
 impl Drop for Slot {
     fn drop(&mut self) {

@@ -19,6 +19,17 @@ pub(crate) struct Device {
     pub exchange: Exchange,
 }
 
+/// What a part of the network does.
+#[derive(Clone, Copy)]
+pub(super) enum PartKind {
+    /// Frames to network images.
+    Frames,
+    /// Network images to features.
+    Dense,
+    /// RoIAlign, scores, poses.
+    Heads,
+}
+
 /// The convolutions: network images to pyramid features and RPN outputs.
 pub(crate) struct DeviceDense {
     part: BoundPart,
@@ -67,16 +78,16 @@ pub(crate) struct SortedBoxes<'b> {
 }
 
 impl Device {
-    /// Loads the parts with `load`, which is given a name for messages, the ONNX file, and whether it is the dense part. It is
-    /// kept for the graphs that prepare frames.
-    pub fn load(
+    /// Loads the parts with `load`, which is given a name for messages, the ONNX file, and what it is. It is kept for the
+    /// graphs that prepare frames.
+    pub(super) fn load(
         parts: &DeviceParts,
         memory: &Memory,
         canceller: &Canceller,
-        load: impl Fn(&'static str, &[u8], bool) -> Result<Session, Error> + Send + 'static,
+        load: impl Fn(&'static str, &[u8], PartKind) -> Result<Session, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let failed = || Error::inference("set up the memory of the network");
-        let dense = load("dense part", &parts.dense, true)?;
+        let dense = load("dense part", &parts.dense, PartKind::Dense)?;
         let exchange = Exchange::open(&dense, memory).map_err(failed())?;
         let (between, read) = (
             memory.between().map_err(failed())?,
@@ -92,9 +103,9 @@ impl Device {
         let dense_outputs = dense_outputs
             .map(|(index, name)| output(name, index >= FEATURE_LEVELS))
             .collect();
-        let regions = load("regions part", &parts.regions, false)?;
-        let poses = load("pose head", &parts.poses, false)?;
-        let frames = Box::new(move |name, bytes: &[u8]| load(name, bytes, false));
+        let regions = load("regions part", &parts.regions, PartKind::Heads)?;
+        let poses = load("pose head", &parts.poses, PartKind::Heads)?;
+        let frames = Box::new(move |name, bytes: &[u8]| load(name, bytes, PartKind::Frames));
         Ok(Self {
             frames: DeviceFrames::new(frames, *memory, canceller.clone()),
             dense: DeviceDense {

@@ -10,8 +10,9 @@ use crate::contract;
 use crate::frame::Conversion;
 use crate::{Canceller, Error};
 
-/// Layouts whose graphs are kept. Each takes the memory of a batch of network images.
-const KEPT: usize = 4;
+/// Layouts whose graphs are kept; streams of more layouts that share a model load them again and again. Each keeps the
+/// memory of its last run: about 28 bytes for each pixel of the frames in a batch, and their network images.
+const KEPT: usize = 8;
 
 /// Loads an ONNX file to the device.
 pub(super) type Load = Box<dyn Fn(&'static str, &[u8]) -> Result<Session, Error> + Send>;
@@ -52,10 +53,10 @@ impl DeviceFrames {
         match self.parts.iter().position(|(known, _)| known == conversion) {
             Some(index) => self.parts[index..].rotate_left(1),
             None => {
-                let part = self.part(conversion)?;
                 if self.parts.len() == KEPT {
                     self.parts.remove(0);
                 }
+                let part = self.part(conversion)?;
                 self.parts.push((*conversion, part));
             }
         }

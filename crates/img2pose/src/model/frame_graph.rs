@@ -17,7 +17,7 @@ use crate::onnx::{
 /// Input of the graph: bytes of frames without gaps, `[frames, bytes of a frame]`.
 const FRAMES: &str = "frames";
 
-/// The graph for one [`Conversion`], as an ONNX file; its output are [`contract::IMAGES`].
+/// The graph for one [`Conversion`], as an ONNX file; its output is [`contract::IMAGES`].
 pub(super) fn frame_graph(conversion: &Conversion) -> Vec<u8> {
     let mut graph = Graph::default();
     let frames = graph.node("Cast", &[FRAMES], vec![int("to", data_type::FLOAT.into())]);
@@ -201,7 +201,7 @@ impl Graph {
         self.node("Slice", &[value, &from, &to, &axis], vec![])
     }
 
-    /// Bytes of frames `[frames, bytes]` in three dimensions.
+    /// Bytes of frames `[frames, bytes]` as `[frames, a, b, c]`.
     fn pixels(&mut self, bytes: &str, [a, b, c]: [i64; 3]) -> String {
         // 0: as many frames as there are.
         let shape = self.integers(&[0, a, b, c]);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel};
 use ort::value::TensorRef;
 
-use super::device::Device;
+use super::device::{Device, PartKind};
 use super::device_parts::HalfParts;
 use super::provider::Placement;
 use super::{Exchange, Memory, Model, Parts};
@@ -173,10 +173,12 @@ impl Sessions {
         let engines = placement.engine_folder(&parts.dense, runtime);
         let canceller = Canceller::new()?;
         let path = model.path().to_owned();
-        let device = Device::load(&parts, memory, &canceller, move |name, bytes, is_dense| {
-            let (placement, engines) = match is_dense {
-                true => (placement, engines.as_deref()),
-                false => (heads, None),
+        let device = Device::load(&parts, memory, &canceller, move |name, bytes, kind| {
+            let (placement, engines) = match kind {
+                PartKind::Dense => (placement, engines.as_deref()),
+                PartKind::Heads => (heads, None),
+                // It leaves nothing to the processor.
+                PartKind::Frames => (Placement { threads: 1, ..heads }, None),
             };
             load_session(&path, runtime, placement, engines, name, bytes)
         })?;
