@@ -1,8 +1,7 @@
 //! The graph that makes network images of frames where the network computes, as
 //! [`Converter`](crate::frame::Converter) does on the processor.
 //!
-//! Products are written out element by element: a convolution of one pixel would say the same in one node, and a GPU may
-//! round its numbers to the 10 bits of TF32.
+//! Chroma is turned into colours before it is spread over 2x2 pixels: a quarter of the work.
 
 use prost::bytes::Bytes;
 
