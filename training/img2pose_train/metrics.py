@@ -168,14 +168,19 @@ class Evaluation:
 
     def _pose_summary(self):
         table = np.array(self.poses).reshape(-1, 11)
-        large = table[:, 0] >= 32
+        size, yaw = table[:, 0], table[:, 1]
+        yaws = {f"yaw {low}-{high}": (low, high) for low, high in (*YAW_BUCKETS, (0, 45))} | {"all": (0, 181)}
+        buckets = {name: (size >= 32) & (yaw >= low) & (yaw < high) for name, (low, high) in yaws.items()}
+        for low, high in SIZE_BUCKETS:
+            name = f"yaw 0-45, {low}-{high} pixels" if high < 10_000 else f"yaw 0-45, {low}+ pixels"
+            buckets[name] = (size >= low) & (size < high) & (yaw < 45)
         out = {}
-        for low, high in (*YAW_BUCKETS, (0, 45), (0, 181)):
-            rows = table[large & (table[:, 1] >= low) & (table[:, 1] < high)]
+        for name, inside in buckets.items():
+            rows = table[inside]
             if not len(rows):
                 continue
             median = lambda column: round(float(np.median(rows[:, column])), 2)
-            out["all" if high > 180 else f"yaw {low}-{high}"] = {
+            out[name] = {
                 "faces": len(rows),
                 "rotation_median": median(2),
                 "rotation_mean": round(float(rows[:, 2].mean()), 2),

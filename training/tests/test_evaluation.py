@@ -38,6 +38,8 @@ def test_a_perfect_detector_gets_perfect_figures(pack):
     assert everything["recall_at_0.1_false_per_image"] == 1.0 == everything["average_precision"]
     assert summary["pose"]["all"]["rotation_median"] == pytest.approx(0, abs=0.01)
     assert summary["pose"]["all"]["translation_median_relative"] == pytest.approx(0, abs=1e-4)
+    by_size = [figures["faces"] for name, figures in summary["pose"].items() if name.endswith(" pixels")]
+    assert sum(by_size) == summary["pose"]["yaw 0-45"]["faces"] > 0
 
 
 def test_photos_are_turned_with_their_labels(pack):
