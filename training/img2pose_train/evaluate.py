@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -110,6 +111,16 @@ def evaluate_pack(model, photos, labels, min_side, portraits=False, degrees=0.0,
     return evaluation.summary()
 
 
+def seen_instead(labels, photos, seed):
+    """Labels whose held-out photos are others: as many scenes of the training, to see what a network knows by heart."""
+    rows, size = labels.faces_of(), labels.size
+    scene = np.array([not is_portrait(*photos.sizes[i], size[rows[i]]) for i in range(len(photos.sizes))])
+    trained, held_out = np.nonzero(scene & ~labels.held_out)[0], int((scene & labels.held_out).sum())
+    chosen = np.zeros(len(scene), bool)
+    chosen[np.random.default_rng(seed).choice(trained, min(held_out, len(trained)), replace=False)] = True
+    return replace(labels, held_out=chosen)
+
+
 def frames_of(path):
     """RGB frames of a video file."""
     video = cv2.VideoCapture(str(path))
@@ -173,12 +184,13 @@ def main():
     parser.add_argument("--pack", help="folder of the pack")
     parser.add_argument("--labels", help="refined labels")
     parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
+    parser.add_argument("--seen", action="store_true", help="as many scenes of the training instead (by --seed)")
     parser.add_argument("--turn", type=float, default=0.0, help="turn the photos by this many degrees first")
     parser.add_argument("--video", nargs="+", default=[], help="clips to measure")
     parser.add_argument("--clutter", type=int, default=0, help="number of drawn pictures without a face to measure")
     parser.add_argument("--fonts", nargs="+", default=[], help="folders with fonts for --clutter")
     parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos without faces for --clutter")
-    parser.add_argument("--seed", type=int, default=1000, help="for --clutter; trainings use small numbers")
+    parser.add_argument("--seed", type=int, default=1000, help="for --clutter and --seen; trainings use small numbers")
     parser.add_argument("--every", type=int, default=1, help="only every n-th frame of the clips")
     parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")
     parser.add_argument("--detector", help="program for ONNX files")
@@ -194,8 +206,11 @@ def main():
         model = CheckpointModel(options.model, options.min_size)
     result = {"model": Path(options.model).name, "min_size": options.min_size, "turn": options.turn}
     if options.pack:
+        photos, labels = Photos(options.pack), Labels.load(options.labels)
+        if options.seen:
+            labels = seen_instead(labels, photos, options.seed)
         result |= evaluate_pack(
-            model, Photos(options.pack), Labels.load(options.labels), options.min_size, options.portraits,
+            model, photos, labels, options.min_size, options.portraits,
             options.turn, lambda text: print(text, file=sys.stderr, flush=True),
         )
     for clip in options.video:

@@ -12,7 +12,7 @@ import torch
 from img2pose_train import geometry
 from img2pose_train.clutter import FONT_SUFFIXES, Clutter, files
 from img2pose_train.detect import Faces, detect, faces_of, network_size
-from img2pose_train.evaluate import OnnxModel, evaluate_clutter, evaluate_pack, evaluate_video, turn
+from img2pose_train.evaluate import OnnxModel, evaluate_clutter, evaluate_pack, evaluate_video, seen_instead, turn
 from img2pose_train.labels import difference_hash, validation_split
 from img2pose_train.metrics import Truth, average_precision, match, threshold_for
 from img2pose_train.network import TINY, Network
@@ -40,6 +40,15 @@ def test_a_perfect_detector_gets_perfect_figures(pack):
     assert summary["pose"]["all"]["translation_median_relative"] == pytest.approx(0, abs=1e-4)
     by_size = [figures["faces"] for name, figures in summary["pose"].items() if name.endswith(" pixels")]
     assert sum(by_size) == summary["pose"]["yaw 0-45"]["faces"] > 0
+
+
+def test_what_the_training_saw_can_be_measured_instead(pack):
+    photos, labels, _ = pack
+    seen = seen_instead(labels, photos, 5)
+    assert seen.held_out.sum() == labels.held_out.sum() == 1
+    assert not (seen.held_out & labels.held_out).any()
+    other = {tuple(seen_instead(labels, photos, seed).held_out) for seed in range(20)}
+    assert len(other) > 1 and tuple(seen.held_out) in other
 
 
 def test_photos_are_turned_with_their_labels(pack):
