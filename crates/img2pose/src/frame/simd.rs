@@ -103,6 +103,7 @@ impl Simd {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
+#[allow(clippy::needless_range_loop)]
 fn shuffle_avx2<const WINDOWS: usize>(
     blocks: &[Block<WINDOWS>],
     row: &[u8],
@@ -129,8 +130,10 @@ fn shuffle_avx2<const WINDOWS: usize>(
     for ((block, first), second) in blocks.iter().zip(first).zip(second) {
         let windows = row[block.start as usize..][..16 * WINDOWS].as_chunks::<16>().0;
         let mut picked = _mm_setzero_si128();
-        for (window, lanes) in windows.iter().zip(&block.lanes) {
-            picked = _mm_or_si128(picked, _mm_shuffle_epi8(load(window), load(lanes)));
+        // Not zipped: that leaves a call for each block, and takes twice as long.
+        for window in 0..WINDOWS {
+            let (bytes, lanes) = (load(&windows[window]), load(&block.lanes[window]));
+            picked = _mm_or_si128(picked, _mm_shuffle_epi8(bytes, lanes));
         }
         *first = _mm_cvtsi128_si64(picked).to_le_bytes();
         *second = _mm_extract_epi64::<1>(picked).to_le_bytes();
