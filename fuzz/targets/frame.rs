@@ -30,15 +30,7 @@ struct Input<'a> {
 const MOST_FLOATS: usize = 1 << 18;
 
 fuzz_target!(|input: Input<'_>| {
-    let format = [
-        PixelFormat::Rgb,
-        PixelFormat::Bgr,
-        PixelFormat::Rgbx,
-        PixelFormat::Bgrx,
-        PixelFormat::Gray8,
-        PixelFormat::Nv12,
-        PixelFormat::I420,
-    ][input.format as usize % 7];
+    let format = PixelFormat::ALL[input.format as usize % 7];
     let layout = FrameLayout {
         format,
         width: input.width.into(),

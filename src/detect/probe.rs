@@ -30,13 +30,6 @@ pub enum Measured {
     TooLong,
 }
 
-/// Why a run has told nothing.
-enum Untold {
-    Failed,
-    /// It was stopped.
-    TooLong,
-}
-
 /// Runs a blank frame of `layout` twice and returns how long the second run took: the first one also sets up the memory.
 /// `None` when it failed, [`Measured::TooLong`] when the first did not end within `limit`, counted from now; it is stopped then.
 pub fn run_time<N: Network>(
@@ -45,20 +38,17 @@ pub fn run_time<N: Network>(
     limit: Duration,
 ) -> Option<Measured> {
     let began = Instant::now();
-    let cold = match one_run(worker, layout, limit) {
-        Ok(time) => time,
-        Err(Untold::TooLong) => return Some(Measured::TooLong),
-        Err(Untold::Failed) => return None,
-    };
-    let warm = one_run(worker, layout, limit.saturating_sub(began.elapsed()));
-    Some(Measured::Run(warm.unwrap_or(cold)))
+    let cold = one_run(worker, layout, limit)?;
+    if cold == Measured::TooLong {
+        return Some(cold);
+    }
+    match one_run(worker, layout, limit.saturating_sub(began.elapsed())) {
+        Some(warm @ Measured::Run(_)) => Some(warm),
+        _ => Some(cold),
+    }
 }
 
-fn one_run<N: Network>(
-    worker: &Arc<Worker<N>>,
-    layout: FrameLayout,
-    limit: Duration,
-) -> Result<Duration, Untold> {
+fn one_run<N: Network>(worker: &Arc<Worker<N>>, layout: FrameLayout, limit: Duration) -> Option<Measured> {
     let (done, wait) = channel();
     let done = Mutex::new(done);
     let client = worker.client(Arc::new(move || {
@@ -75,11 +65,12 @@ fn one_run<N: Network>(
         layout,
         planes: [plane; 3],
     };
-    let submitted = client.submit(&frame).map_err(|_| Untold::Failed)?;
+    let submitted = client.submit(&frame).ok()?;
     client.close();
-    wait.recv_timeout(limit).map_err(|_| Untold::TooLong)?;
-    match submitted.ticket.take() {
-        Some(Ok((_, run))) => Ok(run.duration),
-        _ => Err(Untold::Failed),
+    if wait.recv_timeout(limit).is_err() {
+        // The client that goes now stops it.
+        return Some(Measured::TooLong);
     }
+    let (_, run) = submitted.ticket.take()?.ok()?;
+    Some(Measured::Run(run.duration))
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+pub use img2pose::onnx::attribute::{float, int, ints, text};
 use img2pose::onnx::{
     AttributeProto, DimensionProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto, attribute_type, data_type,
+    ValueInfoProto, data_type,
 };
 use prost::bytes::Bytes;
 
@@ -246,42 +247,6 @@ impl Builder {
         let found = self.op("NonZero", &[mask], vec![]);
         let axis = self.i64s(&[0]);
         self.op("Squeeze", &[&found, &axis], vec![])
-    }
-}
-
-pub fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        i: Some(value),
-        r#type: Some(attribute_type::INT),
-        ..AttributeProto::default()
-    }
-}
-
-pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        ints: values.to_vec(),
-        r#type: Some(attribute_type::INTS),
-        ..AttributeProto::default()
-    }
-}
-
-pub fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        f: Some(value),
-        r#type: Some(attribute_type::FLOAT),
-        ..AttributeProto::default()
-    }
-}
-
-pub fn text(name: &str, value: &'static str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        s: Some(Bytes::from_static(value.as_bytes())),
-        r#type: Some(attribute_type::STRING),
-        ..AttributeProto::default()
     }
 }
 

@@ -214,15 +214,6 @@ fn noise(len: usize) -> Vec<u8> {
 #[test]
 fn a_device_makes_the_network_images_that_the_processor_makes() {
     let model = Model::open(&shipped_model()).unwrap();
-    let formats = [
-        PixelFormat::Rgb,
-        PixelFormat::Bgr,
-        PixelFormat::Rgbx,
-        PixelFormat::Bgrx,
-        PixelFormat::Gray8,
-        PixelFormat::Nv12,
-        PixelFormat::I420,
-    ];
     // Larger and smaller than the network image, of its size, odd, and turned; and what is padded.
     let sizes = [
         (96, 96),
@@ -236,7 +227,7 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
     let bytes = noise(300_000);
     let mut on_processor = Detector::load(&model, options(SIDE as u32, 0.5)).unwrap();
     let mut on_device = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);
-    for format in formats {
+    for format in PixelFormat::ALL {
         for (matrix, range) in [
             (ColorMatrix::Bt601, ColorRange::Limited),
             (ColorMatrix::Bt601, ColorRange::Full),

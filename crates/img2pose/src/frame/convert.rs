@@ -224,15 +224,6 @@ mod tests {
         let bytes: Vec<u8> = (0..300_000_u32)
             .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
-        let formats = [
-            PixelFormat::Rgb,
-            PixelFormat::Rgbx,
-            PixelFormat::Bgr,
-            PixelFormat::Bgrx,
-            PixelFormat::Gray8,
-            PixelFormat::Nv12,
-            PixelFormat::I420,
-        ];
         let widths = [
             (300, 450),
             (300, 200),
@@ -246,7 +237,7 @@ mod tests {
             (1, 9),
             (9, 1),
         ];
-        for format in formats {
+        for format in PixelFormat::ALL {
             for (range, matrix) in [
                 (ColorRange::Full, ColorMatrix::Bt709),
                 (ColorRange::Limited, ColorMatrix::Bt601),

@@ -45,6 +45,19 @@ pub enum PixelFormat {
     I420,
 }
 
+impl PixelFormat {
+    /// Every format.
+    pub const ALL: [Self; 7] = [
+        Self::Rgb,
+        Self::Bgr,
+        Self::Rgbx,
+        Self::Bgrx,
+        Self::Gray8,
+        Self::Nv12,
+        Self::I420,
+    ];
+}
+
 /// Which luma coefficients a YCbCr frame was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColorMatrix {

@@ -6,8 +6,8 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use crate::onnx::{
-    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
-    TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
+    DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto, attribute, data_type,
 };
 
 /// The dimension names and sizes of an input, outermost first.
@@ -99,12 +99,7 @@ pub(crate) fn output_channels_last(model: &mut ModelProto, name: &str) -> String
             output: vec![last.clone()],
             name: Some(last.clone()),
             op_type: Some("Transpose".to_owned()),
-            attribute: vec![AttributeProto {
-                name: Some("perm".to_owned()),
-                ints: vec![0, 2, 3, 1],
-                r#type: Some(attribute_type::INTS),
-                ..AttributeProto::default()
-            }],
+            attribute: vec![attribute::ints("perm", &[0, 2, 3, 1])],
             ..NodeProto::default()
         });
         for output in graph.output.iter_mut().filter(|output| output.name() == name) {
@@ -274,12 +269,7 @@ mod tests {
             input: names(input),
             output: names(output),
             op_type: Some(operator.to_owned()),
-            attribute: vec![AttributeProto {
-                name: Some("transB".to_owned()),
-                i: Some(1),
-                r#type: Some(attribute_type::INT),
-                ..AttributeProto::default()
-            }],
+            attribute: vec![attribute::int("transB", 1)],
             ..NodeProto::default()
         }
     }
@@ -305,11 +295,7 @@ mod tests {
     fn a_quantized_matrix_has_a_scale_for_each_row() {
         let dequantize = |axis: Option<i64>| NodeProto {
             attribute: axis
-                .map(|axis| AttributeProto {
-                    name: Some("axis".to_owned()),
-                    i: Some(axis),
-                    ..AttributeProto::default()
-                })
+                .map(|axis| attribute::int("axis", axis))
                 .into_iter()
                 .collect(),
             ..node("DequantizeLinear", &["stored", "scale"], &["weight"])

@@ -5,7 +5,7 @@ use super::cut::{self, Dimension};
 use super::fp16::to_half;
 use crate::Error;
 use crate::contract::{self, FEATURE_LEVELS, PROPOSAL_LEVELS};
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, attribute_type, data_type};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, attribute, data_type};
 
 /// Input of the regions part: boxes in pixels of the resized frame, `[rows, 4]`, those of the finest level first.
 const BOXES: &str = "boxes";
@@ -186,12 +186,7 @@ fn node(operator: &str, input: &[&str], output: &[String], attributes: &[(&str, 
         op_type: Some(operator.to_owned()),
         attribute: attributes
             .iter()
-            .map(|(name, value)| AttributeProto {
-                name: Some((*name).to_owned()),
-                i: Some(*value),
-                r#type: Some(attribute_type::INT),
-                ..AttributeProto::default()
-            })
+            .map(|(name, value)| attribute::int(name, *value))
             .collect(),
         ..NodeProto::default()
     }

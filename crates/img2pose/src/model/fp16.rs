@@ -5,9 +5,7 @@ use std::collections::{HashMap, HashSet};
 use half::f16;
 use prost::bytes::Bytes;
 
-use crate::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_type, data_type,
-};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, attribute, data_type};
 
 /// The operators that compute in 16 bits. Those that are not named in one of these lists (the softmax, RoIAlign with its
 /// coordinates) stay in 32.
@@ -205,12 +203,7 @@ fn cast(from: &str, to: &str, elem_type: i32) -> NodeProto {
         output: vec![to.to_owned()],
         name: Some(format!("{to}/Cast")),
         op_type: Some("Cast".to_owned()),
-        attribute: vec![AttributeProto {
-            name: Some("to".to_owned()),
-            i: Some(elem_type.into()),
-            r#type: Some(attribute_type::INT),
-            ..AttributeProto::default()
-        }],
+        attribute: vec![attribute::int("to", elem_type.into())],
         ..NodeProto::default()
     }
 }

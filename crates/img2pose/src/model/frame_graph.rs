@@ -8,9 +8,9 @@ use prost::bytes::Bytes;
 use super::cut::{self, Dimension};
 use crate::contract;
 use crate::frame::{Colours, Conversion, FrameLayout, raw_len};
+use crate::onnx::attribute::{int, ints, text};
 use crate::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, attribute_type,
-    data_type,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, data_type,
 };
 
 /// Input of the graph: bytes of frames without gaps, `[frames, bytes of a frame]`.
@@ -235,32 +235,5 @@ impl Graph {
             }),
             ..ModelProto::default()
         })
-    }
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        i: Some(value),
-        r#type: Some(attribute_type::INT),
-        ..AttributeProto::default()
-    }
-}
-
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        ints: values.to_vec(),
-        r#type: Some(attribute_type::INTS),
-        ..AttributeProto::default()
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        s: Some(Bytes::copy_from_slice(value.as_bytes())),
-        r#type: Some(attribute_type::STRING),
-        ..AttributeProto::default()
     }
 }

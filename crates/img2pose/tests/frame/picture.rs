@@ -7,15 +7,7 @@ use img2pose::frame::{
 pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-pub const FORMATS: [PixelFormat; 7] = [
-    PixelFormat::Rgb,
-    PixelFormat::Bgr,
-    PixelFormat::Rgbx,
-    PixelFormat::Bgrx,
-    PixelFormat::Gray8,
-    PixelFormat::Nv12,
-    PixelFormat::I420,
-];
+pub const FORMATS: [PixelFormat; 7] = PixelFormat::ALL;
 
 /// A frame that owns its bytes.
 pub struct Picture {
