@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Usage: scripts/train.sh [--widths tiny|slim|official] [--steps N] [--crops N] [--sides 'N...'] [--late-sides 'N...']
+#                         [--tune-steps N] [--tune-crops N] [--tune-sides 'N...']
 #                         [--processes N] [--pictures N] [--seed N] [--licence FILE] [--min-size N] PACK OUT
 #
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
-# weights to start from: refine, train, refine, train, harden, convert, quantize, evaluate. What is there already and up
-# to date is not made again, so the same command goes on where it was interrupted, and one with more steps goes on
+# weights to start from: refine, train, refine, train, tune, harden, convert, quantize, evaluate. What is there already and
+# up to date is not made again, so the same command goes on where it was interrupted, and one with more steps goes on
 # training; other options, or another pack, need another OUT. Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
 #
 #   PACK          folder with images.bin and labels.npz
@@ -15,6 +16,8 @@
 #   --crops N     of 320 pixels per step and process, or as many pixels in crops of other sides (default: 4)
 #   --sides       of the crops in pixels in the first half of the steps (default: '224 256 320')
 #   --late-sides  the same for the second half (default: '320 320 416')
+#   --tune-steps N, --tune-crops N, --tune-sides
+#                 the same for the steps at the end, with the batch norms' statistics fixed (default: 3200, 6, '320 416 512')
 #   --pictures N  that the class head is hardened with (default: 3200)
 #   --seed N      default: 1
 #   --licence     file with the text on who may use the model (default: the model says "unknown")
@@ -26,11 +29,13 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 widths=slim steps=12000 processes=2 crops=4 sides='224 256 320' late_sides='320 320 416' pictures=3200 seed=1 min_size=480
+tune_steps=3200 tune_crops=6 tune_sides='320 416 512'
 licence=''
 places=()
 while (($#)); do
     case $1 in
-    --widths | --steps | --processes | --crops | --sides | --late-sides | --pictures | --seed | --licence | --min-size)
+    --widths | --steps | --processes | --crops | --sides | --late-sides | --tune-steps | --tune-crops | --tune-sides | \
+        --pictures | --seed | --licence | --min-size)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -53,7 +58,7 @@ for file in images.bin labels.npz; do
 done
 [[ -z $licence || -f $licence ]] || die "no such file: $licence"
 [[ $widths =~ ^(tiny|slim|official)$ ]] || die "--widths is '$widths'; expected tiny, slim or official"
-for number in "$steps" "$processes" "$crops" "$pictures" "$seed" "$min_size"; do
+for number in "$steps" "$processes" "$crops" "$tune_steps" "$tune_crops" "$pictures" "$seed" "$min_size"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
 done
 ((min_size >= 32)) || die "--min-size is $min_size; it is 32 or more"
@@ -62,7 +67,8 @@ pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}")
 [[ -z $licence ]] || licence=$(realpath "$licence")
 read -ra early <<<"$sides"
 read -ra late <<<"$late_sides"
-for side in "${early[@]}" "${late[@]}"; do
+read -ra tuned <<<"$tune_sides"
+for side in "${early[@]}" "${late[@]}" "${tuned[@]}"; do
     if ! [[ $side =~ ^[1-9][0-9]*$ ]] || ((side % 32)); then
         die "'$side' is no side of crops; they are multiples of 32"
     fi
@@ -70,11 +76,11 @@ done
 
 # What was made with other options must not be taken for the result of these.
 options=$(printf '%s\n' "widths $widths" "processes $processes" "crops $crops" "sides $sides" "late-sides $late_sides" \
-    "pictures $pictures" "seed $seed" "min-size $min_size" \
+    "tune-crops $tune_crops" "tune-sides $tune_sides" "pictures $pictures" "seed $seed" "min-size $min_size" \
     "licence $([[ -z $licence ]] || sha256sum <"$licence")" "pack $(sha256sum <"$pack/labels.npz")")
 if [[ -f $out/options.txt && $(<"$out/options.txt") != "$options" ]]; then
     diff "$out/options.txt" - <<<"$options" >&2 || true
-    die "$out was made with other options (first the old ones, then the new); only --steps may change, so give another OUT"
+    die "$out was made with other options (first the old ones, then the new); only --steps and --tune-steps may change, so give another OUT"
 fi
 printf '%s\n' "$options" >"$out/options.txt"
 
@@ -120,43 +126,44 @@ target=${CARGO_TARGET_DIR:-$ROOT/target}/release
 run() { (cd "$ROOT/training" && "$TRAINING_PYTHON" -m "img2pose_train.$1" "${@:2}" >&2); }
 # outdated FILE SOURCE: whether FILE is missing, or SOURCE was made anew since.
 outdated() { [[ ! -f $1 || $2 -nt $1 ]]; }
-labels=$out/refined.npz average=$out/run/average.pth
+labels=$out/refined.npz average=$out/run/average.pth final=$out/tuned/average.pth
 
 if outdated "$labels" "$pack/labels.npz"; then
     step 'Labels for training'
     run refine --pack "$pack" --out "$labels"
 fi
-# reached STEP: whether the training got there; a run that was interrupted has ended well, too.
-reached() {
-    local last
-    last=$(sed -n '$s/.*"step": \([0-9]*\).*/\1/p' "$out/run/log.jsonl" 2>/dev/null || true)
-    ((${last:-0} >= $1)) || die "training was stopped at step ${last:-0} of $steps; give the same command again to go on"
-}
+# train STEPS RUN OPTION...: goes on with a run until it has done so many steps; one that was interrupted has ended well, too.
 train() {
-    run train --pack "$pack" --out "$out/run" --widths "$widths" --steps "$steps" --decay 0.5 \
-        --processes "$processes" --crops "$crops" --seed "$seed" "${clutter[@]}" "$@"
+    local wanted=$1 folder=$out/$2 last
+    run train --pack "$pack" --out "$folder" --decay 0.5 --processes "$processes" "${clutter[@]}" "${@:3}"
+    last=$(sed -n '$s/.*"step": \([0-9]*\).*/\1/p' "$folder/log.jsonl" 2>/dev/null || true)
+    ((${last:-0} >= wanted)) || die "training was stopped at step ${last:-0} of $wanted; give the same command again to go on"
 }
+whole=(--widths "$widths" --steps "$steps" --crops "$crops" --seed "$seed")
 # Halfway, where the learning rate begins to fall, the network is good enough to give poses to faces that have none.
 relabelled=$out/relabelled.npz
 if outdated "$relabelled" "$labels"; then
     step "Training, the first half of $steps steps"
-    train --labels "$labels" --sides "${early[@]}" --until $((steps / 2))
-    reached $((steps / 2))
+    train $((steps / 2)) run "${whole[@]}" --labels "$labels" --sides "${early[@]}" --until $((steps / 2))
     step 'Labels for the second half'
     run refine --pack "$pack" --checkpoint "$average" --threads "$(nproc)" --out "$relabelled"
 fi
 step "Training, $steps steps"
-train --labels "$relabelled" --sides "${late[@]}"
-reached "$steps"
+train "$steps" run "${whole[@]}" --labels "$relabelled" --sides "${late[@]}"
 labels=$relabelled
-if outdated "$out/hardened.pth" "$average"; then
+# Few large crops fit into a step: too few to measure means and variances on, which therefore stay what they are.
+step "Tuning, $tune_steps steps"
+[[ ! $average -nt $out/tuned/run.pt ]] || rm -rf "$out/tuned"
+train "$tune_steps" tuned --initial "$average" --norm frozen --rate 4e-4 --warmup 100 --steps "$tune_steps" \
+    --crops "$tune_crops" --seed $((seed + 1)) --labels "$labels" --sides "${tuned[@]}"
+if outdated "$out/hardened.pth" "$final"; then
     step "Hardening with $pictures pictures"
     # Of another network, they would be taken for this one's.
-    [[ ! -f $out/regions.of || $out/regions.of -nt $average ]] || rm -rf "$out/regions"
+    [[ ! -f $out/regions.of || $out/regions.of -nt $final ]] || rm -rf "$out/regions"
     touch "$out/regions.of"
-    run regions --pack "$pack" --labels "$labels" --initial "$average" "${clutter[@]}" --pictures "$pictures" \
+    run regions --pack "$pack" --labels "$labels" --initial "$final" "${clutter[@]}" --pictures "$pictures" \
         --seed "$seed" --out "$out/regions"
-    run harden --initial "$average" --regions "$out/regions" --seed "$seed" --out "$out/hardened.pth"
+    run harden --initial "$final" --regions "$out/regions" --seed "$seed" --out "$out/hardened.pth"
 fi
 if outdated "$out/model.onnx" "$out/hardened.pth"; then
     step 'ONNX file'

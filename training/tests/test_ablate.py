@@ -17,9 +17,10 @@ def figures(recall):
 @pytest.mark.parametrize("variant", ablate.VARIANTS)
 def test_every_variant_is_a_training_of_its_own(variant):
     given = ["--pack", "p", "--labels", "l", "--out", "o", "--steps", "1"]
-    options = train.arguments([*given, *ablate.training_options(variant, ["--fonts", "f"])])
+    options = train.arguments([*given, *ablate.training_options(variant, ["--fonts", "f"], seed=5)])
     left_out = {*options.without, *([] if options.fonts else ["drawn-pictures"])}
-    assert left_out == ({variant} if variant != "everything" else set())
+    assert left_out == {variant} - {"everything", "another-seed"}
+    assert options.seed == (6 if variant == "another-seed" else 5)
 
 
 def test_the_table_is_made_of_what_is_there(tmp_path, monkeypatch, capsys):
