@@ -128,7 +128,8 @@ run() { (cd "$ROOT/training" && "$TRAINING_PYTHON" -m "img2pose_train.$1" "${@:2
 outdated() { [[ ! -f $1 || $2 -nt $1 ]]; }
 labels=$out/refined.npz average=$out/run/average.pth final=$out/tuned/average.pth
 
-if outdated "$labels" "$pack/labels.npz"; then
+# Of another pack they cannot be (see options.txt), and a copied pack has another time.
+if [[ ! -f $labels ]]; then
     step 'Labels for training'
     run refine --pack "$pack" --out "$labels"
 fi
