@@ -6,7 +6,8 @@
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
 # weights to start from: refine, train, refine, train, tune, harden, convert, quantize, evaluate. What is there already and
 # up to date is not made again, so the same command goes on where it was interrupted, and one with more steps goes on
-# training; other options, or another pack, need another OUT. Ctrl-C is safe. Needs 12 GB of disk for PyTorch and its friends.
+# training (and begins the tuning anew); other options, or another pack, need another OUT. Ctrl-C is safe. Needs 12 GB of
+# disk for PyTorch and its friends.
 #
 #   PACK          folder with images.bin and labels.npz
 #   OUT           folder for everything that comes out: model.onnx, model-int8.onnx, their figures (.json), and what is between
@@ -17,7 +18,7 @@
 #   --sides       of the crops in pixels in the first half of the steps (default: '224 256 320')
 #   --late-sides  the same for the second half (default: '320 320 416')
 #   --tune-steps N, --tune-crops N, --tune-sides
-#                 the same for the steps at the end, with the batch norms' statistics fixed (default: 4800, 6, '320 416 512')
+#                 the tuning after those steps, with the batch norms' statistics fixed (default: 4800, 6, '320 416 512')
 #   --pictures N  that the class head is hardened with (default: 3200)
 #   --seed N      default: 1
 #   --licence     file with the text on who may use the model (default: the model says "unknown")
@@ -68,6 +69,7 @@ pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}")
 read -ra early <<<"$sides"
 read -ra late <<<"$late_sides"
 read -ra tuned <<<"$tune_sides"
+((${#early[@]} && ${#late[@]} && ${#tuned[@]})) || die 'no sides of crops are given; see --help'
 for side in "${early[@]}" "${late[@]}" "${tuned[@]}"; do
     if ! [[ $side =~ ^[1-9][0-9]*$ ]] || ((side % 32)); then
         die "'$side' is no side of crops; they are multiples of 32"
@@ -133,17 +135,24 @@ if [[ ! -f $labels ]]; then
     step 'Labels for training'
     run refine --pack "$pack" --out "$labels"
 fi
+# steps_done RUN
+steps_done() {
+    local last
+    last=$(sed -n '$s/.*"step": \([0-9]*\).*/\1/p' "$out/$1/log.jsonl" 2>/dev/null || true)
+    echo "${last:-0}"
+}
 # train STEPS RUN OPTION...: goes on with a run until it has done so many steps; one that was interrupted has ended well, too.
 train() {
-    local wanted=$1 folder=$out/$2 last
-    run train --pack "$pack" --out "$folder" --decay 0.5 --processes "$processes" "${clutter[@]}" "${@:3}"
-    last=$(sed -n '$s/.*"step": \([0-9]*\).*/\1/p' "$folder/log.jsonl" 2>/dev/null || true)
-    ((${last:-0} >= wanted)) || die "training was stopped at step ${last:-0} of $wanted; give the same command again to go on"
+    local wanted=$1 name=$2
+    # At more steps its learning rate has not fallen yet, or to another end.
+    (($(steps_done "$name") <= wanted)) || die "$out/$name has done $(steps_done "$name") steps, more than $wanted; give at least as many"
+    run train --pack "$pack" --out "$out/$name" --decay 0.5 --processes "$processes" "${clutter[@]}" "${@:3}"
+    (($(steps_done "$name") == wanted)) || die "training was stopped at step $(steps_done "$name") of $wanted; give the same command again to go on"
 }
 whole=(--widths "$widths" --steps "$steps" --crops "$crops" --seed "$seed")
 # Halfway, where the learning rate begins to fall, the network is good enough to give poses to faces that have none.
 relabelled=$out/relabelled.npz
-if outdated "$relabelled" "$labels"; then
+if [[ ! -f $relabelled ]]; then
     step "Training, the first half of $steps steps"
     train $((steps / 2)) run "${whole[@]}" --labels "$labels" --sides "${early[@]}" --until $((steps / 2))
     step 'Labels for the second half'
@@ -154,7 +163,12 @@ train "$steps" run "${whole[@]}" --labels "$relabelled" --sides "${late[@]}"
 labels=$relabelled
 # Few large crops fit into a step: too few to measure means and variances on, which therefore stay what they are.
 step "Tuning, $tune_steps steps"
-[[ ! $average -nt $out/tuned/run.pt ]] || rm -rf "$out/tuned"
+start=$(sha256sum <"$average")
+if [[ ! -f $out/tuned/of || $(<"$out/tuned/of") != "$start" ]]; then
+    rm -rf "$out/tuned"
+    mkdir "$out/tuned"
+    printf '%s\n' "$start" >"$out/tuned/of"
+fi
 train "$tune_steps" tuned --initial "$average" --norm frozen --rate 4e-4 --warmup 100 --steps "$tune_steps" \
     --crops "$tune_crops" --seed $((seed + 1)) --labels "$labels" --sides "${tuned[@]}"
 if outdated "$out/hardened.pth" "$final"; then

@@ -2,12 +2,15 @@
 
 Trains a network once with everything and once without each ingredient, with the same steps and seed, evaluates each on the
 held-out photos and prints a table. One more has everything and another seed: a difference no larger than that one's is chance.
-Networks and trainings are small, so that all of it takes hours and not days: the table says what helps early. What is there
-already is not made again.
+
+From scratch it says what helps early, and needs thousands of steps for each before chance is the lesser part. With --initial, all
+begin with a network that was trained with everything, and the table says what is lost when an ingredient is left out from
+there on: less to see, and seen sooner. What is there already is not made again; other options need another --out.
 """
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +44,30 @@ def row(variant, figures, turned):
     )
 
 
+def run(module, *arguments):
+    """Run a program of this package to its end. Ctrl-C reaches the program, too, which then saves: it is waited for."""
+    process = subprocess.Popen([sys.executable, "-m", f"img2pose_train.{module}", *map(str, arguments)], stdout=sys.stderr)
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if code:
+        raise SystemExit(f"img2pose_train.{module} failed ({code}); its message is above")
+
+
+def remember(path, options):
+    """Write the options that decide about the figures, or fail when those in `path` are others."""
+    decisive = {name: str(value) for name, value in vars(options).items() if name not in ("out", "variants")}
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(decisive, indent=1) + "\n")
+    made = json.loads(path.read_text())
+    other = [f"--{name} {made.get(name)}, not {value}" for name, value in decisive.items() if made.get(name) != value]
+    if other:
+        raise SystemExit(f"{path.parent} was made with {'; '.join(other)}: give another --out")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pack", required=True)
@@ -48,6 +75,8 @@ def main():
     parser.add_argument("--out", required=True, type=Path, help="folder for all trainings and their figures")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--widths", default="tiny")
+    parser.add_argument("--initial", help="checkpoint or ONNX file that all begin with, with frozen norms; default: random")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--crops", type=int, default=6)
     parser.add_argument("--sides", nargs="+", default=["224", "256", "320"])
@@ -60,10 +89,8 @@ def main():
     clutter = ["--fonts", *options.fonts]
     if options.backgrounds:
         clutter += ["--backgrounds", *options.backgrounds]
-
-    def run(module, *arguments):
-        command = [sys.executable, "-m", f"img2pose_train.{module}", *map(str, arguments)]
-        subprocess.run(command, check=True, stdout=sys.stderr)
+    start = ["--initial", options.initial, "--norm", "frozen"] if options.initial else ["--widths", options.widths]
+    remember(options.out / "options.json", options)
 
     data = ["--pack", options.pack, "--labels", options.labels]
     print("| " + " | ".join(COLUMNS if options.video else COLUMNS[:-1]) + " |")
@@ -72,7 +99,7 @@ def main():
         folder = options.out / variant
         upright, turned = folder / "upright.json", folder / "turned.json"
         if not upright.exists() or not turned.exists():
-            run("train", *data, "--out", folder, "--widths", options.widths, "--steps", options.steps, "--decay", "0.5",
+            run("train", *data, "--out", folder, *start, "--rate", options.rate, "--steps", options.steps, "--decay", "0.5",
                 "--crops", options.crops, "--sides", *options.sides, "--processes", options.processes,
                 *training_options(variant, clutter, options.seed))
             last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["step"]

@@ -8,6 +8,7 @@ An ONNX file of `img2pose-export convert` can be read, too. Its batch norms are 
 what comes back computes the same, but with batch norms that do nothing: train it with frozen statistics.
 """
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -99,22 +100,28 @@ def load(path):
     return network
 
 
+def fingerprint(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def save_run(path, network, average, optimizer, step, initial=None):
-    """Everything that `load_run` needs to go on after `step` steps; `initial` is the file that the run began with."""
+    """Everything that `load_run` needs to go on after `step` steps; `initial`: fingerprint of the file that the run began with."""
     _replace(path, {
         "network": network.state_dict(), "average": average.state_dict(),
         "optimizer": optimizer.state_dict(), "step": step,
-        "initial": str(initial) if initial else None,
+        "initial": initial,
     })
 
 
 def load_run(path, network, average, optimizer, initial=None):
-    """Restore a run; returns the number of steps done. Fails when it is one that began elsewhere than `initial`."""
+    """Restore a run; returns the number of steps done. Fails when it is one that began elsewhere than `initial` (a fingerprint)."""
     content = torch.load(path, map_location="cpu", weights_only=True)
-    began, wanted = content.get("initial"), str(initial) if initial else None
-    if began != wanted:
-        told = lambda start: start or "random weights"
-        raise ValueError(f"{path} is of a run that began with {told(began)}, not {told(wanted)}; give another --out")
+    began = content.get("initial")
+    if began != initial:
+        told = lambda start: f"another file (SHA-256 {start[:12]}...)" if start else "random weights"
+        raise ValueError(f"{path} is of a run that began with {told(began)}; give another --out")
     network.load_state_dict(content["network"])
     average.load_state_dict(content["average"])
     optimizer.load_state_dict(content["optimizer"])

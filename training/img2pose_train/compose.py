@@ -23,7 +23,7 @@ LARGE_FACE = 100
 INGREDIENTS = ("mosaics", "close-ups", "turns", "occlusion", "photometry")
 """What can be left out of crops, to see what it brings."""
 DRAWN, DRAWN_CELL = 0.05, 0.2
-"""How many crops, and how many of the mosaics in one cell, show a drawn picture without a face."""
+"""How many crops, and how many of the mosaics of whole photos in one cell, show a drawn picture without a face."""
 
 
 @dataclass

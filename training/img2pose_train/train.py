@@ -150,9 +150,10 @@ def worker(rank, options):
     average = checkpoint.MovingAverage(network, options.average)
     network = network.to(memory_format=torch.channels_last)
     optimizer = optimizer_of(network, options.rate, options.weight_decay)
+    initial = checkpoint.fingerprint(options.initial) if options.initial else None
     state, step = out / "run.pt", 0
     if state.exists():
-        step = checkpoint.load_run(state, network, average, optimizer, options.initial)
+        step = checkpoint.load_run(state, network, average, optimizer, initial)
         torch.manual_seed(1000 * options.seed + rank + 7919 * step)
     network.train()
     if options.norm == "frozen":
@@ -195,7 +196,7 @@ def worker(rank, options):
             if step % 50 == 0 or stopping or step == last:
                 log.write(step=step, rate=options.rate * factor)
             if step % options.save_every == 0 or stopping or step == last:
-                checkpoint.save_run(state, network, average, optimizer, step, options.initial)
+                checkpoint.save_run(state, network, average, optimizer, step, initial)
                 checkpoint.save(out / "average.pth", average.network, steps=step, options=vars(options))
             if step % options.keep_every == 0:
                 checkpoint.save(out / f"average-{step}.pth", average.network, steps=step)

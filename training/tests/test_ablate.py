@@ -1,5 +1,6 @@
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,3 +38,18 @@ def test_the_table_is_made_of_what_is_there(tmp_path, monkeypatch, capsys):
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
     assert lines[2] == "| everything | 0.9 | 0.9 | 0.45 | 0.45 | 0.1 | 6.5 | 0.6 | 0.25 |"
     assert lines[3].startswith("| turns | 0.8 |")
+
+
+def test_figures_of_other_options_are_not_taken_for_these(tmp_path):
+    options = SimpleNamespace(steps=5, seed=1, out=tmp_path, variants=("everything",))
+    ablate.remember(tmp_path / "a" / "options.json", options)
+    options.variants = ("turns",)
+    ablate.remember(tmp_path / "a" / "options.json", options)
+    options.seed = 2
+    with pytest.raises(SystemExit, match="made with --seed 1, not 2: give another --out"):
+        ablate.remember(tmp_path / "a" / "options.json", options)
+
+
+def test_a_program_that_fails_ends_the_ablation():
+    with pytest.raises(SystemExit, match="img2pose_train.evaluate failed"):
+        ablate.run("evaluate", "--no-such-option")

@@ -209,10 +209,14 @@ def test_two_trainings_run_side_by_side(pack, tmp_path):
 def test_a_run_is_not_taken_for_one_that_began_elsewhere(tmp_path):
     network = Network(TINY)
     average, optimizer = checkpoint.MovingAverage(network, 0.9), train.optimizer_of(network, 1e-3, 0)
-    checkpoint.save_run(tmp_path / "run.pt", network, average, optimizer, 7, "first.pth")
-    assert checkpoint.load_run(tmp_path / "run.pt", network, average, optimizer, "first.pth") == 7
-    with pytest.raises(ValueError, match="began with first.pth, not random weights; give another --out"):
-        checkpoint.load_run(tmp_path / "run.pt", network, average, optimizer)
+    for name, content in (("first.pth", b"1"), ("moved.pth", b"1"), ("other.pth", b"2")):
+        (tmp_path / name).write_bytes(content)
+    first, moved, other = (checkpoint.fingerprint(tmp_path / name) for name in ("first.pth", "moved.pth", "other.pth"))
+    checkpoint.save_run(tmp_path / "run.pt", network, average, optimizer, 7, first)
+    assert checkpoint.load_run(tmp_path / "run.pt", network, average, optimizer, moved) == 7
+    for start in (other, None):
+        with pytest.raises(ValueError, match=rf"began with another file \(SHA-256 {first[:12]}...\); give another --out"):
+            checkpoint.load_run(tmp_path / "run.pt", network, average, optimizer, start)
 
 
 def test_a_pack_of_portraits_alone_is_refused(pack):
