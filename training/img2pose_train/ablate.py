@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .pack import whole
 from .train import LEFT_OUT
 
 VARIANTS = ("everything", "another-seed", *LEFT_OUT, "drawn-pictures")
@@ -61,7 +62,8 @@ def remember(path, options):
     decisive = {name: str(value) for name, value in vars(options).items() if name not in ("out", "variants")}
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(decisive, indent=1) + "\n")
+        with whole(path) as unfinished:
+            unfinished.write_text(json.dumps(decisive, indent=1) + "\n")
     made = json.loads(path.read_text())
     other = [f"--{name} {made.get(name)}, not {value}" for name, value in decisive.items() if made.get(name) != value]
     if other:
