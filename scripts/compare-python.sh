@@ -4,7 +4,7 @@
 #
 # Runs the same weights on the same frames through the reference Python implementation and through this project, in
 # turns, and prints milliseconds per frame and how far the faces differ. The reference gets an environment of its own
-# in .cache/reference (PyTorch: about 3 GB to download, 7 GB on disk).
+# in .cache/reference (PyTorch: 3 GB to download; 11 GB of disk, then 7).
 #
 #   --checkpoint FILE  .pth checkpoint; its *pose_mean*.npy and *pose_stddev*.npy lie beside it
 #   --bn-eps X         epsilon of its batch norms (default: 1e-5); 0 for the published weights
@@ -66,15 +66,16 @@ fi
 reference=$CACHE/reference/bin/python
 if ! "$reference" -c 'import torch, torchvision, scipy, PIL, cv2, skimage' 2>/dev/null; then
     step 'Installing PyTorch into .cache/reference (some minutes)'
+    space_ensure "$CACHE" 11 PyTorch
     python=$(python_with_pip)
     "$python" -m venv "$CACHE/reference" 2>/dev/null || {
         apt_ensure python3-venv
         /usr/bin/python3 -m venv "$CACHE/reference"
     }
     # PyPI's Linux wheels bring CUDA along. IMG2POSE_TORCH_INDEX may name an index with CPU builds of the same version.
-    "$reference" -m pip install --quiet --disable-pip-version-check \
-        ${IMG2POSE_TORCH_INDEX:+--extra-index-url "$IMG2POSE_TORCH_INDEX"} \
-        torch==2.8.0 torchvision==0.23.0 scipy==1.17.1 pillow opencv-python-headless scikit-image >&2
+    pip_install "$CACHE/reference" ${IMG2POSE_TORCH_INDEX:+--extra-index-url "$IMG2POSE_TORCH_INDEX"} \
+        torch==2.8.0 torchvision==0.23.0 scipy==1.17.1 pillow opencv-python-headless scikit-image ||
+        die 'pip could not install PyTorch; see the lines above'
 fi
 
 results=$ROOT/out/compare

@@ -84,8 +84,7 @@ if [[ ! -x $gpu/bin/python ]]; then
     packages=("onnxruntime-gpu[cuda,cudnn]==$version")
     # Both builds are linked against TensorRT 10.
     [[ $provider != tensorrt ]] || packages+=("tensorrt-cu$cuda==10.*")
-    "$gpu.new/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}" </dev/null >&2 ||
-        die "pip could not install ${packages[*]}; see the lines above"
+    pip_install "$gpu.new" "${packages[@]}" || die "pip could not install ${packages[*]}; see the lines above"
     mv "$gpu.new" "$gpu"
 fi
 ORT_DYLIB_PATH=$(find "$gpu/lib" -name 'libonnxruntime.so.*' | head -n 1)

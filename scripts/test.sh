@@ -4,8 +4,8 @@
 # Sets up what is missing, builds, and runs every test: cargo's, a minute of scripts/soak.sh, then
 # scripts/acceptance.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
 #
-# Those of training/ run with --training, which sets up PyTorch for them (3 GB to download, 7 GB on disk), or when it
-# is there already.
+# Those of training/ run with --training, which sets up PyTorch for them (3 GB to download; 11 GB of disk, 7 afterwards),
+# or when it is there already.
 #
 # Tests against the reference implementation's output read it from the folder IMG2POSE_GOLDEN, or from
 # ../shared/golden; without it they count as skipped. What was skipped and why stands above the last line.
@@ -23,6 +23,11 @@ no_arguments "$@"
 setup_base
 # For the tests of the Python examples, which are skipped without them.
 apt_ensure python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0
+# First, as it may have no room or no network: nobody should learn that after the other tests.
+if [[ $training || -f $CACHE/training/done ]]; then
+    training=yes
+    training_ensure
+fi
 log=$ROOT/out/test.log
 mkdir -p "$ROOT/out"
 : >"$log"
@@ -43,8 +48,7 @@ step 'Acceptance'
 scripts/acceptance.sh </dev/null 2>&1 | tee -a "$log" || status=1
 
 untried=0
-if [[ $training || -f $CACHE/training/done ]]; then
-    training_ensure
+if [[ $training ]]; then
     step 'Training'
     (cd training && "$TRAINING_PYTHON" -m pytest -q </dev/null) 2>&1 | tee -a "$log" || status=1
 else

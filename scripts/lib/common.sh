@@ -37,3 +37,10 @@ no_arguments() {
     help_wanted "$@"
     [[ -z ${1:-} ]] || die "unknown argument '$1'; see --help"
 }
+
+# space_ensure FOLDER GB WHAT: ends the script when WHAT, which needs so much there, would fill the disk.
+space_ensure() {
+    local free
+    free=$(df --output=avail --block-size=1M "$1" | tail -n 1)
+    ((free >= $2 * 1000)) || die "$3 needs $2 GB of disk in $1, where $((free / 1000)) GB are free; make room there"
+}

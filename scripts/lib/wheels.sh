@@ -65,6 +65,17 @@ onnxruntime_ensure() {
     [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime 'onnxruntime/capi/libonnxruntime*' "$dir"
 }
 
+# pip_install VENV ARGUMENT...: pip's install into a virtual environment.
+pip_install() {
+    local python=$1/bin/python work status=0
+    # pip leaves what it fetched in the folder for temporary files until it is done: gigabytes, and that may be memory.
+    work=$(mktemp -d "$CACHE/pip.XXXXXX")
+    TMPDIR=$work "$python" -m pip install --quiet --disable-pip-version-check --no-cache-dir "${@:2}" </dev/null >&2 ||
+        status=$?
+    rm -rf "$work"
+    return "$status"
+}
+
 # training_ensure: sets TRAINING_PYTHON to a Python with what training/ needs, PyTorch above all; it goes to .cache/training.
 training_ensure() {
     local venv=$CACHE/training torch=(torch==2.8.0 torchvision==0.23.0)
@@ -74,11 +85,14 @@ training_ensure() {
     step "Setting up PyTorch in ${venv#"$ROOT"/}; some minutes"
     apt_ensure python3 python3-venv
     rm -rf "$venv"
+    mkdir -p "$CACHE"
+    space_ensure "$CACHE" 11 PyTorch
     python3 -m venv "$venv"
     # Half the size without the parts for GPUs; where that index is out of reach the common build does too.
-    "$venv/bin/pip" install --quiet "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu >&2 ||
-        "$venv/bin/pip" install --quiet "${torch[@]}" >&2
-    "$venv/bin/pip" install --quiet -r "$ROOT/training/requirements.txt" >&2
+    pip_install "$venv" "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu ||
+        pip_install "$venv" "${torch[@]}" || die "pip could not install ${torch[*]}; see the lines above"
+    pip_install "$venv" -r "$ROOT/training/requirements.txt" ||
+        die "pip could not install training/requirements.txt; see the lines above"
     touch "$venv/done"
 }
 
