@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/train.sh [--widths tiny|slim|official] [--steps N] [--crops N] [--sides 'N...'] [--late-sides 'N...']
 #                         [--tune-steps N] [--tune-crops N] [--tune-sides 'N...']
-#                         [--processes N] [--pictures N] [--seed N] [--licence FILE] [--min-size N] PACK OUT
+#                         [--processes N] [--pictures N] [--fonts FOLDER] [--backgrounds FOLDER]
+#                         [--seed N] [--licence FILE] [--min-size N] PACK OUT
 #
 # From a pack of labelled photos (training/README.md, part 1) to ONNX files in 32 and 8 bits and their figures, with no
 # weights to start from: refine, train, refine, train, tune, harden, convert, quantize, evaluate. What is there already and
@@ -20,23 +21,25 @@
 #   --tune-steps N, --tune-crops N, --tune-sides
 #                 the tuning after those steps, with the batch norms' statistics fixed (default: 4800, 6, '320 416 512')
 #   --pictures N  that the class head is hardened with (default: 3200)
+#   --fonts FOLDER, --backgrounds FOLDER
+#                 .ttf and .otf files, and pictures without a face, for drawn pictures (default: those of some Debian packages)
 #   --seed N      default: 1
 #   --licence     file with the text on who may use the model (default: the model says "unknown")
 #   --min-size N  short side that the model is evaluated at and takes by default (480)
 #
-# PyTorch goes to .cache/training, fonts and pictures of Debian packages for the hardening to .cache/clutter.
+# PyTorch goes to .cache/training, fonts and pictures of Debian packages to .cache/clutter.
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 widths=slim steps=12000 processes=2 crops=4 sides='224 256 320' late_sides='320 320 416' pictures=3200 seed=1 min_size=480
 tune_steps=4800 tune_crops=6 tune_sides='320 416 512'
-licence=''
+licence='' fonts='' backgrounds=''
 places=()
 while (($#)); do
     case $1 in
     --widths | --steps | --processes | --crops | --sides | --late-sides | --tune-steps | --tune-crops | --tune-sides | \
-        --pictures | --seed | --licence | --min-size)
+        --pictures | --fonts | --backgrounds | --seed | --licence | --min-size)
         (($# > 1)) || die "$1 needs a value; see --help"
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"
@@ -58,6 +61,9 @@ for file in images.bin labels.npz; do
     [[ -f ${places[0]}/$file ]] || die "no such file: ${places[0]}/$file (img2pose_train.prepare makes it)"
 done
 [[ -z $licence || -f $licence ]] || die "no such file: $licence"
+for folder in "$fonts" "$backgrounds"; do
+    [[ -z $folder || -d $folder ]] || die "no such folder: $folder"
+done
 [[ $widths =~ ^(tiny|slim|official)$ ]] || die "--widths is '$widths'; expected tiny, slim or official"
 for number in "$steps" "$processes" "$crops" "$tune_steps" "$tune_crops" "$pictures" "$seed" "$min_size"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
@@ -66,6 +72,8 @@ done
 mkdir -p "${places[1]}"
 pack=$(realpath "${places[0]}") out=$(realpath "${places[1]}")
 [[ -z $licence ]] || licence=$(realpath "$licence")
+[[ -z $fonts ]] || fonts=$(realpath "$fonts")
+[[ -z $backgrounds ]] || backgrounds=$(realpath "$backgrounds")
 read -ra early <<<"$sides"
 read -ra late <<<"$late_sides"
 read -ra tuned <<<"$tune_sides"
@@ -79,7 +87,8 @@ done
 # What was made with other options must not be taken for the result of these.
 options=$(printf '%s\n' "widths $widths" "processes $processes" "crops $crops" "sides $sides" "late-sides $late_sides" \
     "tune-crops $tune_crops" "tune-sides $tune_sides" "pictures $pictures" "seed $seed" "min-size $min_size" \
-    "licence $([[ -z $licence ]] || sha256sum <"$licence")" "pack $(sha256sum <"$pack/labels.npz")")
+    "licence $([[ -z $licence ]] || sha256sum <"$licence")" "pack $(sha256sum <"$pack/labels.npz")" \
+    ${fonts:+"fonts $fonts"} ${backgrounds:+"backgrounds $backgrounds"})
 if [[ -f $out/options.txt && $(<"$out/options.txt") != "$options" ]]; then
     diff "$out/options.txt" - <<<"$options" >&2 || true
     die "$out was made with other options (first the old ones, then the new); only --steps and --tune-steps may change, so give another OUT"
@@ -113,9 +122,15 @@ debian_unpack() {
 
 setup_base
 media_ensure
-debian_unpack "$CACHE/clutter/fonts" "${FONTS[@]}"
-debian_unpack "$CACHE/clutter/backgrounds" "${BACKGROUNDS[@]}"
-clutter=(--fonts "$CACHE/clutter/fonts/tree" --backgrounds "$CACHE/clutter/backgrounds/tree")
+if [[ -z $fonts ]]; then
+    fonts=$CACHE/clutter/fonts/tree
+    debian_unpack "$CACHE/clutter/fonts" "${FONTS[@]}"
+fi
+if [[ -z $backgrounds ]]; then
+    backgrounds=$CACHE/clutter/backgrounds/tree
+    debian_unpack "$CACHE/clutter/backgrounds" "${BACKGROUNDS[@]}"
+fi
+clutter=(--fonts "$fonts" --backgrounds "$backgrounds")
 
 training_ensure
 
@@ -129,6 +144,16 @@ run() { (cd "$ROOT/training" && "$TRAINING_PYTHON" -m "img2pose_train.$1" "${@:2
 # outdated FILE SOURCE: whether FILE is missing, or SOURCE was made anew since.
 outdated() { [[ ! -f $1 || $2 -nt $1 ]]; }
 labels=$out/refined.npz average=$out/run/average.pth final=$out/tuned/average.pth
+
+# made_of FOLDER FILE: empties FOLDER unless what it holds was made of FILE as FILE is now (times change when folders are copied).
+made_of() {
+    local now
+    now=$(sha256sum <"$2")
+    [[ ! -f $1/of || $(<"$1/of") != "$now" ]] || return 0
+    rm -rf "$1"
+    mkdir "$1"
+    printf '%s\n' "$now" >"$1/of"
+}
 
 # Of another pack they cannot be (see options.txt), and a copied pack has another time.
 if [[ ! -f $labels ]]; then
@@ -163,19 +188,12 @@ train "$steps" run "${whole[@]}" --labels "$relabelled" --sides "${late[@]}"
 labels=$relabelled
 # Few large crops fit into a step: too few to measure means and variances on, which therefore stay what they are.
 step "Tuning, $tune_steps steps"
-start=$(sha256sum <"$average")
-if [[ ! -f $out/tuned/of || $(<"$out/tuned/of") != "$start" ]]; then
-    rm -rf "$out/tuned"
-    mkdir "$out/tuned"
-    printf '%s\n' "$start" >"$out/tuned/of"
-fi
+made_of "$out/tuned" "$average"
 train "$tune_steps" tuned --initial "$average" --norm frozen --rate 4e-4 --warmup 100 --steps "$tune_steps" \
     --crops "$tune_crops" --seed $((seed + 1)) --labels "$labels" --sides "${tuned[@]}"
 if outdated "$out/hardened.pth" "$final"; then
     step "Hardening with $pictures pictures"
-    # Of another network, they would be taken for this one's.
-    [[ ! -f $out/regions.of || $out/regions.of -nt $final ]] || rm -rf "$out/regions"
-    touch "$out/regions.of"
+    made_of "$out/regions" "$final"
     run regions --pack "$pack" --labels "$labels" --initial "$final" "${clutter[@]}" --pictures "$pictures" \
         --seed "$seed" --out "$out/regions"
     run harden --initial "$final" --regions "$out/regions" --seed "$seed" --out "$out/hardened.pth"

@@ -213,6 +213,9 @@ def main():
             model, photos, labels, options.min_size, options.portraits,
             options.turn, lambda text: print(text, file=sys.stderr, flush=True),
         )
+        if not result["detection"]["images"]:
+            print("the pack holds out no such photo, so the figures say nothing of photos: it needs more of them (8 % are held out)",
+                  file=sys.stderr)
     for clip in options.video:
         result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)
     if options.clutter:

@@ -23,7 +23,7 @@ def draw_face(image, rvec, tvec, focal, centre):
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory):
-    """(Photos, Labels, folder): eight drawn photos with two faces each, the last one held out."""
+    """(Photos, Labels, folder): eight drawn photos with two faces each, the last one held out (as `refine` would, by its name)."""
     folder = tmp_path_factory.mktemp("pack")
     random = np.random.default_rng(3)
     writer = PackWriter(folder)
@@ -43,7 +43,7 @@ def pack(tmp_path_factory):
             })
             for name, value in zip(rows, (i, 2, 1.0, rvec, tvec, camera, box)):
                 rows[name].append(value)
-        writer.add(f"drawn/{i}.jpg", image, faces)
+        writer.add(f"desk/{i}.jpg", image, faces)
     writer.close()
     held_out = np.arange(8) == 7
     path = folder / "refined.npz"
