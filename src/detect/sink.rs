@@ -289,6 +289,7 @@ impl Img2PoseDetect {
                             format.info.par()
                         );
                     }
+                    self.check_min_size(&format);
                     Some(Arc::new(format))
                 }
                 Err(message) => {
@@ -360,6 +361,35 @@ impl Img2PoseDetect {
                 }
                 false
             }
+        }
+    }
+
+    /// Says so when the model's own bound of the long side keeps frames from the `min-size` that was asked for.
+    fn check_min_size(&self, format: &InputFormat) {
+        let (min_size, max_size) = {
+            let settings = self.settings();
+            (settings.load.min_size, settings.load.max_size)
+        };
+        // What was set for both was meant, and so was what the model says of both.
+        let (true, Some(instance)) = (min_size > 0 && max_size == 0, self.model_instance()) else {
+            return;
+        };
+        let (width, height) = (format.layout.width, format.layout.height);
+        let size = instance.batch_maker.network_size(width, height);
+        // Sides are rounded down.
+        if size.width.min(size.height).saturating_add(1) < min_size {
+            let (short, long) = (u64::from(width.min(height)), u64::from(width.max(height)));
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                (
+                    "min-size={min_size} is out of reach: the model bounds the long side, so frames of {width}x{height} \
+                     are looked at as {}x{}; set max-size={}, too",
+                    size.width,
+                    size.height,
+                    (u64::from(min_size) * long).div_ceil(short)
+                )
+            );
         }
     }
 

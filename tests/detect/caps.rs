@@ -59,6 +59,44 @@ fn a_change_with_every_frame() {
     }
 }
 
+/// The model's bound of the long side (1400 pixels) used to win without a word.
+#[test]
+fn a_min_size_that_the_model_does_not_allow_is_named_and_so_is_what_to_do() {
+    let warnings = |min_size: u32, max_size: u32, caps: &str| {
+        let element = detector();
+        element.set_property("min-size", min_size);
+        element.set_property("max-size", max_size);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let mut harness = harness(&element, true);
+        harness.push_event(gst::event::Caps::new(&caps.parse::<gst::Caps>().unwrap()));
+        let mut texts = Vec::new();
+        while let Some(message) = bus.pop_filtered(&[gst::MessageType::Warning]) {
+            if let gst::MessageView::Warning(warning) = message.view() {
+                texts.push(warning.error().to_string());
+            }
+        }
+        texts
+    };
+    let hd = "video/x-raw,format=GRAY8,width=1920,height=1080,framerate=25/1";
+    assert_eq!(
+        warnings(960, 0, hd),
+        [
+            "min-size=960 is out of reach: the model bounds the long side, so frames of 1920x1080 are looked at as \
+          1400x787; set max-size=1707, too"
+        ]
+    );
+    // As it says; and where nothing is out of reach, or nobody asked.
+    let wide = "video/x-raw,format=GRAY8,width=3840,height=1000,framerate=25/1";
+    for (min_size, max_size, caps) in [(960, 1707, hd), (787, 0, hd), (0, 0, wide), (960, 1000, wide)] {
+        assert_eq!(
+            warnings(min_size, max_size, caps),
+            Vec::<String>::new(),
+            "{min_size} {max_size} {caps}"
+        );
+    }
+}
+
 #[test]
 fn unsupported_caps_are_refused() {
     let element = detector();
