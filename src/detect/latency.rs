@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use gst::ClockTime;
 
@@ -12,6 +13,11 @@ const FILL_OF_UNKNOWN_RATE: ClockTime = ClockTime::from_mseconds(100);
 
 /// Batches that the measured inference time looks back on: about ten seconds of batches of 8 at 30 fps.
 const WINDOW: usize = 32;
+
+/// A duration in the units of GStreamer; what they cannot hold becomes the longest that they can.
+pub fn clock_time(duration: Duration) -> ClockTime {
+    ClockTime::try_from(duration).unwrap_or(ClockTime::MAX)
+}
 
 /// What the waiting for a batch depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@
 //! When the model cannot keep up, the queue fills and upstream is blocked; no frame is dropped here. To keep a display
 //! running, `qos` lets frames pass without inference that the sink has reported to be too late, and
 //! `inference-interval` looks at every n-th frame only.
-
+//!
 //! # Sharing a model
 //! Elements with the same `model-instance-id` share one loaded model and its worker. Frames of one size and format from
 //! any of them go through the network together; each element gets its own results in its own order, and one that is
@@ -52,6 +52,7 @@ mod sink;
 mod src;
 mod stats;
 mod stream;
+mod task;
 mod worker;
 
 use std::sync::LazyLock;

@@ -1,0 +1,324 @@
+//! The task of the source pad: takes what is ready out of the queue and pushes it.
+
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::CAT;
+use super::batcher::BatchId;
+use super::imp::Img2PoseDetect;
+use super::latency::clock_time;
+use super::network::Failure;
+use super::queue::Item;
+use super::stream::{Pending, Source, Stream};
+use super::worker::Run;
+use crate::meta::{self, FrameFaces};
+
+impl Img2PoseDetect {
+    /// Lets frames flow and starts the task.
+    pub(super) fn start_task(&self) -> bool {
+        self.stream.lock().flow = Ok(gst::FlowSuccess::Ok);
+        // Weak: GStreamer 1.22 leaks the function if there is a task already.
+        let imp = self.downgrade();
+        let started = self.srcpad.start_task(move || {
+            if let Some(imp) = imp.upgrade() {
+                let alive = gst::panic_to_error!(&*imp, false, {
+                    imp.src_loop();
+                    true
+                });
+                if !alive {
+                    imp.stop_after_panic();
+                }
+            }
+        });
+        if let Err(error) = &started {
+            gst::error!(CAT, imp = self, "cannot start the task: {error}");
+            self.stream.lock().flow = Err(gst::FlowError::Error);
+        }
+        started.is_ok()
+    }
+
+    /// Ends the stream after a panic, which has been posted as an error; the task would only find it again and again.
+    fn stop_after_panic(&self) {
+        {
+            let mut state = self.stream.lock();
+            state.flow = Err(gst::FlowError::Error);
+            state.pushing = false;
+        }
+        self.stream.notify();
+        let _ = self.srcpad.pause_task();
+    }
+
+    /// Waits until the task has left its function, and ends it. [`set_flushing`](Self::set_flushing) comes first.
+    pub(super) fn end_task(&self) {
+        let is_task = self.stream.lock().task == Some(std::thread::current().id());
+        let ended = if is_task {
+            // Somebody downstream seeks out of the thread that brings the frames. It cannot wait for itself.
+            self.srcpad.pause_task()
+        } else {
+            self.srcpad.stop_task()
+        };
+        if let Err(error) = ended {
+            gst::error!(CAT, imp = self, "cannot end the task: {error}");
+        }
+    }
+
+    /// One round of the task: waits for the item whose turn it is and pushes it.
+    fn src_loop(&self) {
+        let Some(item) = self.next_item() else {
+            return;
+        };
+        let flow = match item {
+            Item::Event(event) => {
+                gst::log!(CAT, imp = self, "pushing {event:?}");
+                if event.type_() == gst::EventType::StreamStart {
+                    self.stream.lock().last_faces = None;
+                }
+                self.srcpad.push_event(event);
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Item::Frame(frame) => self.push_frame(frame),
+        };
+        self.item_left(flow);
+    }
+
+    /// Waits until the front of the queue is ready to leave. `None`: the task has nothing to do any more and pauses.
+    fn next_item(&self) -> Option<Item<Pending>> {
+        let mut state = self.stream.lock();
+        state.task = Some(std::thread::current().id());
+        loop {
+            match state.flow {
+                Ok(_) | Err(gst::FlowError::Eos) => {}
+                // Until downstream is linked and says so.
+                Err(gst::FlowError::NotLinked) => {
+                    state = Stream::wait(&self.stream.ready, state);
+                    continue;
+                }
+                Err(error) => {
+                    drop(state);
+                    gst::debug!(CAT, imp = self, "the task pauses: {error:?}");
+                    let _ = self.srcpad.pause_task();
+                    break None;
+                }
+            }
+            let is_ready = match state.queue.front() {
+                Some(Item::Event(_)) => true,
+                Some(Item::Frame(frame)) => state.failed || frame.is_ready(),
+                None if state.failed => {
+                    state.flow = Err(gst::FlowError::Error);
+                    self.stream.notify();
+                    continue;
+                }
+                None => false,
+            };
+            if is_ready {
+                state.pushing = true;
+                state.reconfigured = false;
+                let item = state.queue.pop();
+                drop(state);
+                // There is room from now on, however long downstream takes for this item.
+                self.stream.left.notify_all();
+                break item;
+            }
+            state = Stream::wait(&self.stream.ready, state);
+        }
+    }
+
+    /// Attaches the faces to a frame and pushes it.
+    fn push_frame(&self, frame: Pending) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Pending {
+            mut buffer,
+            format,
+            source,
+            ..
+        } = frame;
+        self.first_frame_leaves();
+        let failed = self.stream.lock().failed;
+        match source {
+            // Whatever its batch came to: what a frame gets must not depend on how fast downstream was.
+            _ if failed => {}
+            Source::Batch(ticket) => match ticket.take() {
+                Some(Ok((faces, run))) => {
+                    self.count_run(ticket.batch(), run);
+                    self.attach(&mut buffer, FrameFaces::new(&format.info, faces));
+                }
+                Some(Err(Failure::Failed(cause))) => self.fail(&format!("inference failed: {cause}")),
+                Some(Err(Failure::Cancelled)) => {
+                    gst::debug!(CAT, imp = self, "result of an old generation thrown away");
+                    return Err(gst::FlowError::Flushing);
+                }
+                // It leaves before its batch has run only when another one has failed, see above.
+                None => {}
+            },
+            Source::Skipped => {
+                self.stream.lock().stats.skipped += 1;
+                self.reuse_faces(&mut buffer, &format.info);
+            }
+            Source::Late => {
+                self.stream.lock().stats.late += 1;
+                self.reuse_faces(&mut buffer, &format.info);
+            }
+        }
+        gst::trace!(CAT, imp = self, "pushing {buffer:?}");
+        let began = Instant::now();
+        let flow = self.srcpad.push(buffer);
+        let mut state = self.stream.lock();
+        state.stats.push.add(began.elapsed());
+        if flow.is_ok() {
+            state.stats.frames_out += 1;
+        }
+        flow
+    }
+
+    /// The sink has what it needs for its preroll from now on.
+    fn first_frame_leaves(&self) {
+        let first = std::mem::replace(&mut self.stream.lock().awaited, false);
+        if first {
+            self.apply_patience();
+        }
+    }
+
+    /// Attaches the faces of a frame that was looked at.
+    fn attach(&self, buffer: &mut gst::Buffer, faces: FrameFaces) {
+        let began = Instant::now();
+        // A buffer that others hold too is replaced by one with the same memory; pixels are not copied.
+        let attached = meta::attach(buffer.make_mut(), &faces);
+        if let Err(error) = attached {
+            self.fail(&format!("the faces cannot be attached: {error}"));
+            return;
+        }
+        let reuse = self.settings().reuse_faces;
+        let mut state = self.stream.lock();
+        state.stats.post.add(began.elapsed());
+        state.stats.inferred += 1;
+        state.stats.faces += faces.faces.len() as u64;
+        state.last_faces = reuse.then_some(faces);
+    }
+
+    /// Attaches the faces of the last frame that was looked at, if the user wants that.
+    fn reuse_faces(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo) {
+        if !self.settings().reuse_faces {
+            return;
+        }
+        // They mean nothing in a frame of another size.
+        let is_same = |last: &FrameFaces| {
+            (last.frame_width, last.frame_height, last.pixel_aspect_ratio)
+                == (info.width(), info.height(), info.par())
+        };
+        let Some(faces) = self.stream.lock().last_faces.clone().filter(is_same) else {
+            return;
+        };
+        if let Err(error) = meta::attach(buffer.make_mut(), &faces) {
+            self.fail(&format!("the faces cannot be attached: {error}"));
+        }
+    }
+
+    /// Takes note of a run, once for its first frame here.
+    fn count_run(&self, batch: BatchId, run: Run) {
+        // A model of its own is kept busy by this stream alone; one that is shared makes it wait for others.
+        let delay = match self.shares_model() {
+            true => run.waited + run.duration,
+            false => run.duration,
+        };
+        let promise_changed = {
+            let mut state = self.stream.lock();
+            if state.counted.replace(batch) == Some(batch) {
+                return;
+            }
+            state.stats.batches += 1;
+            state.stats.batched_frames += run.frames as u64;
+            state.stats.infer.add(run.duration);
+            state.promise.observe(clock_time(delay))
+        };
+        gst::debug!(
+            CAT,
+            imp = self,
+            "{batch:?} took {:?} for {} frames",
+            run.duration,
+            run.frames
+        );
+        if promise_changed {
+            self.post_latency();
+        }
+    }
+
+    /// Posts the error; the frames that are queued leave without faces, and then the stream ends.
+    fn fail(&self, message: &str) {
+        // Before upstream can learn of the failure: the first error that a user sees should name the cause.
+        self.post_error(&gst::error_msg!(gst::LibraryError::Failed, ("{message}")));
+        self.stream.lock().failed = true;
+    }
+
+    /// Reports what became of an item to everyone who waits for it.
+    fn item_left(&self, flow: Result<gst::FlowSuccess, gst::FlowError>) {
+        let (unwanted, is_eos) = {
+            let mut state = self.stream.lock();
+            state.pushing = false;
+            let mut unwanted = Vec::new();
+            match flow {
+                Ok(_) => {}
+                Err(gst::FlowError::Eos) => {
+                    let (frames, restarts) = state.queue.take_unwanted();
+                    unwanted = frames;
+                    gst::debug!(
+                        CAT,
+                        imp = self,
+                        "downstream is at EOS, {} frames dropped",
+                        unwanted.len()
+                    );
+                    if !restarts && state.flow.is_ok() {
+                        state.flow = Err(gst::FlowError::Eos);
+                    }
+                }
+                Err(gst::FlowError::NotLinked) if state.reconfigured => {
+                    gst::debug!(CAT, imp = self, "linked again while a frame met a loose end");
+                }
+                Err(error) => {
+                    gst::debug!(CAT, imp = self, "downstream returned {error:?}");
+                    if state.flow.is_ok() {
+                        state.flow = Err(error);
+                    }
+                }
+            }
+            (unwanted, state.eos)
+        };
+        self.stream.notify();
+        drop(unwanted);
+        self.post_stats();
+        if let Err(error) = flow
+            && is_eos
+            && !matches!(error, gst::FlowError::Eos | gst::FlowError::Flushing)
+        {
+            // Upstream has sent its EOS and will not hear of the error.
+            self.post_flow_error(error);
+        }
+    }
+
+    /// Posts the statistics when it is time.
+    fn post_stats(&self) {
+        let interval = Duration::from(self.settings().stats_interval);
+        let structure = {
+            let mut state = self.stream.lock();
+            if interval.is_zero() || state.stats_posted.elapsed() < interval {
+                return;
+            }
+            state.stats_posted = Instant::now();
+            state.stats_structure()
+        };
+        let message = gst::message::Element::builder(structure)
+            .src(&*self.obj())
+            .build();
+        // Without a bus nobody listens.
+        let _ = self.obj().post_message(message);
+    }
+
+    /// Posts the error that a source posts when its task ends.
+    pub(super) fn post_flow_error(&self, error: gst::FlowError) {
+        self.post_error(&gst::error_msg!(
+            gst::StreamError::Failed,
+            ("Internal data stream error."),
+            ["streaming stopped, reason {error} ({error:?})"]
+        ));
+    }
+}
