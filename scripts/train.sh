@@ -19,7 +19,7 @@
 #   --sides       of the crops in pixels in the first half of the steps (default: '224 256 320')
 #   --late-sides  the same for the second half (default: '320 320 416')
 #   --tune-steps N, --tune-crops N, --tune-sides
-#                 the tuning after those steps, with the batch norms' statistics fixed (default: 4800, 6, '320 416 512')
+#                 the tuning after those steps, with the batch norms' statistics fixed (default: 8000, 6, '320 416 512')
 #   --pictures N  that the class head is hardened with (default: 3200)
 #   --fonts FOLDER, --backgrounds FOLDER
 #                 .ttf and .otf files, and pictures without a face, for drawn pictures (default: those of some Debian packages)
@@ -33,7 +33,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 widths=slim steps=12000 processes=2 crops=4 sides='224 256 320' late_sides='320 320 416' pictures=3200 seed=1 min_size=480
-tune_steps=4800 tune_crops=6 tune_sides='320 416 512'
+tune_steps=8000 tune_crops=6 tune_sides='320 416 512'
 licence='' fonts='' backgrounds=''
 places=()
 while (($#)); do

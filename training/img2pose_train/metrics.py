@@ -71,6 +71,12 @@ def threshold_for(false_scores, images, rate=FALSE_PER_IMAGE):
     return float(falling[allowed]) if len(falling) > allowed else 0.0
 
 
+def median_interval(values, share=0.95, draws=2000):
+    """Between what two values the median of as many others of the kind would lie: bootstrap over `values` [N]."""
+    drawn = np.random.default_rng(0).choice(values, (draws, len(values)))
+    return np.quantile(np.median(drawn, 1), [(1 - share) / 2, (1 + share) / 2])
+
+
 @dataclass
 class Truth:
     """The labelled faces of one image: box [G, 4], quality [G] (see `pack`), and their poses, rotation
@@ -114,7 +120,7 @@ class Evaluation:
     @staticmethod
     def _pose(pose, size, truth, k, image_size):
         """Size, yaw of the label, angle to the label, angle to a PnP in the photo's camera, the two
-        errors as rotation vectors, relative error of the translation. Angles in degrees."""
+        errors as rotation vectors, relative error of the translation, by how much the yaw is too small. Angles in degrees."""
         height, width = image_size
         focal, middle = float(width + height), np.array([width / 2, height / 2])
         one = slice(k, k + 1)
@@ -127,13 +133,15 @@ class Evaluation:
         start = (geometry.rotation_vector(wanted)[0], translation[0])
         in_photo = geometry.rotation_matrix(solve_pose(landmarks[0], focal, middle, start)[0])
         got = geometry.rotation_matrix(pose[:3])
-        forward = -truth.rotation[k][:, 2]
+        yaw = lambda rotation: float(np.degrees(np.arctan2(-rotation[0, 2], rotation[2, 2])))
+        side = np.sign(yaw(wanted[0]))
         error = lambda to: np.degrees(geometry.rotation_vector(got @ np.transpose(to, (0, 2, 1)))[0])
         return (
-            size, np.degrees(abs(np.arctan2(forward[0], -forward[2]))),
+            size, abs(yaw(truth.rotation[k])),
             geometry.rotation_angle(got, wanted)[0], geometry.rotation_angle(got, in_photo)[0],
             *error(wanted), *error(in_photo),
             np.linalg.norm(pose[3:] - translation[0]) / np.linalg.norm(translation[0]),
+            side * (yaw(wanted[0]) - yaw(got[0])),
         )
 
     def summary(self):
@@ -167,7 +175,7 @@ class Evaluation:
         return {"detection": detection, "pose": self._pose_summary()}
 
     def _pose_summary(self):
-        table = np.array(self.poses).reshape(-1, 11)
+        table = np.array(self.poses).reshape(-1, 12)
         size, yaw = table[:, 0], table[:, 1]
         yaws = {f"yaw {low}-{high}": (low, high) for low, high in (*YAW_BUCKETS, (0, 45))} | {"all": (0, 181)}
         buckets = {name: (size >= 32) & (yaw >= low) & (yaw < high) for name, (low, high) in yaws.items()}
@@ -183,10 +191,12 @@ class Evaluation:
             out[name] = {
                 "faces": len(rows),
                 "rotation_median": median(2),
+                "rotation_median_interval": [round(float(v), 2) for v in median_interval(rows[:, 2])],
                 "rotation_mean": round(float(rows[:, 2].mean()), 2),
                 "rotation_median_to_photo_pnp": median(3),
                 "signed_mean_xyz": [round(float(v), 2) for v in rows[:, 4:7].mean(0)],
                 "signed_mean_xyz_to_photo_pnp": [round(float(v), 2) for v in rows[:, 7:10].mean(0)],
                 "translation_median_relative": round(float(np.median(rows[:, 10])), 4),
+                "yaw_too_small_median": median(11),
             }
         return out

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import stat
 import sys
@@ -14,7 +15,7 @@ from img2pose_train.clutter import FONT_SUFFIXES, Clutter, files
 from img2pose_train.detect import Faces, detect, faces_of, network_size
 from img2pose_train.evaluate import OnnxModel, evaluate_clutter, evaluate_pack, evaluate_video, seen_instead, turn
 from img2pose_train.labels import difference_hash, validation_split
-from img2pose_train.metrics import Truth, average_precision, match, threshold_for
+from img2pose_train.metrics import Truth, average_precision, match, median_interval, threshold_for
 from img2pose_train.network import TINY, Network
 
 
@@ -90,6 +91,32 @@ def test_errors_show_in_the_figures(pack):
     assert everything["average_precision"] == pytest.approx(0.25)
     assert summary["pose"]["all"]["signed_mean_xyz"][0] == pytest.approx(6, abs=0.01)
     assert summary["pose"]["all"]["translation_median_relative"] == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize("side", (1, -1))
+def test_heads_that_are_not_turned_enough_show_as_such(pack, side):
+    photos, labels, _ = pack
+    rows = np.nonzero(labels.image == 7)[0]
+    about_y = lambda degrees: geometry.rotation_matrix([0, np.radians(degrees), 0])
+    labels = dataclasses.replace(labels, rotation=np.repeat(about_y(side * 50.0), len(labels.rotation), 0))
+
+    def timid(image):
+        faces = perfect(labels, rows, image.shape[:2])
+        turned = geometry.rotation_matrix(faces.pose[:, :3]) @ about_y(side * -7.0)
+        return dataclasses.replace(faces, pose=np.concatenate([geometry.rotation_vector(turned), faces.pose[:, 3:]], 1))
+
+    turned = evaluate_pack(timid, photos, labels, 480)["pose"]["yaw 45-90"]
+    assert turned["faces"] == 2
+    assert turned["rotation_median"] == pytest.approx(7, abs=0.01)
+    assert turned["yaw_too_small_median"] == pytest.approx(7, abs=0.5)
+
+
+def test_the_interval_of_a_median_narrows_with_more_faces():
+    values = np.random.default_rng(1).normal(10, 3, 400)
+    few, many = median_interval(values[:20]), median_interval(values)
+    assert few[0] < np.median(values[:20]) < few[1]
+    assert np.ptp(many) < np.ptp(few) / 2
+    assert many[0] < 10 < many[1]
 
 
 def test_average_precision_and_threshold():
