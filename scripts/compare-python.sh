@@ -66,7 +66,7 @@ fi
 reference=$CACHE/reference/bin/python
 if ! "$reference" -c 'import torch, torchvision, scipy, PIL, cv2, skimage' 2>/dev/null; then
     step 'Installing PyTorch into .cache/reference (some minutes)'
-    space_ensure "$CACHE" 11 PyTorch
+    [[ -n ${IMG2POSE_TORCH_INDEX:-} ]] || space_ensure "$CACHE" 11 'PyTorch with its parts for GPUs'
     python=$(python_with_pip)
     "$python" -m venv "$CACHE/reference" 2>/dev/null || {
         apt_ensure python3-venv

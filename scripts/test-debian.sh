@@ -94,7 +94,7 @@ target=$DEBIAN/$suite/target
 mkdir -p "$target" "$ROOT/out"
 options=(--user "$(id -u):$(id -g)" --chdir "$ROOT" --bind "$sysroot" --bind "$cargo_home" --bind "$ROOT"
     --env "PATH=$sysroot/bin:/usr/bin:/bin" --env "CARGO_HOME=$cargo_home" --env CARGO_NET_OFFLINE=true
-    --env CARGO_TARGET_DIR="$target" --env CARGO_PROFILE_DEV_DEBUG=line-tables-only
+    --env CARGO_TARGET_DIR="$target"
     --env "GST_REGISTRY=$DEBIAN/$suite/registry.bin" --env "IMG2POSE_READERS=$readers")
 golden=${IMG2POSE_GOLDEN:-$ROOT/../shared/golden}
 if [[ -d $golden ]]; then

@@ -50,7 +50,7 @@ scripts/acceptance.sh </dev/null 2>&1 | tee -a "$log" || status=1
 untried=0
 if [[ $training ]]; then
     step 'Training'
-    (cd training && "$TRAINING_PYTHON" -m pytest -q </dev/null) 2>&1 | tee -a "$log" || status=1
+    (cd training && "$TRAINING_PYTHON" -m pytest -q -rs </dev/null) 2>&1 | tee -a "$log" || status=1
 else
     untried=1
 fi

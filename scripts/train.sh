@@ -8,7 +8,7 @@
 # weights to start from: refine, train, refine, train, tune, harden, convert, quantize, evaluate. What is there already and
 # up to date is not made again, so the same command goes on where it was interrupted, and one with more steps goes on
 # training (and begins the tuning anew); other options, or another pack, need another OUT. Ctrl-C is safe. Needs 12 GB of
-# disk for PyTorch and its friends.
+# disk, most of them for PyTorch.
 #
 #   PACK          folder with images.bin and labels.npz
 #   OUT           folder for everything that comes out: model.onnx, model-int8.onnx, their figures (.json), and what is between
@@ -61,9 +61,18 @@ for file in images.bin labels.npz; do
     [[ -f ${places[0]}/$file ]] || die "no such file: ${places[0]}/$file (img2pose_train.prepare makes it)"
 done
 [[ -z $licence || -f $licence ]] || die "no such file: $licence"
-for folder in "$fonts" "$backgrounds"; do
-    [[ -z $folder || -d $folder ]] || die "no such folder: $folder"
-done
+# check_folder FOLDER SUFFIX...: ends the script when a folder was given that holds no such file.
+check_folder() {
+    local folder=$1 suffix names=()
+    [[ -n $folder ]] || return 0
+    [[ -d $folder ]] || die "no such folder: $folder"
+    for suffix in "${@:2}"; do
+        names+=(-o -iname "*.$suffix")
+    done
+    [[ -n $(find "$folder" -type f \( "${names[@]:1}" \) -print -quit) ]] || die "$folder holds no file .$(printf '%s' "${*:2}" | sed 's/ / or ./g')"
+}
+check_folder "$fonts" ttf otf
+check_folder "$backgrounds" jpg jpeg png webp
 [[ $widths =~ ^(tiny|slim|official)$ ]] || die "--widths is '$widths'; expected tiny, slim or official"
 for number in "$steps" "$processes" "$crops" "$tune_steps" "$tune_crops" "$pictures" "$seed" "$min_size"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
@@ -84,11 +93,13 @@ for side in "${early[@]}" "${late[@]}" "${tuned[@]}"; do
     fi
 done
 
+# listed FOLDER: its files by name and size, as a hash.
+listed() { (cd "$1" && find . -type f -printf '%P %s\n' | LC_ALL=C sort | sha256sum); }
 # What was made with other options must not be taken for the result of these.
 options=$(printf '%s\n' "widths $widths" "processes $processes" "crops $crops" "sides $sides" "late-sides $late_sides" \
     "tune-crops $tune_crops" "tune-sides $tune_sides" "pictures $pictures" "seed $seed" "min-size $min_size" \
     "licence $([[ -z $licence ]] || sha256sum <"$licence")" "pack $(sha256sum <"$pack/labels.npz")" \
-    ${fonts:+"fonts $fonts"} ${backgrounds:+"backgrounds $backgrounds"})
+    ${fonts:+"fonts $(listed "$fonts")"} ${backgrounds:+"backgrounds $(listed "$backgrounds")"})
 if [[ -f $out/options.txt && $(<"$out/options.txt") != "$options" ]]; then
     diff "$out/options.txt" - <<<"$options" >&2 || true
     die "$out was made with other options (first the old ones, then the new); only --steps and --tune-steps may change, so give another OUT"

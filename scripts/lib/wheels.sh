@@ -69,7 +69,10 @@ onnxruntime_ensure() {
 pip_install() {
     local python=$1/bin/python work status=0
     # pip leaves what it fetched in the folder for temporary files until it is done: gigabytes, and that may be memory.
-    work=$(mktemp -d "$CACHE/pip.XXXXXX")
+    # Always the same one, so that nothing stays of an installation that was interrupted.
+    work=$CACHE/pip
+    rm -rf "$work"
+    mkdir -p "$work" || return
     TMPDIR=$work "$python" -m pip install --quiet --disable-pip-version-check --no-cache-dir "${@:2}" </dev/null >&2 ||
         status=$?
     rm -rf "$work"
@@ -78,6 +81,7 @@ pip_install() {
 
 # training_ensure: sets TRAINING_PYTHON to a Python with what training/ needs, PyTorch above all; it goes to .cache/training.
 training_ensure() {
+    mkdir -p "$CACHE"
     local venv=$CACHE/training torch=(torch==2.8.0 torchvision==0.23.0)
     TRAINING_PYTHON=$venv/bin/python
     export TRAINING_PYTHON
@@ -85,12 +89,12 @@ training_ensure() {
     step "Setting up PyTorch in ${venv#"$ROOT"/}; some minutes"
     apt_ensure python3 python3-venv
     rm -rf "$venv"
-    mkdir -p "$CACHE"
-    space_ensure "$CACHE" 11 PyTorch
     python3 -m venv "$venv"
-    # Half the size without the parts for GPUs; where that index is out of reach the common build does too.
-    pip_install "$venv" "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu ||
+    # A fraction of the size without the parts for GPUs; where that index is out of reach the common build does too.
+    if ! pip_install "$venv" "${torch[@]}" --index-url https://download.pytorch.org/whl/cpu; then
+        space_ensure "$CACHE" 11 'PyTorch with its parts for GPUs'
         pip_install "$venv" "${torch[@]}" || die "pip could not install ${torch[*]}; see the lines above"
+    fi
     pip_install "$venv" -r "$ROOT/training/requirements.txt" ||
         die "pip could not install training/requirements.txt; see the lines above"
     touch "$venv/done"

@@ -49,6 +49,7 @@ mod probe;
 mod queue;
 mod settings;
 mod sink;
+mod sink_events;
 mod src;
 mod stats;
 mod stream;

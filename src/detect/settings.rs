@@ -11,6 +11,9 @@ use img2pose::{DetectorOptions, Selection};
 
 use crate::properties::value_of;
 
+/// The largest `min-size` and `max-size`, in pixels.
+pub const LARGEST_SIDE: u32 = 16_384;
+
 /// Which part of the machine runs the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstImg2PoseExecutionProvider")]

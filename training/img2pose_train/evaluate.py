@@ -214,8 +214,8 @@ def main():
             options.turn, lambda text: print(text, file=sys.stderr, flush=True),
         )
         if not result["detection"]["images"]:
-            print("the pack holds out no such photo, so the figures say nothing of photos: it needs more of them (8 % are held out)",
-                  file=sys.stderr)
+            kind = "crop of a single face" if options.portraits else "scene"
+            print(f"no {kind} to measure: the pack holds out 8 % of its photos, and these are too few", file=sys.stderr)
     for clip in options.video:
         result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)
     if options.clutter:

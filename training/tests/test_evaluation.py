@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from img2pose_train import geometry
+from img2pose_train import checkpoint, evaluate, geometry
 from img2pose_train.clutter import FONT_SUFFIXES, Clutter, files
 from img2pose_train.detect import Faces, detect, faces_of, network_size
 from img2pose_train.evaluate import OnnxModel, evaluate_clutter, evaluate_pack, evaluate_video, seen_instead, turn
@@ -239,3 +239,14 @@ def test_clutter_counts_pictures_with_a_face():
     result = evaluate_clutter(model, Clutter(fonts, []), 6, 1000)
     assert result == {"pictures": 6, "seed": 1000, "with_a_face": {"0.3": 0.6667, "0.5": 0.5, "0.7": 0.3333}}
     assert all(image.shape == (480, 640, 3) for image in shown)
+
+
+def test_a_pack_with_nothing_to_measure_says_so(pack, tmp_path, monkeypatch, capsys):
+    _, _, folder = pack
+    checkpoint.save(tmp_path / "network.pth", Network(TINY))
+    monkeypatch.setattr(sys, "argv", ["evaluate", str(tmp_path / "network.pth"), "--pack", str(folder), "--labels",
+                                      str(folder / "refined.npz"), "--portraits"])
+    evaluate.main()
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["detection"]["images"] == 0
+    assert printed.err.startswith("no crop of a single face to measure")

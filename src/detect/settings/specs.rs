@@ -3,7 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
-use super::{ExecutionProvider, Precision, Settings};
+use super::{ExecutionProvider, LARGEST_SIDE, Precision, Settings};
 
 /// All properties of the element, in the order of importance.
 pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
@@ -80,16 +80,16 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         uint(
             "min-size",
             "Short side",
-            "Short side in pixels that frames are resized to; 0: as the model says. Smaller is faster and misses \
-             small faces",
-            (0, 16_384),
+            "Short side in pixels that frames are resized to, within max-size; 0: as the model says. Smaller is faster \
+             and misses small faces",
+            (0, LARGEST_SIDE),
             0,
         ),
         uint(
             "max-size",
             "Longest side",
             "The long side of a resized frame is at most this many pixels; 0: as the model says",
-            (0, 16_384),
+            (0, LARGEST_SIDE),
             0,
         ),
         glib::ParamSpecFloat::builder("score-threshold")

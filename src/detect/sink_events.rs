@@ -1,0 +1,279 @@
+//! The sink pad: what upstream says and asks, in events and queries.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use img2pose::frame::NetworkSize;
+
+use super::CAT;
+use super::imp::Img2PoseDetect;
+use super::input::InputFormat;
+use super::queue::{Item, ends_batch, starts_anew};
+use super::settings::LARGEST_SIDE;
+use super::stream::{Pending, Stream};
+use crate::meta;
+
+impl Img2PoseDetect {
+    pub(super) fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::log!(CAT, obj = pad, "received {event:?}");
+        match event.view() {
+            gst::EventView::FlushStart(_) => {
+                let forwarded = self.srcpad.push_event(event);
+                let items = self.set_flushing();
+                self.end_task();
+                self.keep_sticky_events(items);
+                forwarded
+            }
+            gst::EventView::FlushStop(_) => {
+                let forwarded = self.srcpad.push_event(event);
+                // An event function may have left one after the FLUSH_START.
+                let items = self.stream.lock().queue.clear();
+                self.keep_sticky_events(items);
+                let timer = self.stream.lock().reset();
+                drop(timer);
+                self.apply_patience();
+                self.start_task() && forwarded
+            }
+            _ if event.is_serialized() => self.sink_serialized_event(pad, event),
+            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+    }
+
+    /// Leaves the sticky events of a flushed queue on the source pad, which sends them before the next frame: upstream
+    /// has seen them accepted and will not send them again. To be called when the task rests, because an older
+    /// event that it is pushing would replace them.
+    fn keep_sticky_events(&self, items: VecDeque<Item<Pending>>) {
+        for item in items {
+            if let Item::Event(event) = item
+                && event.is_sticky()
+                && !matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos)
+            {
+                // Says that the pad is flushing, and keeps the event.
+                let _ = self.srcpad.store_sticky_event(&event);
+            }
+        }
+    }
+
+    fn sink_serialized_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        let format = match event.view() {
+            gst::EventView::Caps(caps) => match InputFormat::from_caps(caps.caps()) {
+                Ok(format) => {
+                    if let Some(note) = format.note {
+                        gst::info!(CAT, obj = pad, "{note}");
+                    }
+                    if format.info.par() != gst::Fraction::new(1, 1) {
+                        gst::info!(
+                            CAT,
+                            obj = pad,
+                            "pixels are not square ({}): faces look stretched to the network, put videoscale ! \
+                             video/x-raw,pixel-aspect-ratio=1/1 before the element",
+                            format.info.par()
+                        );
+                    }
+                    Some(Arc::new(format))
+                }
+                Err(message) => {
+                    gst::error!(CAT, obj = pad, "{message}");
+                    return false;
+                }
+            },
+            _ => None,
+        };
+        if ends_batch(&event) {
+            self.close_batch(event.type_().name());
+        }
+
+        let is_eos = event.type_() == gst::EventType::Eos;
+        let mut rate_changed = false;
+        let mut new_size = None;
+        let refused = {
+            let mut state = self.stream.lock();
+            if starts_anew(&event) && state.flow == Err(gst::FlowError::Eos) {
+                gst::debug!(CAT, obj = pad, "downstream gets a new chance after its EOS");
+                state.flow = Ok(gst::FlowSuccess::Ok);
+            }
+            match event.view() {
+                gst::EventView::StreamStart(_) => {
+                    state.eos = false;
+                    state.live_asked = false;
+                    state.position = 0;
+                }
+                gst::EventView::Segment(segment) => {
+                    // Without a segment in time there is no running time, and so no lateness.
+                    state.segment = segment.segment().downcast_ref().cloned();
+                    state.earliest = None;
+                }
+                _ => {}
+            }
+            let accepted = match state.flow {
+                Ok(_) | Err(gst::FlowError::Eos) => true,
+                // Refused, a sticky event would make upstream's next frame fail for itself and not for the cause: a
+                // loose end, or an element that stops, would look like caps that nobody wants.
+                Err(_) => event.is_sticky() && !is_eos,
+            };
+            match state.flow {
+                _ if accepted => {
+                    state.eos |= is_eos;
+                    if let Some(format) = format {
+                        let (rate, size) =
+                            (format.frame_duration, (format.layout.width, format.layout.height));
+                        let old = state.format.replace(format);
+                        let old_size = old.as_ref().map(|old| (old.layout.width, old.layout.height));
+                        new_size = Some(size).filter(|_| old_size != Some(size));
+                        rate_changed = old.is_none_or(|old| old.frame_duration != rate);
+                    }
+                    state.queue.push_event(event);
+                    None
+                }
+                flow => flow.err(),
+            }
+        };
+        match refused {
+            None => {
+                self.stream.ready.notify_all();
+                if let Some((width, height)) = new_size {
+                    self.check_min_size(width, height);
+                }
+                if rate_changed {
+                    self.apply_patience();
+                    self.post_latency();
+                }
+                true
+            }
+            Some(error) => {
+                gst::debug!(CAT, obj = pad, "event refused: {error:?}");
+                // Upstream sends nothing more, so it cannot report the error for us.
+                if is_eos && error != gst::FlowError::Flushing {
+                    self.post_flow_error(error);
+                }
+                false
+            }
+        }
+    }
+
+    /// Says so when the model's own bound of the long side keeps frames from the `min-size` that was asked for.
+    fn check_min_size(&self, width: u32, height: u32) {
+        let (min_size, max_size) = {
+            let settings = self.settings();
+            (settings.load.min_size, settings.load.max_size)
+        };
+        // What was set for both was meant, and so was what the model says of both.
+        let (true, Some(instance)) = (min_size > 0 && max_size == 0, self.model_instance()) else {
+            return;
+        };
+        if let Some(warning) = out_of_reach(min_size, &instance.batch_maker.network_size(width, height)) {
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{warning}"));
+        }
+    }
+
+    pub(super) fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        gst::log!(CAT, obj = pad, "received {query:?}");
+        if !query.is_serialized() {
+            return gst::Pad::query_default(pad, Some(&*self.obj()), query);
+        }
+        // Upstream waits for the answer and sends no frame meanwhile.
+        self.close_batch("a serialized query");
+        {
+            let mut state = self.stream.lock();
+            while (state.pushing || !state.queue.is_empty()) && state.flow.is_ok() {
+                state = Stream::wait(&self.stream.left, state);
+            }
+            if let Err(error) = state.flow {
+                gst::debug!(CAT, obj = pad, "query refused: {error:?}");
+                return false;
+            }
+        }
+        let answered = self.srcpad.peer_query(query);
+        match query.view_mut() {
+            gst::QueryViewMut::Allocation(allocation) => {
+                if !answered {
+                    gst::debug!(CAT, obj = pad, "downstream has no wishes for the allocation");
+                }
+                self.complete_allocation(allocation);
+                true
+            }
+            _ => answered,
+        }
+    }
+
+    /// Adds to downstream's answer that strides are understood, and the buffers that this element holds. Takes out of it
+    /// that cropping can be left to downstream.
+    fn complete_allocation(&self, query: &mut gst::query::Allocation) {
+        meta::refuse_crop(query);
+        if query.find_allocation_meta::<gst_video::VideoMeta>().is_none() {
+            query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        }
+        // One more is on its way out.
+        let held = self.settings().capacity() as u32 + 1;
+        let pools: Vec<_> = query.allocation_pools().collect();
+        for (index, (pool, size, min, max)) in (0..).zip(&pools) {
+            let needed = min.saturating_add(held);
+            // A pool that cannot grow so far is no use to upstream, which will make its own.
+            let fits = *max == 0 || needed <= *max;
+            let pool = pool.as_ref().filter(|_| fits);
+            query.set_nth_allocation_pool(index, pool, *size, needed, if fits { *max } else { 0 });
+        }
+        if pools.is_empty()
+            && let Some(size) = query
+                .get_owned()
+                .0
+                .and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok())
+                .and_then(|info| u32::try_from(info.size()).ok())
+        {
+            query.add_allocation_pool(None::<&gst::BufferPool>, size, held, 0);
+        }
+        gst::debug!(
+            CAT,
+            imp = self,
+            "answering {query:?}, {held} buffers may be held here"
+        );
+    }
+}
+
+/// What to tell a user whose `min-size` frames do not get, because something else bounds their long side.
+fn out_of_reach(min_size: u32, size: &NetworkSize) -> Option<String> {
+    let NetworkSize {
+        frame_width,
+        frame_height,
+        width,
+        height,
+        ..
+    } = *size;
+    // Sides are rounded down.
+    if width.min(height).saturating_add(1) >= min_size {
+        return None;
+    }
+    let (short, long) = (frame_width.min(frame_height), frame_width.max(frame_height));
+    let needed = (u64::from(min_size) * u64::from(long)).div_ceil(u64::from(short));
+    let advice = match needed <= u64::from(LARGEST_SIDE) {
+        true => format!("set max-size={needed}, too"),
+        false => format!("a larger max-size, of at most {LARGEST_SIDE}, gets nearer"),
+    };
+    Some(format!(
+        "min-size={min_size} is out of reach: the model bounds the long side, so frames of {frame_width}x{frame_height} are \
+         looked at as {width}x{height}; {advice}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_max_size_that_can_be_set_is_advised() {
+        let advice = |min_size, width, height| {
+            let warning = out_of_reach(min_size, &NetworkSize::new(width, height, min_size, 1400, 32));
+            warning.map(|warning| warning.rsplit("; ").next().unwrap_or_default().to_owned())
+        };
+        assert_eq!(advice(960, 1080, 1920).as_deref(), Some("set max-size=1707, too"));
+        assert_eq!(
+            advice(960, 4000, 200).as_deref(),
+            Some("a larger max-size, of at most 16384, gets nearer")
+        );
+        // 787.5, rounded down.
+        assert_eq!(advice(788, 1920, 1080), None);
+        assert!(advice(789, 1920, 1080).is_some());
+    }
+}
