@@ -58,26 +58,9 @@ impl Img2PoseDetect {
 
     fn sink_serialized_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         let format = match event.view() {
-            gst::EventView::Caps(caps) => match InputFormat::from_caps(caps.caps()) {
-                Ok(format) => {
-                    if let Some(note) = format.note {
-                        gst::info!(CAT, obj = pad, "{note}");
-                    }
-                    if format.info.par() != gst::Fraction::new(1, 1) {
-                        gst::info!(
-                            CAT,
-                            obj = pad,
-                            "pixels are not square ({}): faces look stretched to the network, put videoscale ! \
-                             video/x-raw,pixel-aspect-ratio=1/1 before the element",
-                            format.info.par()
-                        );
-                    }
-                    Some(Arc::new(format))
-                }
-                Err(message) => {
-                    gst::error!(CAT, obj = pad, "{message}");
-                    return false;
-                }
+            gst::EventView::Caps(caps) => match read_caps(pad, caps.caps()) {
+                Some(format) => Some(Arc::new(format)),
+                None => return false,
             },
             _ => None,
         };
@@ -86,8 +69,7 @@ impl Img2PoseDetect {
         }
 
         let is_eos = event.type_() == gst::EventType::Eos;
-        let mut rate_changed = false;
-        let mut new_size = None;
+        let mut change = None;
         let refused = {
             let mut state = self.stream.lock();
             if starts_anew(&event) && state.flow == Err(gst::FlowError::Eos) {
@@ -117,12 +99,7 @@ impl Img2PoseDetect {
                 _ if accepted => {
                     state.eos |= is_eos;
                     if let Some(format) = format {
-                        let (rate, size) =
-                            (format.frame_duration, (format.layout.width, format.layout.height));
-                        let old = state.format.replace(format);
-                        let old_size = old.as_ref().map(|old| (old.layout.width, old.layout.height));
-                        new_size = Some(size).filter(|_| old_size != Some(size));
-                        rate_changed = old.is_none_or(|old| old.frame_duration != rate);
+                        change = Some((state.format.replace(format.clone()), format));
                     }
                     state.queue.push_event(event);
                     None
@@ -133,12 +110,8 @@ impl Img2PoseDetect {
         match refused {
             None => {
                 self.stream.ready.notify_all();
-                if let Some((width, height)) = new_size {
-                    self.check_min_size(width, height);
-                }
-                if rate_changed {
-                    self.apply_patience();
-                    self.post_latency();
+                if let Some((old, new)) = change {
+                    self.format_changed(old.as_deref(), &new);
                 }
                 true
             }
@@ -153,8 +126,20 @@ impl Img2PoseDetect {
         }
     }
 
+    /// What follows when frames of another kind come from now on; `old`: the kind before, if there was one.
+    fn format_changed(&self, old: Option<&InputFormat>, new: &InputFormat) {
+        let size = |format: &InputFormat| (format.layout.width, format.layout.height);
+        if old.is_none_or(|old| size(old) != size(new)) {
+            self.check_min_size(size(new));
+        }
+        if old.is_none_or(|old| old.frame_duration != new.frame_duration) {
+            self.apply_patience();
+            self.post_latency();
+        }
+    }
+
     /// Says so when the model's own bound of the long side keeps frames from the `min-size` that was asked for.
-    fn check_min_size(&self, width: u32, height: u32) {
+    fn check_min_size(&self, (width, height): (u32, u32)) {
         let (min_size, max_size) = {
             let settings = self.settings();
             (settings.load.min_size, settings.load.max_size)
@@ -230,6 +215,26 @@ impl Img2PoseDetect {
             "answering {query:?}, {held} buffers may be held here"
         );
     }
+}
+
+/// Reads caps and logs what of them is approximated or odd; `None`, logged too, if they cannot be read.
+fn read_caps(pad: &gst::Pad, caps: &gst::CapsRef) -> Option<InputFormat> {
+    let format = InputFormat::from_caps(caps)
+        .inspect_err(|message| gst::error!(CAT, obj = pad, "{message}"))
+        .ok()?;
+    if let Some(note) = format.note {
+        gst::info!(CAT, obj = pad, "{note}");
+    }
+    if format.info.par() != gst::Fraction::new(1, 1) {
+        gst::info!(
+            CAT,
+            obj = pad,
+            "pixels are not square ({}): faces look stretched to the network, put videoscale ! \
+             video/x-raw,pixel-aspect-ratio=1/1 before the element",
+            format.info.par()
+        );
+    }
+    Some(format)
 }
 
 /// What to tell a user whose `min-size` frames do not get, because something else bounds their long side.
