@@ -49,18 +49,10 @@ fn twice_loaded(id: &str) -> Arc<Instance> {
     let twin = first.twin(&model).unwrap();
     let provider = first.active_provider().to_owned();
     assert_eq!(twin.active_provider(), provider);
-    let maker = twin.batch_maker();
     let worker = Worker::start(vec![first, twin], BATCH_SIZE as usize).unwrap();
     let settings = settings(id);
     instance::get(id, "test", &settings, || {
-        Ok::<_, String>(Instance::new(
-            worker,
-            maker,
-            provider,
-            1,
-            "test",
-            settings.clone(),
-        ))
+        Ok::<_, String>(Instance::new(worker, provider, 1, "test", settings.clone()))
     })
     .unwrap()
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use img2pose::{BatchMaker, Detector};
+use img2pose::Detector;
 
 use super::settings::Settings;
 use super::worker::Worker;
@@ -12,8 +12,6 @@ use super::worker::Worker;
 pub struct Instance {
     /// The thread with the model.
     pub worker: Arc<Worker<Detector>>,
-    /// Knows the sizes that the model brings frames to.
-    pub batch_maker: BatchMaker,
     /// The execution provider in use.
     pub active_provider: String,
     /// How many runs of a single frame take as long as one of a full batch: 1 where every run is filled up to one.
@@ -28,7 +26,6 @@ impl Instance {
     /// A model that `first_element` has loaded.
     pub fn new(
         worker: Arc<Worker<Detector>>,
-        batch_maker: BatchMaker,
         active_provider: String,
         probes_in_a_run: u32,
         first_element: &str,
@@ -36,7 +33,6 @@ impl Instance {
     ) -> Self {
         Self {
             worker,
-            batch_maker,
             active_provider,
             probes_in_a_run,
             first_element: first_element.to_owned(),

@@ -102,7 +102,6 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
         true => 1,
         false => settings.load.batch_size,
     };
-    let batch_maker = detector.batch_maker();
     let wanted = detector.batches_in_flight();
     let networks = with_twins(detector, wanted, element, |first| first.twin(&model));
     let worker = Worker::start(networks, settings.load.batch_size as usize).map_err(|error| LoadError {
@@ -111,7 +110,6 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     })?;
     Ok(Instance::new(
         worker,
-        batch_maker,
         active_provider,
         probes_in_a_run,
         element,

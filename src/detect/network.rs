@@ -2,7 +2,7 @@
 //!
 //! A trait, so that the threads around the detector can be tested with networks that stall, fail and count.
 
-use img2pose::frame::{Frame, FrameLayout};
+use img2pose::frame::{Frame, FrameLayout, NetworkSize};
 use img2pose::{Batch, BatchMaker, Canceller, Detector, Error, Face, Selection, Slot};
 
 /// Why a run gave no faces.
@@ -65,6 +65,13 @@ pub trait NetworkHandle: Send + Sync + 'static {
 pub struct DetectorHandle {
     maker: BatchMaker,
     canceller: Canceller,
+}
+
+impl DetectorHandle {
+    /// The sizes that a frame of `width` x `height` pixels is brought to.
+    pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
+        self.maker.network_size(width, height)
+    }
 }
 
 impl Network for Detector {

@@ -145,10 +145,11 @@ impl Img2PoseDetect {
             (settings.load.min_size, settings.load.max_size)
         };
         // What was set for both was meant, and so was what the model says of both.
-        let (true, Some(instance)) = (min_size > 0 && max_size == 0, self.model_instance()) else {
+        let (true, Some(client)) = (min_size > 0 && max_size == 0, self.client()) else {
             return;
         };
-        if let Some(warning) = out_of_reach(min_size, &instance.batch_maker.network_size(width, height)) {
+        let size = client.worker().handle().network_size(width, height);
+        if let Some(warning) = out_of_reach(min_size, &size) {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{warning}"));
         }
     }

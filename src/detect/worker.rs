@@ -160,6 +160,11 @@ impl<N: Network> Worker<N> {
         Ok(Arc::new(worker))
     }
 
+    /// What can be asked of the networks while they run.
+    pub fn handle(&self) -> &N::Handle {
+        self.shared.maker()
+    }
+
     /// Changes which faces are reported, from the next batch on.
     pub fn select(&self, selection: Selection) {
         for seat in &mut lock(&self.shared.state).seats {

@@ -73,6 +73,12 @@ def rotation_angle(first, second):
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
 
 
+def yaw(rotation):
+    """Signed angle [N] in degrees between the face's forward axis and the image's normal plane of x = 0, of matrices
+    [N, 3, 3]: 0 frontal, 90 or -90 profile, independent of roll and pitch order."""
+    return np.degrees(np.arctan2(-rotation[:, 0, 2], rotation[:, 2, 2]))
+
+
 def view_rotation(shift):
     """Polar factor [N, 3, 3] of the shear [[1, 0, a0], [0, 1, a1], [0, 0, 1]], a = shift [N, 2]."""
     shift = np.asarray(shift, np.float64).reshape(-1, 2)

@@ -133,15 +133,14 @@ class Evaluation:
         start = (geometry.rotation_vector(wanted)[0], translation[0])
         in_photo = geometry.rotation_matrix(solve_pose(landmarks[0], focal, middle, start)[0])
         got = geometry.rotation_matrix(pose[:3])
-        yaw = lambda rotation: float(np.degrees(np.arctan2(-rotation[0, 2], rotation[2, 2])))
-        side = np.sign(yaw(wanted[0]))
+        yaw_wanted, yaw_got = geometry.yaw(wanted)[0], geometry.yaw(got)[0]
         error = lambda to: np.degrees(geometry.rotation_vector(got @ np.transpose(to, (0, 2, 1)))[0])
         return (
-            size, abs(yaw(truth.rotation[k])),
+            size, abs(geometry.yaw(truth.rotation[one])[0]),
             geometry.rotation_angle(got, wanted)[0], geometry.rotation_angle(got, in_photo)[0],
             *error(wanted), *error(in_photo),
             np.linalg.norm(pose[3:] - translation[0]) / np.linalg.norm(translation[0]),
-            side * (yaw(wanted[0]) - yaw(got[0])),
+            np.sign(yaw_wanted) * (yaw_wanted - yaw_got),
         )
 
     def summary(self):

@@ -101,10 +101,8 @@ class Labels:
 
     @property
     def yaw(self):
-        """Unsigned angle [N] in degrees between the face's forward axis and the image's normal plane
-        of x = 0: 0 frontal, 90 profile, independent of roll and pitch order."""
-        forward = -self.rotation[:, :, 2]
-        return np.degrees(np.abs(np.arctan2(forward[:, 0], -forward[:, 2])))
+        """Unsigned `geometry.yaw` [N] in degrees."""
+        return np.abs(geometry.yaw(self.rotation))
 
 
 class PackWriter:

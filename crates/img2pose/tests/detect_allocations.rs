@@ -1,13 +1,12 @@
 //! What a batch costs in allocations, once the detector is warm.
 
+mod class_head;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
-use img2pose::onnx::ModelProto;
-use img2pose::{Detector, DetectorOptions, Model, Selection};
-use prost::Message;
-use test_support::shipped_model;
+use img2pose::{Detector, DetectorOptions, Selection};
 
 /// The system's allocator, counting the calls of all threads. ONNX Runtime has its own and is not counted.
 struct Counting;
@@ -39,21 +38,6 @@ const HEIGHT: usize = 96;
 const DENSE_RUN: usize = 36;
 const HEAD_RUN: usize = 3;
 
-/// The shipped model with a class head that takes nearly everything for a face: with its own, whether a drawn pattern has
-/// candidates would hang on the training.
-fn credulous_model() -> Model {
-    let bytes = std::fs::read(shipped_model()).unwrap();
-    let mut proto = ModelProto::decode(&bytes[..]).unwrap();
-    let weights = &mut proto.graph.as_mut().unwrap().initializer;
-    let bias = weights
-        .iter_mut()
-        .find(|tensor| tensor.name().contains("cls_score.bias"))
-        .unwrap();
-    // Background, face.
-    bias.raw_data = Some([-4.0f32, 4.0].map(f32::to_le_bytes).concat().into());
-    Model::parse("credulous.onnx".as_ref(), proto.encode_to_vec().into()).unwrap()
-}
-
 #[test]
 fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
     let pixels: Vec<u8> = (0..WIDTH * HEIGHT * 3 / 2)
@@ -73,7 +57,9 @@ fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
         },
         planes: [plane(0), plane(WIDTH * HEIGHT), plane(WIDTH * HEIGHT)],
     };
-    let model = credulous_model();
+    // Takes nearly everything for a face: with the head that ships, whether a drawn pattern has candidates would hang on the
+    // training.
+    let model = class_head::model_with_class_bias([-4.0, 4.0]);
     // With every candidate above the model's floor, and with none: the pose head does not run then.
     for (score_threshold, heads) in [(0.0, 2), (1.0, 1)] {
         let options = DetectorOptions {

@@ -1,5 +1,7 @@
 //! Execution providers: what is chosen, and how what cannot be had is refused.
 
+mod class_head;
+
 use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Precision};
 use test_support::shipped_model;
 
@@ -179,16 +181,7 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
 #[test]
 fn regression_scores_that_are_no_numbers_are_an_error_and_not_an_empty_frame() {
     use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
-    use prost::Message;
-    let bytes = std::fs::read(shipped_model()).unwrap();
-    let mut proto = img2pose::onnx::ModelProto::decode(&bytes[..]).unwrap();
-    let weights = &mut proto.graph.as_mut().unwrap().initializer;
-    let bias = weights
-        .iter_mut()
-        .find(|tensor| tensor.name().contains("cls_score.bias"))
-        .unwrap();
-    bias.raw_data = Some([f32::NAN.to_le_bytes(); 2].concat().into());
-    let model = img2pose::Model::parse("nan.onnx".as_ref(), proto.encode_to_vec().into()).unwrap();
+    let model = class_head::model_with_class_bias([f32::NAN; 2]);
     let mut detector = Detector::load(
         &model,
         DetectorOptions {
