@@ -29,6 +29,7 @@ mod validate;
 use serde::{Deserialize, Serialize};
 
 pub use reference_points::{REFERENCE_POINTS_5, REFERENCE_POINTS_68};
+pub use validate::ContractError;
 
 /// The version of this contract that the crate reads and writes.
 pub const CONTRACT_VERSION: u32 = 1;
@@ -81,7 +82,7 @@ pub fn deltas(level: usize) -> String {
     format!("deltas_{level}")
 }
 
-/// The facts about a model that the detector needs beside its weights.
+/// The facts about a model that the detector needs beside its weights; [`validate`](Contract::validate) knows their ranges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contract {
     /// Version of the contract, [`CONTRACT_VERSION`].

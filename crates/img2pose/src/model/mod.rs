@@ -251,7 +251,9 @@ fn read_contract(proto: &ModelProto) -> Result<Contract, String> {
         ));
     }
     let contract: Contract = serde_json::from_str(text).map_err(unreadable)?;
-    contract.validate()?;
+    contract
+        .validate()
+        .map_err(|error| format!("its metadata says {error}"))?;
     Ok(contract)
 }
 
