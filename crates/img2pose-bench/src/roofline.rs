@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use img2pose::Model;
 use img2pose::contract::IMAGES;
-use img2pose::onnx::{ModelProto, NodeProto};
+use img2pose::onnx::{Index, ModelProto, NodeProto};
 use prost::Message;
 use serde::Serialize;
 
@@ -49,6 +49,7 @@ fn multiply_adds(model: &ModelProto, image: [u64; 2]) -> Option<u64> {
         .map(|w| (w.name(), &w.dims[..]))
         .collect();
     let mut sizes: HashMap<&str, [u64; 2]> = HashMap::from([(IMAGES, image)]);
+    let index = Index::new(graph);
     let mut sum = 0;
     for node in &graph.node {
         let known = node.input.iter().filter_map(|name| sizes.get(name.as_str()));
@@ -58,7 +59,7 @@ fn multiply_adds(model: &ModelProto, image: [u64; 2]) -> Option<u64> {
         };
         let size = match node.op_type() {
             "Conv" => {
-                let name = graph.before_conversions(node.input.get(1)?);
+                let name = index.before_conversions(node.input.get(1)?);
                 let &[outputs, inputs, height, width] = weights.get(name).copied()? else {
                     return None;
                 };

@@ -62,8 +62,10 @@ pub enum Error {
         source: ort::Error,
     },
     /// A part of the model gave a tensor of another shape than the contract says.
-    #[error("the model gave '{tensor}' of shape {found:?}, expected {expected}")]
+    #[error("{} gave '{tensor}' of shape {found:?}, expected {expected}", path.display())]
     OutputShape {
+        /// The model file.
+        path: PathBuf,
         /// Name of the tensor.
         tensor: String,
         /// Its shape.
@@ -73,11 +75,27 @@ pub enum Error {
     },
     /// The network computed infinity or not-a-number: its weights are damaged, or the precision is too low for them.
     #[error(
-        "the model gave '{tensor}' with values that are no numbers; use precision fp32 or convert the checkpoint again"
+        "{} gave '{tensor}' with infinity or not-a-number in it, computing in {precision}; {cure}", path.display()
     )]
     NotFinite {
+        /// The model file.
+        path: PathBuf,
         /// Name of the tensor.
         tensor: String,
+        /// The number format in use, as a user writes it.
+        precision: &'static str,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// There is no memory for what a frame needs on its way.
+    #[error(
+        "not enough memory for {what} ({megabytes} MB); lower the size that frames are resized to (min-size, max-size)"
+    )]
+    NoMemory {
+        /// What the memory is for.
+        what: &'static str,
+        /// How much is needed, in units of 10^6 bytes, rounded up.
+        megabytes: u64,
     },
     /// A frame cannot be converted.
     #[error(transparent)]
@@ -117,8 +135,27 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn no_memory<T>(what: &'static str, count: usize) -> Self {
+        let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
+        Self::NoMemory {
+            what,
+            megabytes: bytes.div_ceil(1_000_000),
+        }
+    }
+
     pub(crate) fn inference(action: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let action = action.into();
         move |source| Self::Inference { action, source }
     }
+}
+
+/// Makes room for `len` elements in all in `values`.
+///
+/// # Errors
+/// [`Error::NoMemory`] when there is not so much memory, where [`Vec::reserve`] would end the process.
+pub(crate) fn reserve<T>(values: &mut Vec<T>, len: usize, what: &'static str) -> Result<(), Error> {
+    let more = len.saturating_sub(values.len());
+    values
+        .try_reserve(more)
+        .map_err(|_| Error::no_memory::<T>(what, len))
 }

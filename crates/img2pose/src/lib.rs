@@ -21,6 +21,7 @@ pub mod contract;
 mod detect;
 mod error;
 mod face;
+mod finite;
 pub mod frame;
 pub mod locate;
 mod model;

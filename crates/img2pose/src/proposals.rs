@@ -1,6 +1,7 @@
 //! From RPN outputs to proposals: anchors, decoding, suppression.
 
 use crate::contract::{PROPOSAL_LEVELS, ProposalContract};
+use crate::error::{Error, reserve};
 use crate::frame::NetworkSize;
 use crate::nms::Kept;
 
@@ -81,13 +82,16 @@ impl ProposalMaker {
     /// Same result as torchvision's `RegionProposalNetwork.filter_proposals`: because suppression never crosses
     /// levels, walking all levels together in the order of the scores and stopping at the wanted number keeps
     /// the same boxes as suppressing each level to its end and taking the best.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
     pub fn propose(
         &mut self,
         levels: &[LevelOutput<'_>; PROPOSAL_LEVELS],
         size: &NetworkSize,
         proposals: &mut Vec<[f32; 4]>,
-    ) {
-        self.collect(levels);
+    ) -> Result<(), Error> {
+        self.collect(levels)?;
         for kept in &mut self.kept {
             kept.clear();
         }
@@ -125,21 +129,23 @@ impl ProposalMaker {
                     proposals.push(clipped);
                     found += 1;
                     if found == self.contract.post_nms_top_n {
-                        return;
+                        return Ok(());
                     }
                 }
             }
             rest = later;
         }
+        Ok(())
     }
 
     /// The best anchors of every level.
-    fn collect(&mut self, levels: &[LevelOutput<'_>; PROPOSAL_LEVELS]) {
+    fn collect(&mut self, levels: &[LevelOutput<'_>; PROPOSAL_LEVELS]) -> Result<(), Error> {
         self.candidates.clear();
         for (level, output) in levels.iter().enumerate() {
             let cells = output.height * output.width;
             let all = &mut self.level_candidates;
             all.clear();
+            reserve(all, output.objectness.len(), "the scores of a frame's anchors")?;
             for (ratio, logits) in output.objectness.chunks_exact(cells.max(1)).enumerate() {
                 all.extend(logits.iter().enumerate().map(|(cell, &score)| {
                     // The reference flattens to [height, width, ratio].
@@ -152,6 +158,7 @@ impl ProposalMaker {
             }
             self.candidates.extend_from_slice(all);
         }
+        Ok(())
     }
 }
 
@@ -303,7 +310,7 @@ mod tests {
                 deltas: &data[i].1,
             });
             let mut found = Vec::new();
-            maker.propose(&levels, &size, &mut found);
+            maker.propose(&levels, &size, &mut found).unwrap();
             assert_eq!(found, by_the_book(&levels, &size, &maker));
             assert!(!found.is_empty());
         }
@@ -334,7 +341,9 @@ mod tests {
                 deltas: data[level].1.as_slice().unwrap(),
             });
             let mut found = Vec::new();
-            ProposalMaker::new(reference()).propose(&levels, &size, &mut found);
+            ProposalMaker::new(reference())
+                .propose(&levels, &size, &mut found)
+                .unwrap();
             let expected = test_support::read_tensor(&mut tensors, "proposals");
             assert_eq!(found.len(), expected.shape()[0]);
             let near = |a: &[f32; 4], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 2e-3);

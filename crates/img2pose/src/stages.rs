@@ -106,7 +106,8 @@ impl Stages {
             deltas: &self.deltas[level].data,
         });
         self.proposals.clear();
-        self.maker.propose(&levels, &self.size, &mut self.proposals);
+        let made = self.maker.propose(&levels, &self.size, &mut self.proposals);
+        made.expect("memory for a frame's anchors");
         self.proposals.len()
     }
 

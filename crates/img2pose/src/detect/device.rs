@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::face::Face;
 use crate::model::{BoundDense, Device, DeviceHeads, Element, Exchange, HostTensor, SortedBoxes};
 use crate::nms::Kept;
-use crate::proposals::{LevelOutput, ProposalMaker};
+use crate::proposals::ProposalMaker;
 use crate::roi_align::level_of;
 
 /// Memory that is used again for every batch.
@@ -132,8 +132,10 @@ pub(super) fn detect(
         };
         dense.run(tensor.value())?
     };
+    outputs.check_features(batch.len())?;
     let rpn = RpnLevels::read(
-        frames,
+        terms.origin,
+        [frames, size.padded_height as usize, size.padded_width as usize],
         |level| outputs.objectness(level),
         |level| outputs.deltas(level),
     )?;
@@ -143,16 +145,18 @@ pub(super) fn detect(
     while work.frames.len() < faces.len() {
         work.frames.push(FrameWork::new(&contract.proposals));
     }
-    let propose = |work: &mut FrameWork, levels: &[LevelOutput<'_>; _]| {
+    let propose = |work: &mut FrameWork, frame: usize| {
         work.proposals.clear();
-        work.maker.propose(levels, &size, &mut work.proposals);
+        rpn.check_finite(terms.origin, frame)?;
+        work.maker.propose(&rpn.of(frame), &size, &mut work.proposals)?;
         let level = |proposal: &[f32; 4]| level_of(proposal, &contract.roi);
         work.sorted.set(&work.proposals, level);
+        Ok::<_, Error>(())
     };
     terms.pool.install(|| {
         let frames = work.frames[..faces.len()].par_iter_mut().enumerate();
-        frames.for_each(|(frame, work)| propose(work, &rpn.of(frame)));
-    });
+        frames.try_for_each(|(frame, work)| propose(work, frame))
+    })?;
     clock.lap(&mut times.proposals);
 
     for (frame, faces) in faces.iter_mut().enumerate() {

@@ -149,7 +149,7 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         dense: false,
         heads: false,
     };
-    let parts = model.device_parts(whole).unwrap();
+    let parts = model.device_parts(whole, true).unwrap();
     let threads = bound.options.threads();
     let mut unbound = Session::builder(runtime::load(None, None).unwrap().environment())
         .unwrap()
@@ -191,9 +191,14 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
                     read = found.objectness(index - 4).unwrap();
                     (read.shape, read.data)
                 }
-                _ => {
+                9..14 => {
                     read = found.deltas(index - 9).unwrap();
                     (read.shape, read.data)
+                }
+                _ => {
+                    assert_eq!((&shape[..], data.len()), (&[frames as i64][..], frames), "{name}");
+                    found.check_features(frames).unwrap();
+                    continue;
                 }
             };
             assert_eq!(&shape[..], found_shape, "{name}");
@@ -493,7 +498,7 @@ fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
         dense: false,
         heads: false,
     };
-    let error = model.device_parts(parts).err().unwrap();
+    let error = model.device_parts(parts, true).err().unwrap();
     assert!(matches!(error, Error::Contract { .. }), "{error}");
     let text = error.to_string();
     assert!(

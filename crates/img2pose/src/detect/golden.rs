@@ -91,10 +91,11 @@ fn heads_equal_the_reference_on_its_proposals() {
             .collect();
         let channels = detector.channels;
         let roi = detector.contract.roi.clone();
+        let origin = detector.sessions.origin().clone();
         let (dense, heads) = detector.sessions.split();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();
-        let levels = FeatureLevels::read(&outputs, 1, channels).unwrap();
+        let levels = FeatureLevels::read(&origin, &outputs, [1, height, width], channels).unwrap();
         let mut regions = vec![0.0; boxes.len() * 49 * channels];
         roi_align(&levels.of(0, channels), channels, &roi, &boxes, &mut regions);
 

@@ -5,7 +5,7 @@ use super::faces::{ScoredProposal, choose_wanted, process_prediction, set_poses}
 use super::levels::{FeatureLevels, RpnLevels};
 use super::{Clock, StageTimes, Terms};
 use crate::contract::ProposalContract;
-use crate::error::Error;
+use crate::error::{Error, reserve};
 use crate::face::Face;
 use crate::model::{Dense, Heads};
 use crate::nms::Kept;
@@ -49,13 +49,21 @@ pub(super) fn warm_up(
 ) -> Result<(), Error> {
     let region = side * side * channels;
     let most = pose_rows.iter().copied().fold(class_rows, usize::max);
-    let regions = vec![0.0; most * region];
+    let mut regions = Vec::new();
+    resize(&mut regions, most * region)?;
     let (mut scores, mut poses) = (Vec::new(), Vec::new());
     let shape = |rows| [rows, side, side, channels];
     heads.class_scores(&regions[..class_rows * region], shape(class_rows), &mut scores)?;
     for &rows in pose_rows {
         heads.poses(&regions[..rows * region], shape(rows), &mut poses)?;
     }
+    Ok(())
+}
+
+/// Makes `regions` hold `len` numbers; those that are new are 0.
+fn resize(regions: &mut Vec<f32>, len: usize) -> Result<(), Error> {
+    reserve(regions, len, "the features of the proposals")?;
+    regions.resize(len, 0.0);
     Ok(())
 }
 
@@ -91,17 +99,22 @@ pub(super) fn detect(
         images
     } else {
         padded.clear();
+        let len = frames * size.tensor_len();
+        reserve(padded, len, "the images of a batch")?;
         padded.extend_from_slice(images);
-        padded.resize(frames * size.tensor_len(), 0.0);
+        padded.resize(len, 0.0);
         &padded[..]
     };
     let outputs = dense.run(images, frames, height, width)?;
-    let pyramids = FeatureLevels::read(&outputs, frames, channels)?;
+    let images = [frames, height, width];
+    let pyramids = FeatureLevels::read(terms.origin, &outputs, images, channels)?;
     let rpn = RpnLevels::read(
-        frames,
+        terms.origin,
+        images,
         |level| outputs.objectness(level),
         |level| outputs.deltas(level),
     )?;
+    terms.pool.install(|| pyramids.check_finite(terms.origin))?;
     clock.lap(&mut times.dense);
 
     let side = contract.roi.output_size;
@@ -114,12 +127,13 @@ pub(super) fn detect(
             return Err(Error::Cancelled);
         }
         proposals.clear();
-        proposal_maker.propose(&rpn.of(frame), &size, proposals);
+        rpn.check_finite(terms.origin, frame)?;
+        proposal_maker.propose(&rpn.of(frame), &size, proposals)?;
         clock.lap(&mut times.proposals);
 
         let pyramid = pyramids.of(frame, channels);
         let rows = terms.shapes.class_rows(proposals.len(), most);
-        regions.resize(rows * region, 0.0);
+        resize(regions, rows * region)?;
         let (pooled, blank) = regions.split_at_mut(proposals.len() * region);
         terms
             .pool
@@ -143,7 +157,7 @@ pub(super) fn detect(
         );
         if !wanted.is_empty() {
             let rows = terms.shapes.pose_rows(wanted.len(), most);
-            regions.resize(rows * region, 0.0);
+            resize(regions, rows * region)?;
             regions[wanted.len() * region..].fill(0.0);
             poses.clear();
             heads.poses(regions, [rows, side, side, channels], poses)?;

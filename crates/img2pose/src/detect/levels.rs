@@ -1,8 +1,11 @@
 //! The dense part's outputs, frame by frame.
 
+use rayon::prelude::*;
+
 use crate::contract::{FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::error::Error;
-use crate::model::{DenseOutput, Tensor};
+use crate::finite::are_finite;
+use crate::model::{DenseOutput, Origin, Tensor};
 use crate::proposals::LevelOutput;
 use crate::roi_align::LevelFeatures;
 
@@ -16,25 +19,44 @@ pub(super) struct RpnLevels<'o> {
 }
 
 impl<'o> FeatureLevels<'o> {
-    /// Takes the features of a run over `frames` frames, which have `channels` channels.
+    /// Takes the features of a run over `frames` images of `height` x `width` pixels, which have `channels` channels.
+    /// [`check_finite`](Self::check_finite) is left to do.
     ///
     /// # Errors
     /// [`Error::OutputShape`] when one has another shape than the contract says.
-    pub fn read(outputs: &'o DenseOutput<'_>, frames: usize, channels: usize) -> Result<Self, Error> {
+    pub fn read(
+        origin: &Origin,
+        outputs: &'o DenseOutput<'_>,
+        [frames, height, width]: [usize; 3],
+        channels: usize,
+    ) -> Result<Self, Error> {
         let levels = try_array(|level| {
             let tensor = outputs.features(level)?;
+            let expected = [frames, height >> (2 + level), width >> (2 + level), channels];
             tensor.expect(
-                || {
-                    (
-                        crate::contract::features(level),
-                        format!("[{frames}, h, w, {channels}]"),
-                    )
-                },
-                |shape| shape[0] == frames && shape[3] == channels,
+                origin,
+                || (crate::contract::features(level), format!("{expected:?}")),
+                |shape| shape == expected,
             )?;
             Ok(tensor)
         })?;
         Ok(Self(levels))
+    }
+
+    /// Fails when a feature is infinite or not-a-number. What comes of it may look like numbers: comparisons, as in a ReLU,
+    /// can lose it. Spreads over the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the name of the level.
+    pub fn check_finite(&self, origin: &Origin) -> Result<(), Error> {
+        /// Numbers in a piece for one thread: they fit into its cache, and are worth the way to it.
+        const PIECE: usize = 1 << 16;
+        for (level, tensor) in self.0.iter().enumerate() {
+            if !tensor.data.par_chunks(PIECE).all(are_finite) {
+                return Err(origin.not_finite(&crate::contract::features(level)));
+            }
+        }
+        Ok(())
     }
 
     /// The pyramid of one frame.
@@ -52,20 +74,28 @@ impl<'o> FeatureLevels<'o> {
 }
 
 impl<'o> RpnLevels<'o> {
-    /// Takes logits and deltas of each level of a run over `frames` frames.
+    /// Takes logits and deltas of each level of a run over `frames` images of `height` x `width` pixels.
+    /// [`check_finite`](Self::check_finite) is left to do.
     ///
     /// # Errors
     /// [`Error::OutputShape`] when one has another shape than the contract says.
     pub fn read(
-        frames: usize,
+        origin: &Origin,
+        [frames, height, width]: [usize; 3],
         objectness: impl Fn(usize) -> Result<Tensor<'o>, Error>,
         deltas: impl Fn(usize) -> Result<Tensor<'o>, Error>,
     ) -> Result<Self, Error> {
         let objectness: [Tensor<'o>; PROPOSAL_LEVELS] = try_array(|level| {
             let tensor = objectness(level)?;
             tensor.expect(
-                || (crate::contract::objectness(level), format!("[{frames}, 3, h, w]")),
-                |shape| shape[0] == frames && shape[1] == 3,
+                origin,
+                || {
+                    let expected = format!("[{frames}, 3, 1 to {height}, 1 to {width}]");
+                    (crate::contract::objectness(level), expected)
+                },
+                |[n, ratios, h, w]| {
+                    [n, ratios] == [frames, 3] && (1..=height).contains(&h) && (1..=width).contains(&w)
+                },
             )?;
             Ok(tensor)
         })?;
@@ -73,6 +103,7 @@ impl<'o> RpnLevels<'o> {
             let tensor = deltas(level)?;
             let [h, w] = [objectness[level].shape[2], objectness[level].shape[3]];
             tensor.expect(
+                origin,
                 || {
                     (
                         crate::contract::deltas(level),
@@ -84,6 +115,22 @@ impl<'o> RpnLevels<'o> {
             Ok(tensor)
         })?;
         Ok(Self { objectness, deltas })
+    }
+
+    /// Fails when a number of one frame is infinite or not-a-number.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the name of the tensor.
+    pub fn check_finite(&self, origin: &Origin, frame: usize) -> Result<(), Error> {
+        for (level, output) in self.of(frame).iter().enumerate() {
+            if !are_finite(output.objectness) {
+                return Err(origin.not_finite(&crate::contract::objectness(level)));
+            }
+            if !are_finite(output.deltas) {
+                return Err(origin.not_finite(&crate::contract::deltas(level)));
+            }
+        }
+        Ok(())
     }
 
     /// What the RPN says of one frame.

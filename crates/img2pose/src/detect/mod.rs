@@ -26,7 +26,7 @@ use crate::contract::Contract;
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
-use crate::model::{Model, Networks, Sessions};
+use crate::model::{Model, Networks, Origin, Sessions};
 use crate::runtime;
 pub use batch::{Batch, BatchMaker};
 pub(crate) use faces::{ScoredProposal, choose_wanted, process_prediction, set_poses};
@@ -82,6 +82,7 @@ enum Work {
 struct Terms<'d> {
     contract: &'d Contract,
     channels: usize,
+    origin: &'d Origin,
     selection: &'d Selection,
     shapes: Shapes,
     pool: &'d rayon::ThreadPool,
@@ -320,9 +321,11 @@ impl Detector {
             return Ok(());
         }
         let canceller = self.sessions.canceller().clone();
+        let origin = self.sessions.origin().clone();
         let terms = Terms {
             contract: &self.contract,
             channels: self.channels,
+            origin: &origin,
             selection: &self.options.selection,
             shapes: self.shapes,
             pool: &self.pool,

@@ -1,13 +1,14 @@
 //! Cutting a part out of an ONNX graph: everything between some named tensors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use prost::Message;
 use prost::bytes::Bytes;
 
+use super::soundness::shown;
 use crate::onnx::{
-    DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto, attribute, data_type,
+    DimensionProto, GraphProto, Index, ModelProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    ValueInfoProto, attribute, data_type,
 };
 
 /// The dimension names and sizes of an input, outermost first.
@@ -28,18 +29,7 @@ pub(crate) fn cut(
     outputs: &[String],
 ) -> Result<ModelProto, String> {
     let graph = model.graph.as_ref().ok_or("it has no graph")?;
-    let producer: HashMap<&str, usize> = graph
-        .node
-        .iter()
-        .enumerate()
-        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
-        .collect();
-    let weights: HashMap<&str, &TensorProto> = graph
-        .initializer
-        .iter()
-        .map(|tensor| (tensor.name(), tensor))
-        .collect();
-
+    let index = Index::new(graph);
     let mut wanted: Vec<&str> = outputs.iter().map(String::as_str).collect();
     let mut seen: HashSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
     let mut nodes: HashSet<usize> = HashSet::new();
@@ -48,14 +38,14 @@ pub(crate) fn cut(
         if name.is_empty() || !seen.insert(name) {
             continue;
         }
-        if let Some(&index) = producer.get(name) {
-            if nodes.insert(index) {
-                wanted.extend(graph.node[index].input.iter().map(String::as_str));
+        if let Some(number) = index.maker(name) {
+            if nodes.insert(number) {
+                wanted.extend(graph.node[number].input.iter().map(String::as_str));
             }
-        } else if weights.contains_key(name) {
+        } else if index.weight(name).is_some() {
             used_weights.insert(name);
         } else {
-            return Err(format!("tensor '{name}' is missing"));
+            return Err(format!("tensor '{}' is missing", shown(name)));
         }
     }
 
@@ -85,8 +75,9 @@ pub(crate) fn cut(
                 .collect(),
             ..GraphProto::default()
         }),
-        metadata_props: Vec::new(),
-        ..model.clone()
+        ir_version: model.ir_version,
+        opset_import: model.opset_import.clone(),
+        ..ModelProto::default()
     })
 }
 
@@ -109,6 +100,68 @@ pub(crate) fn output_channels_last(model: &mut ModelProto, name: &str) -> String
     last
 }
 
+/// The first matrix of a head: a weight of `channels x cells` columns.
+pub(crate) struct HeadMatrix {
+    /// Which weight of the graph it is.
+    weight: usize,
+    /// Bytes of a number, and of a row.
+    number: usize,
+    row: usize,
+}
+
+/// Finds the matrix that a head multiplies its flattened regions `[n, channels, h, w]` with.
+///
+/// # Errors
+/// A text when there is none, or one whose columns cannot be put in another order.
+pub(crate) fn head_matrix(
+    model: &ModelProto,
+    input: &str,
+    channels: usize,
+    cells: usize,
+) -> Result<HeadMatrix, String> {
+    let graph = model.graph.as_ref().ok_or("it has no graph")?;
+    let index = Index::new(graph);
+    let matrix = first_matrix(graph, &index, input)?;
+    let name = shown(matrix);
+    let weights = graph.initializer.iter();
+    let (weight, tensor) = weights
+        .enumerate()
+        .find(|(_, tensor)| tensor.name() == matrix)
+        .ok_or_else(|| format!("'{name}' is not a weight"))?;
+    let [_, columns] = tensor.dims[..] else {
+        return Err(format!(
+            "weight '{name}' has {} dimensions, expected a matrix",
+            tensor.dims.len()
+        ));
+    };
+    let expected = channels.checked_mul(cells).filter(|expected| *expected > 0);
+    if expected.is_none() || usize::try_from(columns).ok() != expected {
+        return Err(format!(
+            "weight '{name}' has {columns} columns, expected {channels} channels x {cells} cells of a region (the square of \
+             roi.output_size in its metadata)"
+        ));
+    }
+    let number = match tensor.data_type() {
+        data_type::FLOAT => 4,
+        data_type::FLOAT16 => 2,
+        data_type::INT8 | data_type::UINT8 => 1,
+        other => {
+            return Err(format!(
+                "weight '{name}' has ONNX type {other}, expected f32, f16 or 8 bits"
+            ));
+        }
+    };
+    let row = expected.and_then(|columns| columns.checked_mul(number));
+    let raw = tensor.raw_data.as_ref().map(Bytes::len);
+    match (row, raw) {
+        (_, None) => Err(format!("weight '{name}' has no raw data")),
+        (Some(row), Some(raw)) if raw > 0 && raw.is_multiple_of(row) => {
+            Ok(HeadMatrix { weight, number, row })
+        }
+        (_, Some(raw)) => Err(format!("weight '{name}' is truncated: {raw} bytes")),
+    }
+}
+
 /// Lets a head that flattens `[n, channels, h, w]` regions take `[n, h, w, channels]` regions instead, by
 /// reordering the columns of the first matrix. Fails with a text when that matrix cannot be found.
 pub(crate) fn take_channels_last(
@@ -117,53 +170,17 @@ pub(crate) fn take_channels_last(
     channels: usize,
     cells: usize,
 ) -> Result<(), String> {
+    let HeadMatrix { weight, number, row } = head_matrix(model, input, channels, cells)?;
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
-    let matrix = first_matrix(graph, input)?;
-    if graph.node.iter().any(|node| scales_columns(graph, node, &matrix)) {
-        return Err(format!(
-            "weight '{matrix}' is quantized with a scale for each column, expected one for each row"
-        ));
-    }
-    let tensor = graph
-        .initializer
-        .iter_mut()
-        .find(|tensor| tensor.name() == matrix)
-        .ok_or_else(|| format!("'{matrix}' is not a weight"))?;
-    let [_, columns] = tensor.dims[..] else {
-        return Err(format!(
-            "weight '{matrix}' has shape {:?}, expected a matrix",
-            tensor.dims
-        ));
-    };
-    if usize::try_from(columns) != Ok(channels * cells) {
-        return Err(format!(
-            "weight '{matrix}' has {columns} columns, expected {channels} x {cells}"
-        ));
-    }
-    let width = match tensor.data_type() {
-        data_type::FLOAT => 4,
-        data_type::FLOAT16 => 2,
-        data_type::INT8 | data_type::UINT8 => 1,
-        other => {
-            return Err(format!(
-                "weight '{matrix}' has ONNX type {other}, expected f32, f16 or 8 bits"
-            ));
-        }
-    };
-    let raw = tensor
-        .raw_data
-        .take()
-        .ok_or_else(|| format!("weight '{matrix}' has no raw data"))?;
-    let row = channels * cells * width;
-    if raw.len() % row != 0 {
-        return Err(format!("weight '{matrix}' is truncated: {} bytes", raw.len()));
-    }
-    let mut reordered = Vec::with_capacity(raw.len());
+    let tensor = &mut graph.initializer[weight];
+    let raw = tensor.raw_data.take().unwrap_or_default();
+    let mut reordered = Vec::new();
+    reordered.try_reserve_exact(raw.len()).map_err(|_| NO_MEMORY)?;
     for old in raw.chunks_exact(row) {
         for cell in 0..cells {
             for channel in 0..channels {
-                let from = (channel * cells + cell) * width;
-                reordered.extend_from_slice(&old[from..from + width]);
+                let from = (channel * cells + cell) * number;
+                reordered.extend_from_slice(&old[from..from + number]);
             }
         }
     }
@@ -172,17 +189,11 @@ pub(crate) fn take_channels_last(
 }
 
 /// Name of the weight of the first `Gemm` (with transposed B) that `input` flows into.
-fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
+fn first_matrix<'g>(graph: &'g GraphProto, index: &Index<'g>, input: &str) -> Result<&'g str, String> {
     let mut value = input;
     // A damaged graph may run in circles.
     for _ in 0..graph.node.len() {
-        let mut users = graph
-            .node
-            .iter()
-            .filter(|node| node.input.iter().any(|name| name == value));
-        let (Some(user), None) = (users.next(), users.next()) else {
-            return Err(format!("tensor '{value}' is not used exactly once"));
-        };
+        let user = only_user(index, value)?;
         match user.op_type() {
             _ if user.is_conversion() => value = output_of(user)?,
             "Flatten" | "Reshape" | "Identity" => value = output_of(user)?,
@@ -192,42 +203,85 @@ fn first_matrix(graph: &GraphProto, input: &str) -> Result<String, String> {
                     .input
                     .get(1)
                     .filter(|_| transposed && user.input.first().is_some_and(|name| name == value));
-                let weight = weight.ok_or_else(|| format!("node '{}' is no plain Gemm", user.name()))?;
-                return Ok(graph.before_conversions(weight).to_owned());
+                let weight =
+                    weight.ok_or_else(|| format!("node '{}' is no plain Gemm", shown(user.name())))?;
+                return stored_matrix(graph, index, weight);
             }
-            other => return Err(format!("'{input}' flows into {other}, expected Flatten and Gemm")),
+            other => {
+                return Err(format!(
+                    "'{input}' flows into {}, expected Flatten and Gemm",
+                    shown(other)
+                ));
+            }
         }
     }
     Err(format!("'{input}' flows in a circle"))
 }
 
-/// Whether `node` brings the quantized `matrix` back to floats with a scale for each of its columns, which would have to
+/// The weight that `matrix` was before every conversion on its way. Nobody else may use it: it is going to be changed.
+fn stored_matrix<'g>(graph: &'g GraphProto, index: &Index<'g>, matrix: &'g str) -> Result<&'g str, String> {
+    only_user(index, matrix)?;
+    let mut stored = matrix;
+    for (node, input) in index.conversions_before(matrix) {
+        only_user(index, input)?;
+        stored = input;
+        if scales_columns(index, node) {
+            return Err(format!(
+                "weight '{}' is quantized with a scale for each column, expected one for each row",
+                shown(stored)
+            ));
+        }
+    }
+    match graph.output.iter().any(|output| output.name() == stored) {
+        true => Err(format!("weight '{}' is an output, too", shown(stored))),
+        false => Ok(stored),
+    }
+}
+
+fn only_user<'g>(index: &Index<'g>, value: &str) -> Result<&'g NodeProto, String> {
+    let mut users = index.users(value);
+    match (users.next(), users.next()) {
+        (Some(user), None) => Ok(user),
+        _ => Err(format!("tensor '{}' is not used exactly once", shown(value))),
+    }
+}
+
+/// Whether `node`, on the way of a quantized matrix to its floats, has a scale for each of the columns, which would have to
 /// be reordered with them.
-fn scales_columns(graph: &GraphProto, node: &NodeProto, matrix: &str) -> bool {
-    let [weight, scale, ..] = &node.input[..] else {
+fn scales_columns(index: &Index<'_>, node: &NodeProto) -> bool {
+    let [_, scale, ..] = &node.input[..] else {
         return false;
     };
-    let scales = graph.initializer.iter().find(|tensor| tensor.name() == scale);
     // Axis 1 is ONNX's default.
     let axis = node
         .attribute
         .iter()
         .find(|a| a.name() == "axis")
         .map_or(1, |a| a.i());
+    let is_one = |dims: &[i64]| dims.iter().all(|&side| side == 1);
     node.op_type() == "DequantizeLinear"
-        && graph.before_conversions(weight) == matrix
         && axis != 0
-        && scales.is_none_or(|tensor| tensor.dims.iter().product::<i64>() > 1)
+        && index.weight(scale).is_none_or(|tensor| !is_one(&tensor.dims))
 }
 
 fn output_of(node: &NodeProto) -> Result<&str, String> {
     let output = node.output.first().map(String::as_str);
-    output.ok_or_else(|| format!("node '{}' has no output", node.name()))
+    output.ok_or_else(|| format!("node '{}' has no output", shown(node.name())))
 }
 
+const NO_MEMORY: &str = "there is not enough memory to load it";
+
 /// The file that ONNX Runtime is given.
-pub(crate) fn encode(model: &ModelProto) -> Vec<u8> {
-    model.encode_to_vec()
+///
+/// # Errors
+/// A text when there is no memory for it.
+pub(crate) fn encode(model: &ModelProto) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let len = model.encoded_len();
+    bytes.try_reserve_exact(len).map_err(|_| NO_MEMORY)?;
+    // Only a buffer without room is an error.
+    model.encode(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
 /// The input or output `name` with elements of ONNX type `elem_type`.
@@ -262,6 +316,7 @@ pub(crate) fn tensor_value(name: &str, elem_type: i32, shape: Option<&[Dimension
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::TensorProto;
 
     fn node(operator: &str, input: &[&str], output: &[&str]) -> NodeProto {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -279,7 +334,8 @@ mod tests {
             node: nodes,
             ..GraphProto::default()
         };
-        first_matrix(&graph, "regions")
+        let index = Index::new(&graph);
+        first_matrix(&graph, &index, "regions").map(str::to_owned)
     }
 
     #[test]
@@ -355,5 +411,50 @@ mod tests {
             node("Identity", &["around"], &["regions"]),
         ];
         assert!(matrix_of(circle).unwrap_err().contains("circle"));
+    }
+
+    /// The product of the channels and the cells was 0, and the length of the matrix was divided by it.
+    #[test]
+    fn channels_whose_product_with_the_cells_overflows_are_refused() {
+        let graph = GraphProto {
+            node: vec![
+                node("Flatten", &["regions"], &["flat"]),
+                node("Gemm", &["flat", "matrix"], &["out"]),
+            ],
+            initializer: vec![TensorProto {
+                name: Some("matrix".to_owned()),
+                dims: vec![0, 0],
+                data_type: Some(data_type::FLOAT),
+                raw_data: Some(Bytes::new()),
+                ..TensorProto::default()
+            }],
+            ..GraphProto::default()
+        };
+        let mut model = ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        for (channels, cells) in [(1 << 62, 4), (usize::MAX, usize::MAX), (0, 49), (64, 0)] {
+            let text = take_channels_last(&mut model, "regions", channels, cells).unwrap_err();
+            assert!(text.contains("0 columns"), "{text}");
+        }
+    }
+
+    /// It would be reordered for both, and only one wants it so.
+    #[test]
+    fn a_matrix_that_others_use_too_is_refused() {
+        let nodes = || {
+            vec![
+                node("Flatten", &["regions"], &["flat"]),
+                node("Cast", &["stored"], &["weight"]),
+                node("Gemm", &["flat", "weight"], &["out"]),
+            ]
+        };
+        assert!(matrix_of(nodes()).is_ok());
+        for taken in ["stored", "weight"] {
+            let mut nodes = nodes();
+            nodes.push(node("Relu", &[taken], &["else"]));
+            assert!(matrix_of(nodes).unwrap_err().contains(taken));
+        }
     }
 }

@@ -1,14 +1,17 @@
 //! The network on a device: its parts are bound to memory, and what one part gives to the next stays on the device.
 
+use std::sync::Arc;
+
 use ort::session::Session;
 use ort::value::{DynValue, Value, ValueTypeMarker};
 
-use super::Tensor;
 use super::bound::{BoundOutput, BoundOutputs, BoundPart};
 use super::device_frames::DeviceFrames;
 use super::device_parts::DeviceParts;
 use super::memory::{Exchange, HostTensor, Memory};
+use super::{Origin, Tensor};
 use crate::contract::{CLASS_SCORES, FEATURE_LEVELS, POSE_REGRESSION, PROPOSAL_LEVELS, ROI_FEATURES};
+use crate::finite::are_finite;
 use crate::{Canceller, Error};
 
 /// The loaded parts of one model on a device.
@@ -34,6 +37,9 @@ pub(super) enum PartKind {
 pub(crate) struct DeviceDense {
     part: BoundPart,
     canceller: Canceller,
+    /// Whether its last output sums up the features of each frame.
+    has_sums: bool,
+    origin: Arc<Origin>,
 }
 
 /// RoIAlign and the two heads.
@@ -42,6 +48,7 @@ pub(crate) struct DeviceHeads {
     poses: BoundPart,
     canceller: Canceller,
     exchange: Exchange,
+    origin: Arc<Origin>,
     boxes: Rows<f32>,
     frames: Rows<i64>,
     counts: HostTensor<i64>,
@@ -51,6 +58,8 @@ pub(crate) struct DeviceHeads {
 /// What the dense part gives for a batch.
 pub(crate) struct BoundDense<'s> {
     outputs: BoundOutputs<'s>,
+    has_sums: bool,
+    origin: &'s Origin,
 }
 
 /// Scores and pooled regions of some boxes.
@@ -61,6 +70,7 @@ pub(crate) struct Regions<'s> {
     wanted: &'s mut Rows<i64>,
     exchange: &'s Exchange,
     canceller: &'s Canceller,
+    origin: &'s Origin,
 }
 
 /// An input that is used again as long as its number of rows stays the same.
@@ -84,6 +94,7 @@ impl Device {
         parts: &DeviceParts,
         memory: &Memory,
         canceller: &Canceller,
+        origin: &Arc<Origin>,
         load: impl Fn(&'static str, &[u8], PartKind) -> Result<Session, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let failed = || Error::inference("set up the memory of the network");
@@ -111,6 +122,8 @@ impl Device {
             dense: DeviceDense {
                 part: bound("dense part", dense, dense_outputs)?,
                 canceller: canceller.clone(),
+                has_sums: parts.dense_outputs.len() > FEATURE_LEVELS + 2 * PROPOSAL_LEVELS,
+                origin: origin.clone(),
             },
             heads: DeviceHeads {
                 regions: bound(
@@ -126,6 +139,7 @@ impl Device {
                 counts: Exchange::host().tensor(&[FEATURE_LEVELS]).map_err(failed())?,
                 wanted: Rows::new(&exchange, &[0])?,
                 exchange: exchange.clone(),
+                origin: origin.clone(),
             },
             exchange,
         })
@@ -138,6 +152,8 @@ impl DeviceDense {
         self.part.bind(0, images)?;
         Ok(BoundDense {
             outputs: self.part.run(&self.canceller)?,
+            has_sums: self.has_sums,
+            origin: &self.origin,
         })
     }
 }
@@ -146,6 +162,21 @@ impl BoundDense<'_> {
     /// Pyramid features of `level`, `[frames, channels, h, w]`, wherever they are.
     pub fn features(&self, level: usize) -> &DynValue {
         self.outputs.value(level)
+    }
+
+    /// Fails when a feature of one of the first `frames` frames is infinite or not-a-number, as far as the device can tell.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`].
+    pub fn check_features(&self, frames: usize) -> Result<(), Error> {
+        if !self.has_sums {
+            return Ok(());
+        }
+        let sums = self.outputs.read(FEATURE_LEVELS + 2 * PROPOSAL_LEVELS)?;
+        match are_finite(sums.data.get(..frames).unwrap_or(sums.data)) {
+            true => Ok(()),
+            false => Err(self.origin.not_finite("features")),
+        }
     }
 
     /// RPN logits of `level`, `[frames, 3, h, w]`.
@@ -219,6 +250,7 @@ impl DeviceHeads {
             wanted: &mut self.wanted,
             exchange: &self.exchange,
             canceller: &self.canceller,
+            origin: &self.origin,
         })
     }
 }
@@ -229,7 +261,7 @@ impl Regions<'_> {
     /// # Errors
     /// [`Error::NotFinite`] when one is no number, [`Error::OutputShape`] when there are more or less than boxes.
     pub fn scores(&self) -> Result<&[f32], Error> {
-        rows_of(&self.outputs, CLASS_SCORES, self.rows, 1)
+        rows_of(self.origin, &self.outputs, CLASS_SCORES, self.rows, 1)
     }
 
     /// The six normalised pose numbers of each wanted box, filled up with box 0 to `rows`.
@@ -251,13 +283,14 @@ impl Regions<'_> {
         self.poses.bind(0, self.outputs.value(1))?;
         self.poses.bind(1, tensor.value())?;
         let outputs = self.poses.run(self.canceller)?;
-        into.extend_from_slice(rows_of(&outputs, POSE_REGRESSION, rows, 6)?);
+        into.extend_from_slice(rows_of(self.origin, &outputs, POSE_REGRESSION, rows, 6)?);
         Ok(())
     }
 }
 
 /// The first output: `rows` rows of `columns` finite numbers.
 fn rows_of<'o>(
+    origin: &Origin,
     outputs: &'o BoundOutputs<'_>,
     name: &str,
     rows: usize,
@@ -265,15 +298,10 @@ fn rows_of<'o>(
 ) -> Result<&'o [f32], Error> {
     let Tensor { shape, data } = outputs.read(0)?;
     if data.len() != rows * columns {
-        return Err(Error::OutputShape {
-            tensor: name.to_owned(),
-            found: shape.to_vec(),
-            expected: format!("[{rows}, {columns}]"),
-        });
+        return Err(origin.wrong_shape(name, shape, format!("[{rows}, {columns}]")));
     }
-    if !data.iter().all(|value| value.is_finite()) {
-        let tensor = name.to_owned();
-        return Err(Error::NotFinite { tensor });
+    if !are_finite(data) {
+        return Err(origin.not_finite(name));
     }
     Ok(data)
 }

@@ -3,9 +3,10 @@
 use super::Model;
 use super::cut::{self, Dimension};
 use super::fp16::to_half;
+use super::parts::dense_outputs;
 use crate::Error;
-use crate::contract::{self, FEATURE_LEVELS, PROPOSAL_LEVELS};
-use crate::onnx::{GraphProto, ModelProto, NodeProto, attribute, data_type};
+use crate::contract::{self, FEATURE_LEVELS};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, attribute, data_type};
 
 /// Input of the regions part: boxes in pixels of the resized frame, `[rows, 4]`, those of the finest level first.
 const BOXES: &str = "boxes";
@@ -16,9 +17,13 @@ const COUNTS: &str = "level_counts";
 /// Input of the pose part: which pooled regions are wanted, `[wanted]`.
 const ROWS: &str = "wanted_rows";
 
+/// Output of the dense part: the sum of each frame's features, `[frames]`.
+const SUMS: &str = "feature_sums";
+
 /// The three networks that a detector runs on a device, as ONNX files in memory.
 pub(crate) struct DeviceParts {
-    /// Network image to pyramid features `[frames, channels, h, w]`, RPN logits and RPN deltas; outputs in this order.
+    /// Network image to pyramid features `[frames, channels, h, w]`, RPN logits and RPN deltas, maybe [`SUMS`]; outputs in this
+    /// order.
     pub dense: Vec<u8>,
     /// Features of all levels, boxes, their frames and the levels' counts to face probabilities and pooled regions.
     pub regions: Vec<u8>,
@@ -36,34 +41,36 @@ pub(crate) struct HalfParts {
 }
 
 impl Model {
+    /// With `sums`, the dense part's last output is the sum of each frame's features.
+    ///
     /// # Errors
     /// [`Error::Contract`] when the graph cannot be cut, or cannot be brought to 16 bits.
-    pub(crate) fn device_parts(&self, half: HalfParts) -> Result<DeviceParts, Error> {
-        self.cut_device_parts(half).map_err(|reason| Error::Contract {
-            path: self.path.clone(),
-            reason,
-        })
+    pub(crate) fn device_parts(&self, half: HalfParts, sums: bool) -> Result<DeviceParts, Error> {
+        self.cut_device_parts(half, sums)
+            .map_err(|reason| Error::Contract {
+                path: self.path.clone(),
+                reason,
+            })
     }
 
-    fn cut_device_parts(&self, half: HalfParts) -> Result<DeviceParts, String> {
+    fn cut_device_parts(&self, half: HalfParts, sums: bool) -> Result<DeviceParts, String> {
         let finish = |mut model: ModelProto, is_half: bool| {
             if is_half {
                 to_half(&mut model)?;
             }
-            Ok::<_, String>(cut::encode(&model))
+            cut::encode(&model)
         };
-        let dense_outputs: Vec<String> = (0..FEATURE_LEVELS)
-            .map(contract::features)
-            .chain((0..PROPOSAL_LEVELS).map(contract::objectness))
-            .chain((0..PROPOSAL_LEVELS).map(contract::deltas))
-            .collect();
-        let dense = cut::cut(
-            &self.proto,
-            &[(contract::IMAGES, &self.image_dimensions())],
-            &dense_outputs,
-        )?;
+        let mut dense = self.cut_dense()?;
+        if half.dense {
+            to_half(&mut dense)?;
+        }
+        let mut dense_outputs = dense_outputs();
+        if sums {
+            sum_features(&mut dense);
+            dense_outputs.push(SUMS.to_owned());
+        }
         Ok(DeviceParts {
-            dense: finish(dense, half.dense)?,
+            dense: cut::encode(&dense)?,
             regions: finish(self.regions()?, half.heads)?,
             poses: finish(self.poses()?, half.heads)?,
             dense_outputs,
@@ -163,6 +170,33 @@ impl Model {
             Dimension::Fixed(side),
         ]
     }
+}
+
+/// Adds the output [`SUMS`], `[frames]`: what is infinite or no number stays so in a sum, and the features need not leave the
+/// device to be looked at.
+fn sum_features(dense: &mut ModelProto) {
+    let Some(graph) = dense.graph.as_mut() else { return };
+    let axes = "feature_axes";
+    graph.initializer.push(TensorProto {
+        dims: vec![3],
+        data_type: Some(data_type::INT64),
+        name: Some(axes.to_owned()),
+        raw_data: Some([1_i64, 2, 3].map(i64::to_le_bytes).concat().into()),
+        ..TensorProto::default()
+    });
+    let sums: Vec<String> = (0..FEATURE_LEVELS)
+        .map(|level| format!("{SUMS}_{level}"))
+        .collect();
+    for (level, sum) in sums.iter().enumerate() {
+        let features = contract::features(level);
+        let output = std::slice::from_ref(sum);
+        graph
+            .node
+            .push(node("ReduceSum", &[&features, axes], output, &[("keepdims", 0)]));
+    }
+    let sums: Vec<&str> = sums.iter().map(String::as_str).collect();
+    graph.node.push(node("Sum", &sums, &[SUMS.to_owned()], &[]));
+    graph.output.push(cut::tensor_value(SUMS, data_type::FLOAT, None));
 }
 
 fn roi_align_of<'g>(graph: &'g GraphProto, features: &str) -> Result<&'g NodeProto, String> {

@@ -3,6 +3,7 @@
 //!
 //! Chroma is turned into colours before it is spread over 2x2 pixels: a quarter of the work.
 
+use prost::Message;
 use prost::bytes::Bytes;
 
 use super::cut::{self, Dimension};
@@ -219,7 +220,7 @@ impl Graph {
             }
         }
         let input = [Dimension::Free(FRAMES), Dimension::Fixed(bytes)];
-        cut::encode(&ModelProto {
+        let model = ModelProto {
             ir_version: Some(8),
             opset_import: vec![OperatorSetIdProto {
                 domain: None,
@@ -234,6 +235,7 @@ impl Graph {
                 ..GraphProto::default()
             }),
             ..ModelProto::default()
-        })
+        };
+        model.encode_to_vec()
     }
 }

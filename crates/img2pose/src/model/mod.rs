@@ -6,26 +6,31 @@ mod device;
 mod device_frames;
 mod device_parts;
 mod engine_cache;
+mod file;
 mod fp16;
 mod frame_graph;
 mod memory;
+mod origin;
+mod parts;
 mod provider;
 mod session;
+mod soundness;
+mod tensors;
 
 use std::path::{Path, PathBuf};
 
-use prost::Message;
 use prost::bytes::Bytes;
 
 use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
 use crate::detect::Precision;
-use crate::onnx::{ModelProto, TensorShapeProto};
+use crate::onnx::{Index, ModelProto, TensorShapeProto};
 use cut::Dimension;
 pub(crate) use device::{BoundDense, Device, DeviceHeads, SortedBoxes};
 #[cfg(test)]
 pub(crate) use device_parts::HalfParts;
 pub(crate) use memory::{Element, Exchange, HostTensor, Memory};
+pub(crate) use origin::Origin;
 pub(crate) use provider::Placement;
 pub(crate) use session::{Dense, DenseOutput, Heads, Networks, Sessions, Tensor};
 
@@ -51,17 +56,19 @@ pub(crate) struct Parts {
     pub pose_head: Vec<u8>,
 }
 
+/// The heads, each from its input to its output.
+const HEADS: [(&str, &str); 2] = [
+    (contract::ROI_FEATURES, contract::CLASS_SCORES),
+    (contract::POSE_ROI_FEATURES, contract::POSE_REGRESSION),
+];
+
 impl Model {
     /// Reads `path` and checks that it keeps the [contract](crate::contract). ONNX Runtime is not needed.
     ///
     /// # Errors
     /// [`Error::ReadModel`], [`Error::NotOnnx`] or [`Error::Contract`], each naming the file and what is wrong.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::ReadModel {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, bytes.into())
+        Self::parse(path, file::read(path)?)
     }
 
     /// Reads the file at `path` for a detector that computes in `precision`. At [`Precision::Int8`] that is its quantized
@@ -143,22 +150,24 @@ impl Model {
                  convert`",
             ));
         }
-        let proto = ModelProto::decode(bytes)
-            .map_err(|_| not_onnx("it is no protobuf message of the ONNX format, or it is truncated"))?;
+        let proto = file::decode(bytes).map_err(|reason| not_onnx(&reason))?;
         if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
             return Err(not_onnx("it contains no graph"));
         }
         let contract = read_contract(&proto).map_err(broken)?;
+        soundness::check(&proto).map_err(broken)?;
         let channels = check_graph(&proto).map_err(broken)?;
         let mut nodes = proto.graph.iter().flat_map(|graph| &graph.node);
         let is_quantized = nodes.any(|node| node.op_type() == "QuantizeLinear");
-        Ok(Self {
+        let model = Self {
             path: path.to_owned(),
             contract,
             channels,
             is_quantized,
             proto,
-        })
+        };
+        model.check_parts().map_err(broken)?;
+        Ok(model)
     }
 
     /// The facts that stand in the file's metadata.
@@ -192,37 +201,68 @@ impl Model {
         })
     }
 
-    fn cut_parts(&self) -> Result<Parts, String> {
+    /// Checks that every part can be cut out, and that the numbers in it are numbers, so that what reads a model refuses what
+    /// a detector would.
+    fn check_parts(&self) -> Result<(), String> {
+        let graph = self.proto.graph.as_ref().ok_or("it has no graph")?;
+        parts::check_pooling(graph, &self.contract)?;
+        parts::check_finite(&self.cut_dense()?)?;
+        for (input, output) in HEADS {
+            let head = self.cut_head(input, output)?;
+            cut::head_matrix(&head, input, self.channels, self.cells())?;
+            parts::check_finite(&head)?;
+        }
+        Ok(())
+    }
+
+    fn cut_dense(&self) -> Result<ModelProto, String> {
+        let images = self.image_dimensions();
+        cut::cut(
+            &self.proto,
+            &[(contract::IMAGES, &images)],
+            &parts::dense_outputs(),
+        )
+    }
+
+    fn cut_head(&self, input: &str, output: &str) -> Result<ModelProto, String> {
         let side = self.contract.roi.output_size;
-        let regions: &[Dimension] = &[
+        let regions = [
             Dimension::Free("regions"),
             Dimension::Fixed(side),
             Dimension::Fixed(side),
             Dimension::Fixed(self.channels),
         ];
+        cut::cut(&self.proto, &[(input, &regions)], &[output.to_owned()])
+    }
 
+    /// Cells of a pooled region.
+    fn cells(&self) -> usize {
+        let side = self.contract.roi.output_size;
+        side * side
+    }
+
+    fn cut_parts(&self) -> Result<Parts, String> {
         let mut features: Vec<String> = (0..FEATURE_LEVELS).map(contract::features).collect();
         let objectness: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::objectness).collect();
         let deltas: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::deltas).collect();
-        let outputs: Vec<String> = [features.clone(), objectness.clone(), deltas.clone()].concat();
-        let images = self.image_dimensions();
-        let mut dense = cut::cut(&self.proto, &[(contract::IMAGES, &images)], &outputs)?;
+        let mut dense = self.cut_dense()?;
         for name in &mut features {
             *name = cut::output_channels_last(&mut dense, name);
         }
 
-        let head = |input: &str, output: &str| {
-            let mut head = cut::cut(&self.proto, &[(input, regions)], &[output.to_owned()])?;
-            cut::take_channels_last(&mut head, input, self.channels, side * side)?;
-            Ok::<_, String>(cut::encode(&head))
+        let head = |(input, output): (&str, &str)| {
+            let mut head = self.cut_head(input, output)?;
+            cut::take_channels_last(&mut head, input, self.channels, self.cells())?;
+            cut::encode(&head)
         };
+        let [class, pose] = HEADS;
         Ok(Parts {
-            dense: cut::encode(&dense),
+            dense: cut::encode(&dense)?,
             features,
             objectness,
             deltas,
-            class_head: head(contract::ROI_FEATURES, contract::CLASS_SCORES)?,
-            pose_head: head(contract::POSE_ROI_FEATURES, contract::POSE_REGRESSION)?,
+            class_head: head(class)?,
+            pose_head: head(pose)?,
         })
     }
 }
@@ -272,36 +312,36 @@ fn check_graph(proto: &ModelProto) -> Result<usize, String> {
         .and_then(|t| t.shape.as_ref());
     check_images(shape)?;
 
-    let made: std::collections::HashSet<&str> = graph
-        .node
-        .iter()
-        .flat_map(|node| node.output.iter().map(String::as_str))
+    let index = Index::new(graph);
+    let missing: Vec<String> = parts::dense_outputs()
+        .into_iter()
+        .chain(
+            HEADS
+                .iter()
+                .flat_map(|(input, output)| [input, output].map(|name| (*name).to_owned())),
+        )
+        .filter(|name| index.maker(name).is_none())
         .collect();
-    let cut_points = (0..FEATURE_LEVELS)
-        .map(contract::features)
-        .chain((0..PROPOSAL_LEVELS).map(contract::objectness))
-        .chain((0..PROPOSAL_LEVELS).map(contract::deltas))
-        .chain([contract::ROI_FEATURES, contract::CLASS_SCORES].map(str::to_owned))
-        .chain([contract::POSE_ROI_FEATURES, contract::POSE_REGRESSION].map(str::to_owned));
-    let missing: Vec<String> = cut_points.filter(|name| !made.contains(name.as_str())).collect();
     if !missing.is_empty() {
         return Err(format!("it lacks the tensors {}", missing.join(", ")));
     }
+    channels(&index)
+}
 
-    // The last convolution of the pyramid tells how many channels a pooled region has.
+/// Channels of a pooled region: as many as the last convolution of the pyramid has.
+fn channels(index: &Index<'_>) -> Result<usize, String> {
+    /// The published network has 256.
+    const MOST: usize = 1 << 14;
     let features = contract::features(0);
-    let convolved = graph.before_conversions(&features);
-    graph
-        .node
-        .iter()
-        .find(|node| node.op_type() == "Conv" && node.output.iter().any(|output| output == convolved))
+    let convolution = index
+        .made_by(index.before_conversions(&features))
+        .filter(|node| node.op_type() == "Conv");
+    convolution
         .and_then(|node| node.input.get(1))
-        .map(|weight| graph.before_conversions(weight))
-        .and_then(|weight| graph.initializer.iter().find(|tensor| tensor.name() == weight))
-        .and_then(|tensor| tensor.dims.first())
-        .and_then(|&channels| usize::try_from(channels).ok())
-        .filter(|&channels| channels > 0)
-        .ok_or_else(|| format!("'{features}' is not made by a convolution"))
+        .and_then(|weight| index.weight(index.before_conversions(weight)))
+        .and_then(|tensor| usize::try_from(*tensor.dims.first()?).ok())
+        .filter(|channels| (1..=MOST).contains(channels))
+        .ok_or_else(|| format!("'{features}' is not made by a convolution of 1 to {MOST} channels"))
 }
 
 fn check_images(shape: Option<&TensorShapeProto>) -> Result<(), String> {

@@ -1,11 +1,12 @@
 //! Choosing where the network runs, and asking ONNX Runtime for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
-use super::engine_cache;
+use super::{Model, Origin, engine_cache};
 use crate::Error;
 use crate::detect::{ExecutionProvider, Precision};
 use crate::runtime::Runtime;
@@ -138,6 +139,20 @@ impl Placement {
         }
     }
 
+    /// What errors say of `model`, run here.
+    pub fn origin(&self, model: &Model) -> Arc<Origin> {
+        Arc::new(Origin {
+            path: model.path().to_owned(),
+            precision: self.precision,
+        })
+    }
+
+    /// Whether a device can sum up the features that stay there, so that what is no number shows. TensorRT may sum in 16
+    /// bits, which hold too little.
+    pub fn can_sum_features(&self) -> bool {
+        self.provider != ExecutionProvider::TensorRt
+    }
+
     /// Whether the graph must be brought to 16 bits for the precision. TensorRT takes graphs in 32 bits and chooses itself.
     pub fn needs_half_graph(&self) -> bool {
         self.precision == Precision::Fp16 && self.provider != ExecutionProvider::TensorRt
@@ -151,10 +166,7 @@ impl Placement {
         let (gpu, driver) = engine_cache::gpu(self.device_id);
         engine_cache::folder(&engine_cache::Facts {
             part: dense,
-            // Engines of a library that does not tell its version are not mixed up with those of another one.
-            library: &runtime
-                .version()
-                .unwrap_or_else(|| runtime.path().display().to_string()),
+            library: runtime.version(),
             precision: self.precision.resolved().name(),
             gpu,
             driver,

@@ -10,8 +10,9 @@ use ort::value::TensorRef;
 use super::device::{Device, PartKind};
 use super::device_parts::HalfParts;
 use super::provider::Placement;
-use super::{Exchange, Memory, Model, Parts};
+use super::{Exchange, Memory, Model, Origin, Parts};
 use crate::detect::ExecutionProvider;
+use crate::finite::are_finite;
 use crate::runtime::Runtime;
 use crate::{Canceller, Error};
 
@@ -19,6 +20,7 @@ use crate::{Canceller, Error};
 pub(crate) struct Sessions {
     networks: Networks,
     canceller: Canceller,
+    origin: Arc<Origin>,
     provider: ExecutionProvider,
     passed_over: Vec<String>,
 }
@@ -57,6 +59,7 @@ pub(crate) struct Heads {
 struct Part {
     name: &'static str,
     session: Session,
+    origin: Arc<Origin>,
 }
 
 /// What the dense part gives for a batch.
@@ -132,9 +135,14 @@ impl Sessions {
         runtime: &Runtime,
         placement: Placement,
     ) -> Result<Self, Error> {
+        let origin = placement.origin(model);
         let load = |name, bytes: &[u8]| {
             let session = load_session(model.path(), runtime, placement, None, name, bytes)?;
-            Ok::<_, Error>(Part { name, session })
+            Ok::<_, Error>(Part {
+                name,
+                session,
+                origin: origin.clone(),
+            })
         };
         let canceller = Canceller::new()?;
         Ok(Self {
@@ -153,6 +161,7 @@ impl Sessions {
                 },
             },
             canceller,
+            origin,
             provider: placement.provider,
             passed_over: Vec::new(),
         })
@@ -166,14 +175,16 @@ impl Sessions {
         memory: &Memory,
     ) -> Result<Self, Error> {
         let heads = placement.for_heads();
-        let parts = model.device_parts(HalfParts {
+        let half = HalfParts {
             dense: placement.needs_half_graph(),
             heads: heads.needs_half_graph(),
-        })?;
+        };
+        let parts = model.device_parts(half, placement.can_sum_features())?;
         let engines = placement.engine_folder(&parts.dense, runtime);
         let canceller = Canceller::new()?;
         let path = model.path().to_owned();
-        let device = Device::load(&parts, memory, &canceller, move |name, bytes, kind| {
+        let origin = placement.origin(model);
+        let device = Device::load(&parts, memory, &canceller, &origin, move |name, bytes, kind| {
             let (placement, engines) = match kind {
                 PartKind::Dense => (placement, engines.as_deref()),
                 PartKind::Heads => (heads, None),
@@ -185,6 +196,7 @@ impl Sessions {
         Ok(Self {
             networks: Networks::Device(device),
             canceller,
+            origin,
             provider: placement.provider,
             passed_over: Vec::new(),
         })
@@ -193,6 +205,11 @@ impl Sessions {
     /// Where the parts run.
     pub fn provider(&self) -> ExecutionProvider {
         self.provider
+    }
+
+    /// What errors say of the model.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.origin
     }
 
     /// Why better candidates were not taken, one text for each.
@@ -270,6 +287,7 @@ impl Tensor<'_> {
     /// Fails unless the tensor has four dimensions for which `good` holds. `words` gives its name and what was expected.
     pub fn expect(
         &self,
+        origin: &Origin,
         words: impl FnOnce() -> (String, String),
         good: impl FnOnce([usize; 4]) -> bool,
     ) -> Result<(), Error> {
@@ -282,11 +300,7 @@ impl Tensor<'_> {
             return Ok(());
         }
         let (tensor, expected) = words();
-        Err(Error::OutputShape {
-            tensor,
-            found: self.shape.to_vec(),
-            expected,
-        })
+        Err(origin.wrong_shape(&tensor, self.shape, expected))
     }
 }
 
@@ -329,6 +343,7 @@ impl Part {
         canceller: &Canceller,
     ) -> Result<(), Error> {
         let part = self.name;
+        let origin = self.origin.clone();
         let outputs = self.run(regions, shape, canceller)?;
         let output = &outputs[0];
         let (found, data) = output
@@ -337,16 +352,13 @@ impl Part {
                 action: format!("read the output of the {part}"),
                 source,
             })?;
-        let name = || outputs.keys().next().unwrap_or_default().to_owned();
+        let name = || outputs.keys().next().unwrap_or_default();
         if data.len() != shape[0] * columns {
-            return Err(Error::OutputShape {
-                tensor: name(),
-                found: found.to_vec(),
-                expected: format!("[{}, {columns}]", shape[0]),
-            });
+            let expected = format!("[{}, {columns}]", shape[0]);
+            return Err(origin.wrong_shape(name(), found, expected));
         }
-        if !data.iter().all(|value| value.is_finite()) {
-            return Err(Error::NotFinite { tensor: name() });
+        if !are_finite(data) {
+            return Err(origin.not_finite(name()));
         }
         into.extend_from_slice(data);
         Ok(())

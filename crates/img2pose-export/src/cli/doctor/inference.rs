@@ -28,12 +28,12 @@ pub fn runtime(
 ) -> Option<&'static Runtime> {
     match runtime::load(explicit, beside) {
         Ok(runtime) => {
-            let version = runtime.version().unwrap_or("unknown".to_owned());
             report.good(
                 "ONNX Runtime",
                 format!(
-                    "{}, version {version}, {}",
+                    "{}, version {}, {}",
                     runtime.path().display(),
+                    runtime.version(),
                     runtime.origin()
                 ),
             );

@@ -1,11 +1,15 @@
 //! Finding and loading the ONNX Runtime library, once per process.
 
-use std::ffi::CStr;
+mod elf;
+mod library;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
+
+use library::Loaded;
 
 /// Oldest ONNX Runtime that has every call this crate makes.
 pub const MINIMUM_VERSION: &str = "1.20";
@@ -17,7 +21,7 @@ static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
 /// The loaded library. There is one per process, because ONNX Runtime allows only one environment.
 pub struct Runtime {
-    path: PathBuf,
+    library: Loaded,
     origin: &'static str,
     pub(crate) environment: Environment,
 }
@@ -70,9 +74,16 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// The file that was loaded, or the name under which the system's loader found it.
+    /// The file that was loaded, as the system says: links are resolved. It may have been
+    /// [replaced](Self::is_replaced) since.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.library.path
+    }
+
+    /// Whether the file at [`path`](Self::path) is no longer the one that was loaded: an upgrade, say, has put another one
+    /// there or removed it. This process goes on with the one that it has.
+    pub fn is_replaced(&self) -> bool {
+        self.library.is_replaced()
     }
 
     /// Why this library and no other, to put in brackets behind its path.
@@ -80,16 +91,9 @@ impl Runtime {
         self.origin
     }
 
-    /// Version of the library, such as `1.21.0`; `None` when it does not tell.
-    pub fn version(&self) -> Option<String> {
-        // SAFETY: the library is loaded already, so that nothing of it runs now.
-        let library = unsafe { libloading::Library::new(&self.path) }.ok()?;
-        // SAFETY: the signature of ONNX Runtime's C header; that it is ONNX Runtime was checked when it was loaded.
-        let base: libloading::Symbol<'_, unsafe extern "C" fn() -> *const ort::sys::OrtApiBase> =
-            unsafe { library.get(b"OrtGetApiBase") }.ok()?;
-        // SAFETY: the function has no conditions, and its result is a constant of the library, as is the text.
-        let version = unsafe { CStr::from_ptr((base().as_ref()?.GetVersionString)()) };
-        Some(version.to_str().ok()?.to_owned())
+    /// Version of the loaded library in its own words, such as `1.21.0`.
+    pub fn version(&self) -> &str {
+        &self.library.version
     }
 
     /// ONNX Runtime's environment, for further sessions in this process.
@@ -115,9 +119,9 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
 
     if let Some(runtime) = RUNTIME.get() {
         return match explicit {
-            Some(wanted) if !same_file(wanted, &runtime.path) => Err(RuntimeError::AlreadyLoaded {
+            Some(wanted) if !runtime.library.is(wanted) => Err(RuntimeError::AlreadyLoaded {
                 wanted: wanted.to_owned(),
-                loaded: runtime.path.clone(),
+                loaded: runtime.path().to_owned(),
             }),
             _ => Ok(runtime),
         };
@@ -136,8 +140,8 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
                 })
         });
     if let Some((path, origin)) = ordered {
-        let reason = match open(&path) {
-            Ok(builder) => return start(builder, path, origin),
+        let reason = match Loaded::open(&path) {
+            Ok(library) => return start(library, origin),
             Err(reason) => reason,
         };
         return Err(RuntimeError::Unusable { path, origin, reason });
@@ -155,8 +159,8 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
     let named = ["libonnxruntime.so", "libonnxruntime.so.1"]
         .map(|name| (PathBuf::from(name), "from where the system's loader looks"));
     for (path, origin) in beside.chain(system).chain(named) {
-        match open(&path) {
-            Ok(builder) => return start(builder, path, origin),
+        match Loaded::open(&path) {
+            Ok(library) => return start(library, origin),
             Err(reason) => tried.push(format!("{} ({reason})", path.display())),
         }
     }
@@ -165,46 +169,27 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
     })
 }
 
-fn open(path: &Path) -> Result<ort::environment::EnvironmentBuilder, String> {
-    if path.is_dir() {
-        return Err("it is a folder, expected the library file in it".to_owned());
+fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, RuntimeError> {
+    let own = library.api.GetBuildInfoString;
+    if !ort::set_api(library.api.clone()) && !std::ptr::fn_addr_eq(ort::api().GetBuildInfoString, own) {
+        return Err(RuntimeError::Unusable {
+            path: library.path,
+            origin,
+            reason: "the program has given the crate `ort` another library".to_owned(),
+        });
     }
-    if path.components().count() > 1 && !path.exists() {
-        return Err("no such file".to_owned());
-    }
-    ort::init_from(path).map_err(|error| match error {
-        // What the system says is one level down; the error itself only says "dlopen failed".
-        ort::LoadDynamicError::Dlopen { error, .. } => {
-            let cause =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            format!("it cannot be loaded: {cause}")
-        }
-        ort::LoadDynamicError::MissingApi { .. } => "it is not ONNX Runtime (no OrtGetApiBase)".to_owned(),
-        ort::LoadDynamicError::BadVersion { version_str, .. } => {
-            format!("it is version {version_str}, at least {MINIMUM_VERSION} is needed")
-        }
-        other => other.to_string(),
-    })
-}
-
-fn start(
-    builder: ort::environment::EnvironmentBuilder,
-    path: PathBuf,
-    origin: &'static str,
-) -> Result<&'static Runtime, RuntimeError> {
     // Frames and models of our users are nobody else's business.
-    match builder.with_name("img2pose").with_telemetry(false).build() {
+    match ort::init().with_name("img2pose").with_telemetry(false).build() {
         Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime {
-            path,
+            library,
             origin,
             environment,
         })),
-        Err(source) => Err(RuntimeError::Environment { path, source }),
+        Err(source) => Err(RuntimeError::Environment {
+            path: library.path,
+            source,
+        }),
     }
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn system_folders() -> Vec<PathBuf> {

@@ -3,7 +3,11 @@
 //! Field numbers are those of the published schema. Fields that no img2pose model carries (training
 //! information, functions, sparse tensors) are left out: they are skipped when read.
 
+mod index;
+
 use prost::bytes::Bytes;
+
+pub use index::Index;
 
 /// Element type codes of [`TensorProto::data_type`].
 pub mod data_type {
@@ -13,6 +17,12 @@ pub mod data_type {
     pub const UINT8: i32 = 2;
     /// 8-bit signed integer.
     pub const INT8: i32 = 3;
+    /// 16-bit unsigned integer.
+    pub const UINT16: i32 = 4;
+    /// 16-bit signed integer.
+    pub const INT16: i32 = 5;
+    /// 32-bit signed integer.
+    pub const INT32: i32 = 6;
     /// 64-bit signed integer.
     pub const INT64: i32 = 7;
     /// Boolean, one byte each.
@@ -21,6 +31,12 @@ pub mod data_type {
     pub const FLOAT16: i32 = 10;
     /// 64-bit float.
     pub const DOUBLE: i32 = 11;
+    /// 32-bit unsigned integer.
+    pub const UINT32: i32 = 12;
+    /// 64-bit unsigned integer.
+    pub const UINT64: i32 = 13;
+    /// 16-bit float with the exponent of a 32-bit one (bfloat16).
+    pub const BFLOAT16: i32 = 16;
 }
 
 /// Type codes of [`AttributeProto::r#type`].
@@ -250,6 +266,12 @@ pub struct TensorProto {
     /// Elements in little-endian order, row-major.
     #[prost(bytes = "bytes", optional, tag = "9")]
     pub raw_data: Option<Bytes>,
+    /// Elements of a 64-bit float tensor, unless they are in `raw_data`.
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
+    /// Elements of an unsigned 32-bit or 64-bit integer tensor, unless they are in `raw_data`.
+    #[prost(uint64, repeated, tag = "11")]
+    pub uint64_data: Vec<u64>,
     /// 1 when the elements lie in another file, which img2pose models never do.
     #[prost(int32, optional, tag = "14")]
     pub data_location: Option<i32>,
@@ -312,61 +334,5 @@ impl NodeProto {
     /// 16 bits, and a quantized network rounds weights and activations to 8.
     pub fn is_conversion(&self) -> bool {
         matches!(self.op_type(), "Cast" | "QuantizeLinear" | "DequantizeLinear")
-    }
-}
-
-impl GraphProto {
-    /// The tensor that `name` was before every conversion on its way.
-    pub fn before_conversions<'g>(&'g self, name: &'g str) -> &'g str {
-        let mut name = name;
-        // A damaged graph may run in circles.
-        for _ in 0..self.node.len() {
-            let conversion = self
-                .node
-                .iter()
-                .find(|node| node.is_conversion() && node.output.iter().any(|output| output == name));
-            match conversion.and_then(|node| node.input.first()) {
-                Some(input) => name = input,
-                None => break,
-            }
-        }
-        name
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(operator: &str, input: &str, output: &str) -> NodeProto {
-        NodeProto {
-            input: vec![input.to_owned()],
-            output: vec![output.to_owned()],
-            op_type: Some(operator.to_owned()),
-            ..NodeProto::default()
-        }
-    }
-
-    #[test]
-    fn conversions_are_followed_back_to_what_was_computed() {
-        let graph = GraphProto {
-            node: vec![
-                node("Conv", "image", "convolved"),
-                node("QuantizeLinear", "convolved", "rounded"),
-                node("DequantizeLinear", "rounded", "features"),
-            ],
-            ..GraphProto::default()
-        };
-        assert_eq!(graph.before_conversions("features"), "convolved");
-        assert_eq!(graph.before_conversions("image"), "image");
-    }
-
-    #[test]
-    fn a_circle_of_conversions_ends() {
-        let graph = GraphProto {
-            node: vec![node("Cast", "a", "b"), node("Cast", "b", "a")],
-            ..GraphProto::default()
-        };
-        assert!(["a", "b"].contains(&graph.before_conversions("a")));
     }
 }
