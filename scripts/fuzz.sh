@@ -4,6 +4,7 @@
 # Feeds random bytes to everything that reads what others have written, each target for so many seconds:
 #   checkpoint  torch and safetensors files
 #   model       ONNX files and their metadata
+#   model_graph ONNX files of which single parts are damaged
 #   frame       sizes, strides and lengths of frames
 #   record      the faces on a buffer
 # Needs the nightly Rust toolchain; builds cargo-fuzz into .cache. fuzz/corpus holds the files to start from; what is
@@ -21,7 +22,7 @@ help_wanted "$@"
 seconds=$1
 shift
 targets=("$@")
-((${#targets[@]})) || targets=(checkpoint model frame record)
+((${#targets[@]})) || targets=(checkpoint model model_graph frame record)
 for target in "${targets[@]}"; do
     [[ -f $ROOT/fuzz/targets/$target.rs ]] || die "there is no target '$target'; see --help"
 done

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use img2pose::Model;
+use img2pose::{Model, stages};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(model) = Model::parse(Path::new("fuzz.onnx"), bytes.to_vec().into()) {
         assert!(model.channels() > 0);
         assert!(model.contract().min_size > 0);
+        let _ = stages::cut(&model);
     }
 });

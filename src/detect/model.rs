@@ -88,8 +88,17 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     check_sizes(&settings.load)?;
     let model = model_path(&settings.load, plugin_file)?;
     let beside = plugin_file.and_then(Path::parent);
-    runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
+    let runtime = runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
         .map_err(|error| load_error(Error::from(error)))?;
+    if runtime.is_replaced() {
+        gst::warning!(
+            CAT,
+            "{element}: {} has been replaced or removed since this process loaded it; version {} stays in use until the \
+             process starts anew",
+            runtime.path().display(),
+            runtime.version()
+        );
+    }
     let options = settings.detector_options();
     let model = Model::open_in(&model, options.precision).map_err(load_error)?;
     let detector = Detector::load(&model, options).map_err(load_error)?;
@@ -193,9 +202,10 @@ fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<Pat
 fn load_error(error: Error) -> LoadError {
     let kind = match &error {
         Error::ReadModel { .. } => LoadErrorKind::NotFound,
-        Error::NotOnnx { .. } | Error::Contract { .. } | Error::OutputShape { .. } => {
-            LoadErrorKind::WrongFormat
-        }
+        Error::NotOnnx { .. }
+        | Error::Contract { .. }
+        | Error::OutputShape { .. }
+        | Error::NotFinite { .. } => LoadErrorKind::WrongFormat,
         Error::Option { .. } | Error::Precision { .. } => LoadErrorKind::Settings,
         _ => LoadErrorKind::Library,
     };

@@ -58,8 +58,12 @@ fn one_run<N: Network>(worker: &Arc<Worker<N>>, layout: FrameLayout, limit: Dura
         }
     }));
     // Wide enough for every format, and one plane for all.
-    let stride = layout.width as usize * 4;
-    let blank = vec![0; stride * layout.height as usize];
+    let stride = (layout.width as usize).checked_mul(4)?;
+    let len = stride.checked_mul(layout.height as usize)?;
+    let mut blank = Vec::new();
+    // A frame that there is no memory for is an error when one comes, and not the end of the process here.
+    blank.try_reserve_exact(len).ok()?;
+    blank.resize(len, 0);
     let plane = Plane { data: &blank, stride };
     let frame = Frame {
         layout,

@@ -246,8 +246,9 @@ impl<N: Network> Shared<N> {
         }
     }
 
-    /// Runs a batch. When it fails and holds frames of several clients, each client's frames run again alone, so
-    /// that only those see the failure who have brought it about.
+    /// Runs a batch. When it fails, each client's frames run again alone, so that only those see the failure who have
+    /// brought it about, and then the frames of such a client one by one: those before the first that fails have their
+    /// faces, and those behind it are not tried.
     fn run(
         &self,
         network: &mut N,
@@ -263,7 +264,7 @@ impl<N: Network> Shared<N> {
         let mut clients = owners.iter().flatten();
         let first = clients.next();
         let is_shared = clients.any(|client| Some(client) != first);
-        if failure == Failure::Cancelled || !is_shared {
+        if failure == Failure::Cancelled {
             return results;
         }
         let mut done: Vec<ClientId> = Vec::new();
@@ -274,28 +275,63 @@ impl<N: Network> Shared<N> {
             done.push(*owner);
             let is_theirs = |slot: &usize| owners[*slot] == Some(*owner);
             let slots: Vec<usize> = (0..owners.len()).filter(is_theirs).collect();
-            let faces = self
-                .copy(batch, layout, &slots)
-                .and_then(|part| run_once(network, &part, slots.len()));
-            match faces {
-                Ok(faces) => {
-                    for (slot, faces) in slots.into_iter().zip(faces) {
-                        results[slot] = Ok(faces);
-                    }
-                }
-                Err(failure) => slots
-                    .into_iter()
-                    .for_each(|slot| results[slot] = Err(failure.clone())),
+            let all = match is_shared {
+                true => self.run_again(network, batch, layout, &slots),
+                false => Err(failure.clone()),
+            };
+            let found = match all {
+                Ok(faces) => faces.into_iter().map(Ok).collect(),
+                Err(failure) => self.run_one_by_one(network, batch, layout, &slots, failure),
+            };
+            for (slot, result) in slots.into_iter().zip(found) {
+                results[slot] = result;
             }
         }
         results
     }
 
+    /// The frames in `slots`, which have failed together, up to the first that fails alone; the rest fails as it does.
+    fn run_one_by_one(
+        &self,
+        network: &mut N,
+        batch: &N::Batch,
+        layout: FrameLayout,
+        slots: &[usize],
+        failure: Failure,
+    ) -> Vec<FrameResult> {
+        let mut failed = match slots.len() {
+            1 => Some(failure),
+            _ => None,
+        };
+        let mut one = |slot: usize| {
+            if let Some(failure) = &failed {
+                return Err(failure.clone());
+            }
+            let faces = self.run_again(network, batch, layout, &[slot]);
+            let faces = faces.inspect_err(|failure| failed = Some(failure.clone()))?;
+            Ok(faces.into_iter().next().unwrap_or_default())
+        };
+        slots.iter().map(|slot| one(*slot)).collect()
+    }
+
+    /// Runs some of the frames of a batch.
+    fn run_again(
+        &self,
+        network: &mut N,
+        batch: &N::Batch,
+        layout: FrameLayout,
+        slots: &[usize],
+    ) -> Result<Vec<Vec<Face>>, Failure> {
+        let part = self.copy(batch, layout, slots)?;
+        run_once(network, &part, slots.len())
+    }
+
     /// A batch with some of the frames of another.
     fn copy(&self, batch: &N::Batch, layout: FrameLayout, slots: &[usize]) -> Result<N::Batch, Failure> {
+        // Of the size of all others: a GPU would have to get to know another one.
         let mut part = self
             .maker()
-            .new_batch(layout, slots.len())
+            .new_batch(layout, self.size.max(slots.len()))
             .map_err(Failure::Failed)?;
         for slot in slots {
             N::Handle::push_from(&mut part, batch, *slot).map_err(Failure::Failed)?;

@@ -5,7 +5,7 @@ use crate::detect::{ScoredProposal, choose_wanted, process_prediction, set_poses
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::NetworkSize;
-use crate::model::Networks;
+use crate::model::{HalfParts, Model, Networks};
 use crate::nms::Kept;
 use crate::proposals::{LevelOutput, ProposalMaker};
 use crate::roi_align::{LevelFeatures, roi_align};
@@ -27,6 +27,22 @@ pub struct Stages {
     candidates: Vec<ScoredProposal>,
     kept: Kept,
     faces: Vec<Face>,
+}
+
+/// Cuts `model` into the parts for every kind of device, as loading it does, and throws them away.
+///
+/// # Errors
+/// Those of [`Detector::load`], as far as they are the model's.
+pub fn cut(model: &Model) -> Result<(), Error> {
+    drop(model.parts()?);
+    for is_half in [false, true] {
+        let half = HalfParts {
+            dense: is_half,
+            heads: is_half,
+        };
+        drop(model.device_parts(half, is_half)?);
+    }
+    Ok(())
 }
 
 struct Level {

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use img2pose::contract::{METADATA_KEY, deltas};
-use img2pose::onnx::{GraphProto, ModelProto, NodeProto, StringStringEntryProto};
+use img2pose::contract::{CLASS_SCORES, METADATA_KEY, deltas, features};
+use img2pose::onnx::{
+    GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, attribute, data_type,
+};
 use img2pose::{Error, Model};
 use prost::Message;
 
@@ -187,4 +189,283 @@ fn a_missing_weight_is_named() {
     let error = model.and_then(|model| img2pose::Detector::load(&model, Default::default()).map(|_| ()));
     let text = error.expect_err("a weight is missing").to_string();
     assert!(text.contains(&format!("tensor '{name}' is missing")), "{text}");
+}
+
+fn graph_of(model: &mut ModelProto) -> &mut GraphProto {
+    model.graph.as_mut().unwrap()
+}
+
+fn weight_of<'m>(model: &'m mut ModelProto, name: &str) -> &'m mut TensorProto {
+    let weights = &mut graph_of(model).initializer;
+    weights
+        .iter_mut()
+        .find(|tensor| tensor.name().contains(name))
+        .expect("such a weight")
+}
+
+fn node_of<'m>(model: &'m mut ModelProto, operator: &str) -> &'m mut NodeProto {
+    let nodes = &mut graph_of(model).node;
+    nodes
+        .iter_mut()
+        .find(|node| node.op_type() == operator)
+        .expect("such a node")
+}
+
+fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+    NodeProto {
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        op_type: Some(operator.to_owned()),
+        ..NodeProto::default()
+    }
+}
+
+/// They gave empty lists of faces, and nobody was told.
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    for weight in [
+        "body.conv1.weight",
+        "fpn.layer_blocks.2",
+        "rpn.head.bbox_pred.bias",
+        "cls_score.weight",
+        "box_head.fc6",
+    ] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let text = message_for(|model| {
+                let tensor = weight_of(model, weight);
+                let mut raw = tensor.raw_data.take().unwrap().to_vec();
+                let last = raw.len() - 4;
+                raw[last..].copy_from_slice(&bad.to_le_bytes());
+                tensor.raw_data = Some(raw.into());
+            });
+            assert!(
+                text.contains(weight) && text.contains("infinity or not-a-number"),
+                "{text}"
+            );
+        }
+    }
+    // In 8 bits it is the scales that are floats.
+    let bytes = std::fs::read(test_support::shipped_model_in_8_bits()).unwrap();
+    let mut model = ModelProto::decode(&bytes[..]).unwrap();
+    let scale = weight_of(&mut model, "class_head.fc6.weight_scale");
+    scale.raw_data = None;
+    scale.float_data = vec![f32::NAN; scale.dims.iter().product::<i64>() as usize];
+    assert!(message(model.encode_to_vec()).contains("fc6.weight_scale"));
+}
+
+/// An attribute of 0 was a panic, or a division by zero in ONNX Runtime.
+#[test]
+fn attributes_that_cannot_be_are_refused() {
+    for (operator, name, values) in [
+        ("Conv", "strides", &[0, -1, i64::MIN, i64::MAX][..]),
+        ("Conv", "dilations", &[0, -1, i64::MAX]),
+        ("Conv", "kernel_shape", &[0, -3, i64::MAX]),
+        ("Conv", "group", &[0, -1, i64::MAX]),
+        ("Conv", "pads", &[-1, i64::MIN, i64::MAX]),
+        ("MaxPool", "strides", &[0, i64::MIN]),
+        ("RoiAlign", "output_height", &[0, -7, 1, 64, i64::MAX]),
+        ("RoiAlign", "output_width", &[0, 14]),
+        ("RoiAlign", "sampling_ratio", &[-1, 0, 1, i64::MAX]),
+        ("Softmax", "axis", &[i64::MIN, i64::MAX]),
+    ] {
+        for &value in values {
+            let text = message_for(|model| {
+                let attributes = &mut node_of(model, operator).attribute;
+                attributes.retain(|attribute| attribute.name() != name);
+                attributes.push(match name {
+                    "strides" | "dilations" | "kernel_shape" | "pads" => attribute::ints(name, &[value, 1]),
+                    _ => attribute::int(name, value),
+                });
+            });
+            assert!(text.contains(&format!("{name} = {value}")), "{operator}: {text}");
+        }
+    }
+    for scale in [f32::NAN, f32::INFINITY, 0.0, -0.25, 1e30, 0.2] {
+        let text = message_for(|model| {
+            let attributes = &mut node_of(model, "RoiAlign").attribute;
+            attributes.retain(|attribute| attribute.name() != "spatial_scale");
+            attributes.push(attribute::float("spatial_scale", scale));
+        });
+        assert!(text.contains("spatial_scale"), "{text}");
+    }
+}
+
+#[test]
+fn graphs_that_cannot_be_are_refused() {
+    type Change = fn(&mut GraphProto);
+    let changes: [(&str, Change); 10] = [
+        ("names no operator", |graph| graph.node[3].op_type = None),
+        ("has no output", |graph| graph.node[3].output.clear()),
+        ("has no output", |graph| {
+            graph.node[3].output = vec![String::new()]
+        }),
+        ("made twice", |graph| {
+            let again = graph.node[3].clone();
+            graph.node.push(again);
+        }),
+        ("made twice", |graph| {
+            graph.node.push(node("Relu", &["images"], "images"))
+        }),
+        ("runs in a circle", |graph| {
+            graph.node.push(node("Identity", &["there"], "back"));
+            graph.node.push(node("Identity", &["back"], "there"));
+        }),
+        ("'nowhere' is missing", |graph| {
+            graph.node.push(node("Relu", &["nowhere"], "somewhere"))
+        }),
+        ("two weights", |graph| {
+            let again = graph.initializer[0].clone();
+            graph.initializer.push(again);
+        }),
+        ("without a name", |graph| graph.initializer[0].name = None),
+        ("lacks the tensors", |graph| {
+            graph.node.retain(|node| node.op_type() != "Softmax")
+        }),
+    ];
+    for (number, (expected, change)) in changes.iter().enumerate() {
+        let text = message_for(|model| change(graph_of(model)));
+        let is_missing = number == 9 && text.contains("is missing");
+        assert!(text.contains(expected) || is_missing, "number {number}: {text}");
+    }
+    // A name may be of any length and have anything in it.
+    let name = format!("\u{1b}[2J\n{}", "x".repeat(100_000));
+    let text = message_for(|model| graph_of(model).node.push(node("Relu", &[&name], "y")));
+    assert!(text.len() < 1000 && text.contains("\\u{1b}[2J\\n"), "{text}");
+}
+
+#[test]
+fn tensors_that_lie_about_their_size_are_refused() {
+    for dims in [
+        vec![i64::MAX, i64::MAX],
+        vec![-1, 4],
+        vec![1 << 62, 4],
+        vec![0],
+        vec![1],
+    ] {
+        let text = message_for(|model| weight_of(model, "class_head.fc6.weight").dims = dims.clone());
+        assert!(
+            text.contains("class_head.fc6.weight") && text.contains("shape"),
+            "{dims:?}: {text}"
+        );
+    }
+    let text = message_for(|model| weight_of(model, "layer2").raw_data = None);
+    assert!(text.contains("layer2") && text.contains("0 numbers"), "{text}");
+    // In an attribute as well.
+    let text = message_for(|model| {
+        let mut constant = node("Constant", &[], "constant");
+        constant.attribute.push(img2pose::onnx::AttributeProto {
+            name: Some("value".to_owned()),
+            t: Some(TensorProto {
+                dims: vec![1 << 40],
+                data_type: Some(data_type::FLOAT),
+                ..TensorProto::default()
+            }),
+            ..Default::default()
+        });
+        graph_of(model).node.push(constant);
+    });
+    assert!(
+        text.contains("'constant' (Constant)") && text.contains("shape"),
+        "{text}"
+    );
+}
+
+#[test]
+fn weights_in_other_files_are_refused() {
+    let text = message_for(|model| {
+        let tensor = weight_of(model, "layer1");
+        tensor.raw_data = None;
+        tensor.data_location = Some(1);
+    });
+    assert!(text.contains("layer1") && text.contains("another file"), "{text}");
+}
+
+/// The element refused what reading the file, and so `img2pose-export check`, accepted.
+#[test]
+fn metadata_that_contradicts_the_network_is_refused_on_reading() {
+    for side in [1, 6, 8, 64] {
+        let text = with_metadata(|json| json["roi"]["output_size"] = side.into());
+        assert!(
+            text.contains("output_height = 7") && text.contains(&side.to_string()),
+            "{text}"
+        );
+    }
+    let text = with_metadata(|json| json["roi"]["sampling_ratio"] = 3.into());
+    assert!(text.contains("sampling_ratio = 2"), "{text}");
+    // Without RoIAlign it is the head that tells.
+    let text = message_for(|model| {
+        for node in &mut graph_of(model).node {
+            if node.op_type() == "RoiAlign" {
+                node.op_type = Some("MyAlign".to_owned());
+            }
+        }
+        let entry = &mut model.metadata_props[0];
+        entry.value = Some(entry.value().replace("\"output_size\":7", "\"output_size\":14"));
+    });
+    assert!(text.contains("64 channels x 196 cells"), "{text}");
+}
+
+/// With 1200 conversions it took 7 seconds, growing with the third power: these would have taken hours.
+#[test]
+fn many_conversions_are_read_in_linear_time() {
+    const EACH: usize = 2500;
+    let mut model = shipped();
+    let graph = graph_of(&mut model);
+    // Between each of three weights and who takes it, and between the features and who takes them.
+    let mut chained = 0;
+    let mut conversions = Vec::new();
+    let mut chain = |from: String, to: String| {
+        let name = |number: usize| format!("chain_{chained}_{number}");
+        for number in 0..EACH {
+            let input = if number == 0 {
+                from.clone()
+            } else {
+                name(number - 1)
+            };
+            let output = if number == EACH - 1 {
+                to.clone()
+            } else {
+                name(number)
+            };
+            let mut conversion = match number % 2 {
+                0 => node("Cast", &[&input], &output),
+                _ => node("DequantizeLinear", &[&input, "scale"], &output),
+            };
+            conversion.attribute.push(attribute::int("axis", 0));
+            conversions.push(conversion);
+        }
+        chained += 1;
+    };
+    for node in &mut graph.node {
+        let is_head = node.op_type() == "Gemm";
+        let is_features = node.output.iter().any(|name| *name == features(0));
+        if is_head || is_features {
+            let weight = node.input[1].clone();
+            node.input[1] = format!("{weight}/converted");
+            chain(weight, node.input[1].clone());
+        }
+        if node
+            .output
+            .iter()
+            .any(|name| [features(1), CLASS_SCORES.to_owned()].contains(name))
+        {
+            let output = node.output[0].clone();
+            node.output[0] = format!("{output}/before");
+            chain(node.output[0].clone(), output);
+        }
+    }
+    graph.node.append(&mut conversions);
+    graph.initializer.push(TensorProto {
+        data_type: Some(data_type::FLOAT),
+        name: Some("scale".to_owned()),
+        raw_data: Some(1f32.to_le_bytes().to_vec().into()),
+        ..TensorProto::default()
+    });
+    assert!(graph.node.len() > 15_000, "{}", graph.node.len());
+    let bytes = model.encode_to_vec();
+    let began = std::time::Instant::now();
+    let model = Model::parse(Path::new(PATH), bytes.into()).unwrap();
+    assert_eq!(model.channels(), 64);
+    let time = began.elapsed();
+    assert!(time.as_secs() < 20, "{time:?}");
 }

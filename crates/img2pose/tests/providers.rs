@@ -178,18 +178,19 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
     );
 }
 
-#[test]
-fn regression_scores_that_are_no_numbers_are_an_error_and_not_an_empty_frame() {
+/// What a detector says of a model whose weights are finite and whose outputs are not, at load or at a frame of `grey`.
+fn failure(name: &str, factor: f32, grey: u8) -> Option<Error> {
     use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
-    let model = class_head::model_with_class_bias([f32::NAN; 2]);
-    let mut detector = Detector::load(
-        &model,
-        DetectorOptions {
-            min_size: Some(64),
-            ..Default::default()
-        },
-    )
-    .unwrap();
+    let model = class_head::model_with_scaled_weights(name, factor);
+    let options = DetectorOptions {
+        min_size: Some(64),
+        execution_provider: ExecutionProvider::Cpu,
+        ..Default::default()
+    };
+    let mut detector = match Detector::load(&model, options) {
+        Ok(detector) => detector,
+        Err(error) => return Some(error),
+    };
     let layout = FrameLayout {
         format: PixelFormat::Gray8,
         width: 64,
@@ -197,13 +198,35 @@ fn regression_scores_that_are_no_numbers_are_an_error_and_not_an_empty_frame() {
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
     };
+    let pixels = [grey; 64 * 48];
     let frame = Frame {
         layout,
         planes: [Plane {
-            data: &[0; 64 * 48],
+            data: &pixels,
             stride: 64,
         }; 3],
     };
-    let error = detector.detect(&[frame]).unwrap_err();
-    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    detector.detect(&[frame]).err()
+}
+
+/// Each of these ended well, with no face in any frame, but for the scores.
+#[test]
+fn regression_outputs_that_are_no_numbers_are_an_error_and_not_an_empty_frame() {
+    for (weights, outputs) in [
+        ("body.layer4", "features_"),
+        ("fpn.layer_blocks.3.0.weight", "features_3"),
+        ("fpn.inner_blocks.0.0.weight", "features_0"),
+        ("rpn.head.cls_logits.weight", "objectness_"),
+        ("rpn.head.bbox_pred.weight", "deltas_"),
+        ("class_predictor.cls_score.weight", "class_scores"),
+        ("box_head.fc7.weight", "pose_regression"),
+    ] {
+        let error = failure(weights, f32::MAX, 255).expect(weights);
+        assert!(matches!(error, Error::NotFinite { .. }), "{weights}: {error}");
+        let text = error.to_string();
+        for part in ["scaled.onnx", &format!("'{outputs}"), "fp32", "convert"] {
+            assert!(text.contains(part), "{weights}: {text}");
+        }
+    }
+    assert!(failure("body.layer4", 1.0, 255).is_none());
 }

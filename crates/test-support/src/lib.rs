@@ -4,6 +4,8 @@
 //! [`VARIABLE`] names, else in `../shared/golden` beside the checkout; the checkpoint that it was made with is looked
 //! for in `../models` beside that folder. Tests that need it print that they were skipped when it is absent.
 
+mod damage;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Write};
@@ -15,6 +17,8 @@ use img2pose_export::{Options, Storage, convert};
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 use serde::Deserialize;
+
+pub use damage::damage;
 
 /// Environment variable that names the folder with the golden data.
 pub const VARIABLE: &str = "IMG2POSE_GOLDEN";

@@ -448,6 +448,8 @@ fn a_failure_reaches_every_frame_and_the_worker_goes_on() {
         let frames = [1, 2].map(|byte| submit(&client, 1, byte));
         stage.begun();
         stage.orders.send(order).unwrap();
+        assert_eq!(stage.begun(), [1], "the first one alone");
+        stage.orders.send(order).unwrap();
         stage.woken.recv_timeout(TIME_LIMIT).unwrap();
         for frame in frames {
             assert!(matches!(frame.ticket.take(), Some(Err(Failure::Failed(_)))));
@@ -457,6 +459,32 @@ fn a_failure_reaches_every_frame_and_the_worker_goes_on() {
     stage.begun();
     stage.succeed();
     assert_eq!(confidence(&frames[0]), 1.0);
+}
+
+/// The whole batch used to lose its faces.
+#[test]
+fn frames_before_the_one_that_fails_keep_their_faces() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    let frames = [1, 2, 3, 4].map(|byte| submit(&client, 1, byte));
+    assert_eq!(stage.begun(), [1, 2, 3, 4]);
+    stage.orders.send(Order::Fail).unwrap();
+    for (byte, order) in [(1, Order::Succeed), (2, Order::Succeed), (3, Order::Fail)] {
+        assert_eq!(stage.begun(), [byte]);
+        stage.orders.send(order).unwrap();
+    }
+    stage.woken.recv_timeout(TIME_LIMIT).unwrap();
+    assert_eq!((confidence(&frames[0]), confidence(&frames[1])), (1.0, 2.0));
+    for frame in &frames[2..] {
+        assert!(matches!(frame.ticket.take(), Some(Err(Failure::Failed(_)))));
+    }
+    // Nothing else was run, and the worker goes on.
+    let next = submit(&client, 1, 5);
+    client.close();
+    assert_eq!(stage.begun(), [5]);
+    stage.succeed();
+    stage.woken.recv_timeout(TIME_LIMIT).unwrap();
+    assert_eq!(confidence(&next), 5.0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The exporter as its users meet it: checkpoints in, models out, and what those models find.
 
 mod convert;
+mod damaged;
 mod doctor;
 mod end_to_end;
 mod errors;

@@ -4,10 +4,10 @@ use super::batch::Batch;
 use super::faces::{ScoredProposal, choose_wanted, process_prediction, set_poses};
 use super::levels::{FeatureLevels, RpnLevels};
 use super::{Clock, StageTimes, Terms};
-use crate::contract::ProposalContract;
+use crate::contract::{Contract, ProposalContract};
 use crate::error::{Error, reserve};
 use crate::face::Face;
-use crate::model::{Dense, Heads};
+use crate::model::{Dense, Heads, Origin};
 use crate::nms::Kept;
 use crate::proposals::ProposalMaker;
 use crate::roi_align::roi_align;
@@ -58,6 +58,30 @@ pub(super) fn warm_up(
         heads.poses(&regions[..rows * region], shape(rows), &mut poses)?;
     }
     Ok(())
+}
+
+/// Runs every part on the smallest image that there is, a blank one, and looks at what they give.
+///
+/// # Errors
+/// [`Error::OutputShape`], [`Error::NotFinite`], and what ONNX Runtime says of parts that do not fit together.
+pub(super) fn try_out(
+    dense: &mut Dense,
+    heads: &mut Heads,
+    origin: &Origin,
+    contract: &Contract,
+    channels: usize,
+) -> Result<(), Error> {
+    let side = contract.size_divisor as usize;
+    let mut blank = Vec::new();
+    resize(&mut blank, 3 * side * side)?;
+    let outputs = dense.run(&blank, 1, side, side)?;
+    let images = [1, side, side];
+    FeatureLevels::read(origin, &outputs, images, channels)?.check_finite(origin)?;
+    let objectness = |level| outputs.objectness(level);
+    RpnLevels::read(origin, images, objectness, |level| outputs.deltas(level))?.check_finite(origin, 0)?;
+    drop(outputs);
+    let side = contract.roi.output_size;
+    warm_up(heads, [side, side, channels], 1, &[1])
 }
 
 /// Makes `regions` hold `len` numbers; those that are new are 0.

@@ -349,6 +349,14 @@ impl Detector {
 /// Shows the heads every shape that they will be given, where that is worth it. The dense part's shape is known with
 /// the first batch.
 fn warm_up(sessions: &mut Sessions, model: &Model) -> Result<(), Error> {
+    let origin = sessions.origin().clone();
+    let is_free = sessions.provider() == ExecutionProvider::Cpu;
+    if let Networks::Host { dense, heads } = sessions.networks()
+        && is_free
+    {
+        // What does not fit together is no fault of the first frame. Others would compile for this shape.
+        host::try_out(dense, heads, &origin, model.contract(), model.channels())?;
+    }
     let shapes = Shapes::at(sessions.provider());
     show_shapes(sessions, model.contract(), model.channels(), shapes)
 }

@@ -27,7 +27,6 @@ use crate::detect::Precision;
 use crate::onnx::{Index, ModelProto, TensorShapeProto};
 use cut::Dimension;
 pub(crate) use device::{BoundDense, Device, DeviceHeads, SortedBoxes};
-#[cfg(test)]
 pub(crate) use device_parts::HalfParts;
 pub(crate) use memory::{Element, Exchange, HostTensor, Memory};
 pub(crate) use origin::Origin;
@@ -155,8 +154,8 @@ impl Model {
             return Err(not_onnx("it contains no graph"));
         }
         let contract = read_contract(&proto).map_err(broken)?;
-        soundness::check(&proto).map_err(broken)?;
         let channels = check_graph(&proto).map_err(broken)?;
+        soundness::check(&proto).map_err(broken)?;
         let mut nodes = proto.graph.iter().flat_map(|graph| &graph.node);
         let is_quantized = nodes.any(|node| node.op_type() == "QuantizeLinear");
         let model = Self {

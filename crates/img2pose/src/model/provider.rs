@@ -54,6 +54,23 @@ impl ExecutionProvider {
         }
     }
 
+    /// The libraries that ONNX Runtime loads for it from its own folder.
+    fn companions(self) -> &'static [&'static str] {
+        match self {
+            Self::Auto | Self::Cpu => &[],
+            Self::Cuda => &["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"],
+            Self::TensorRt => &[
+                "libonnxruntime_providers_shared.so",
+                "libonnxruntime_providers_cuda.so",
+                "libonnxruntime_providers_tensorrt.so",
+            ],
+            Self::OpenVino => &[
+                "libonnxruntime_providers_shared.so",
+                "libonnxruntime_providers_openvino.so",
+            ],
+        }
+    }
+
     /// The package on PyPI whose library has it.
     pub fn package(self) -> &'static str {
         match self {
@@ -105,6 +122,11 @@ impl Placement {
                     self.provider.package()
                 ),
             ));
+        }
+        for name in self.provider.companions() {
+            runtime
+                .check_companion(name)
+                .map_err(|reason| refusal(self.provider, reason))?;
         }
         let precision = self.precision.resolved();
         let precisions = self.provider.precisions();

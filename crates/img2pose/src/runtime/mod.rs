@@ -96,6 +96,19 @@ impl Runtime {
         &self.library.version
     }
 
+    /// Checks the library `name` beside this one, which this one loads by itself. One that is not there passes: it says so
+    /// when it misses it.
+    ///
+    /// # Errors
+    /// The path, what was found and what was expected.
+    pub(crate) fn check_companion(&self, name: &str) -> Result<(), String> {
+        let path = self.library.path.with_file_name(name);
+        match path.exists() {
+            true => elf::check(&path).map_err(|reason| format!("{}: {reason}", path.display())),
+            false => Ok(()),
+        }
+    }
+
     /// ONNX Runtime's environment, for further sessions in this process.
     pub fn environment(&self) -> &Environment {
         &self.environment
