@@ -76,6 +76,28 @@ fn a_corrupt_model() {
     }
 }
 
+/// It started, and found no face in any frame.
+#[test]
+fn a_model_with_weights_that_are_no_numbers() {
+    use img2pose::onnx::ModelProto;
+    use prost::Message;
+    let bytes = std::fs::read(model()).unwrap();
+    let mut proto = ModelProto::decode(&bytes[..]).unwrap();
+    let weights = proto.graph.as_mut().unwrap().initializer.iter_mut();
+    for tensor in weights.filter(|tensor| tensor.name() == "backbone.body.conv1.weight") {
+        let mut raw = tensor.raw_data.take().unwrap().to_vec();
+        raw[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        tensor.raw_data = Some(raw.into());
+    }
+    let path = write_file("damaged.onnx", &proto.encode_to_vec());
+    let element = detector();
+    element.set_property("model", text(&path));
+    let error = start_fails(&element);
+    for part in ["damaged.onnx", "'backbone.body.conv1.weight'", "not-a-number"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 #[test]
 fn a_precision_that_the_model_does_not_have() {
     let element = detector();

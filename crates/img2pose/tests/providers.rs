@@ -219,7 +219,7 @@ fn regression_outputs_that_are_no_numbers_are_an_error_and_not_an_empty_frame() 
         ("rpn.head.cls_logits.weight", "objectness_"),
         ("rpn.head.bbox_pred.weight", "deltas_"),
         ("class_predictor.cls_score.weight", "class_scores"),
-        ("box_head.fc7.weight", "pose_regression"),
+        ("dof_pred.3.weight", "pose_regression"),
     ] {
         let error = failure(weights, f32::MAX, 255).expect(weights);
         assert!(matches!(error, Error::NotFinite { .. }), "{weights}: {error}");

@@ -70,9 +70,9 @@ fn name(graph: &GraphProto, random: &mut impl FnMut() -> u64) -> String {
     match random() % 8 {
         0 => String::new(),
         1 => "nowhere".to_owned(),
-        2 if !graph.initializer.is_empty() => {
-            graph.initializer[number % graph.initializer.len()].name().to_owned()
-        }
+        2 if !graph.initializer.is_empty() => graph.initializer[number % graph.initializer.len()]
+            .name()
+            .to_owned(),
         _ if !graph.node.is_empty() => {
             of_node(&graph.node[random() as usize % graph.node.len()]).unwrap_or_default()
         }
@@ -98,7 +98,9 @@ fn damage_node(graph: &mut GraphProto, random: &mut impl FnMut() -> u64) {
     let value = name(graph, random);
     let kind = random() % 9;
     let index = random() as usize % graph.node.len().max(1);
-    let Some(node) = graph.node.get_mut(index) else { return };
+    let Some(node) = graph.node.get_mut(index) else {
+        return;
+    };
     match kind {
         0 => drop(graph.node.remove(index)),
         1 => {
@@ -115,7 +117,9 @@ fn damage_node(graph: &mut GraphProto, random: &mut impl FnMut() -> u64) {
         6 => node.output.push(value),
         7 => {
             // A conversion in front of an input.
-            let Some(input) = pick(&mut node.input, random) else { return };
+            let Some(input) = pick(&mut node.input, random) else {
+                return;
+            };
             let before = std::mem::replace(input, format!("{value}/converted"));
             let converted = input.clone();
             graph.node.push(NodeProto {
@@ -135,7 +139,9 @@ fn damage_node(graph: &mut GraphProto, random: &mut impl FnMut() -> u64) {
 }
 
 fn damage_attribute(graph: &mut GraphProto, random: &mut impl FnMut() -> u64) {
-    let Some(node) = pick(&mut graph.node, random) else { return };
+    let Some(node) = pick(&mut graph.node, random) else {
+        return;
+    };
     let kind = random() % 6;
     let (number, real) = (integer(random), float(random));
     let Some(attribute) = pick(&mut node.attribute, random) else {

@@ -2,8 +2,8 @@
 
 use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Model};
-use img2pose_export::onnx::ModelProto;
 use img2pose_export::convert;
+use img2pose_export::onnx::ModelProto;
 use prost::Message;
 use test_support::damage;
 
@@ -45,7 +45,10 @@ fn damaged_models_are_refused_or_run() {
         execution_provider: ExecutionProvider::Cpu,
         ..DetectorOptions::default()
     };
-    let cases = std::env::var(VARIABLE).ok().and_then(|number| number.parse().ok()).unwrap_or(CASES);
+    let cases = std::env::var(VARIABLE)
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(CASES);
     let (mut read, mut run) = (0, 0);
     for seed in 0..cases {
         let mut model = whole.clone();
@@ -68,5 +71,8 @@ fn damaged_models_are_refused_or_run() {
         }
     }
     println!("{cases} models: {read} could be read, {run} ran");
-    assert!(read < cases && run > 0, "{read} of {cases} could be read, {run} ran");
+    assert!(
+        read < cases && run > 0,
+        "{read} of {cases} could be read, {run} ran"
+    );
 }

@@ -240,6 +240,22 @@ fn a_library_that_is_none() {
     diagnosed(&clinic.examine(), &expected);
 }
 
+/// The tool used to die of SIGBUS.
+#[test]
+fn a_library_that_is_truncated() {
+    let Some(whole) = std::env::var_os("ORT_DYLIB_PATH").and_then(|path| fs::read(path).ok()) else {
+        test_support::skip("a_library_that_is_truncated", "ORT_DYLIB_PATH names no library");
+        return;
+    };
+    let mut clinic = Clinic::new();
+    let library = clinic.folder.path("libonnxruntime.so");
+    fs::write(&library, &whole[..whole.len() / 2]).unwrap();
+    clinic.environment = vec![("ORT_DYLIB_PATH", library.clone())];
+    let seen = clinic.examine();
+    diagnosed(&seen, &[("ONNX Runtime", "is truncated", "1.20 or newer")]);
+    assert!(seen.stdout.contains(text(&library)), "{}", seen.stdout);
+}
+
 #[test]
 fn a_model_that_is_none() {
     let mut clinic = Clinic::new();

@@ -58,7 +58,10 @@ impl ExecutionProvider {
     fn companions(self) -> &'static [&'static str] {
         match self {
             Self::Auto | Self::Cpu => &[],
-            Self::Cuda => &["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"],
+            Self::Cuda => &[
+                "libonnxruntime_providers_shared.so",
+                "libonnxruntime_providers_cuda.so",
+            ],
             Self::TensorRt => &[
                 "libonnxruntime_providers_shared.so",
                 "libonnxruntime_providers_cuda.so",

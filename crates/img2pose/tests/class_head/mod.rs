@@ -6,6 +6,7 @@ use prost::Message;
 use test_support::shipped_model;
 
 /// The shipped model with these biases of its two classes, background and face.
+#[allow(dead_code)] // Not every test needs both.
 pub fn model_with_class_bias(bias: [f32; 2]) -> Model {
     let bytes = std::fs::read(shipped_model()).unwrap();
     let mut proto = ModelProto::decode(&bytes[..]).unwrap();
