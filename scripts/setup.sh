@@ -16,5 +16,6 @@ no_arguments "$@"
 setup_base
 plugin_build
 printf 'export GST_PLUGIN_PATH=%q\nexport ORT_DYLIB_PATH=%q\n' "$TARGET" "$ORT_DYLIB_PATH"
+printf 'export ORT_DISABLE_TELEMETRY=%q\n' "$ORT_DISABLE_TELEMETRY"
 # For img2pose-export; once, however often it is called.
 [[ :$PATH: == *:"$TARGET":* ]] || printf 'export PATH=%q:"%s"\n' "$TARGET" "\$PATH"

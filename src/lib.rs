@@ -21,6 +21,8 @@ pub fn plugin_register_static() -> Result<(), glib::BoolError> {
 }
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // Many programs have no other thread yet when their first element is made; with the first model they have.
+    img2pose::telemetry::refuse();
     meta::register();
     detect::register(plugin)?;
     json::register(plugin)?;

@@ -8,6 +8,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # Everything that the scripts fetch or build for themselves; safe to delete.
 CACHE=$ROOT/.cache
 export ROOT CACHE
+# ONNX Runtime's builds on PyPI report their use and leave a device id in the user's cache unless this is set.
+export ORT_DISABLE_TELEMETRY=${ORT_DISABLE_TELEMETRY:-1}
 
 # Messages go to stderr, so that a script's stdout is its result.
 say() { printf '%s\n' "$*" >&2; }

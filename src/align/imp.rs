@@ -1,5 +1,6 @@
 //! The element behind the wrapper.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
@@ -25,6 +26,8 @@ pub struct Img2PoseAlign {
     sink_pad: gst::Pad,
     src_pad: gst::Pad,
     settings: Mutex<Settings>,
+    /// Whether the user has set the property `size`.
+    size_is_set: AtomicBool,
     /// Never held while something is pushed or asked, nor while a buffer is waited for.
     state: Mutex<State>,
 }
@@ -80,6 +83,7 @@ impl ObjectSubclass for Img2PoseAlign {
             sink_pad,
             src_pad,
             settings: Mutex::default(),
+            size_is_set: AtomicBool::default(),
             state: Mutex::default(),
         }
     }
@@ -93,6 +97,7 @@ impl ObjectImpl for Img2PoseAlign {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         self.settings().set(pspec.name(), value);
         if pspec.name() == "size" {
+            self.size_is_set.store(true, Ordering::Relaxed);
             // With the next frame.
             self.src_pad.mark_reconfigure();
         }
@@ -234,21 +239,31 @@ impl Img2PoseAlign {
         drop(old);
         match Output::negotiate(&self.src_pad, size) {
             Ok(output) => {
-                gst::debug!(CAT, imp = self, "crops are {size}x{size}");
+                gst::debug!(CAT, imp = self, "crops are {0}x{0}", output.size());
+                if output.size() != size && self.size_is_set.load(Ordering::Relaxed) {
+                    self.warn_of_size(size, output.size());
+                }
                 let output = Arc::new(output);
                 self.state().output = Some(output.clone());
                 Ok(output)
             }
-            Err(error) => {
-                gst::warning!(
-                    CAT,
-                    imp = self,
-                    "crops of {size}x{size} are refused downstream: {error}"
-                );
+            Err((error, why)) => {
+                gst::warning!(CAT, imp = self, "crops are refused downstream: {error}, {why}");
                 self.src_pad.mark_reconfigure();
+                if error == gst::FlowError::NotNegotiated {
+                    gst::element_imp_error!(self, gst::CoreError::Negotiation, ("{why}"));
+                }
                 Err(error)
             }
         }
+    }
+
+    fn warn_of_size(&self, set: u32, taken: u32) {
+        gst::element_imp_warning!(
+            self,
+            gst::CoreError::Negotiation,
+            ("Crops are {taken}x{taken}, because what comes behind does not take those of size={set}")
+        );
     }
 
     /// Pushes a buffer for each face that is wanted, or a gap.
@@ -301,6 +316,7 @@ impl Img2PoseAlign {
             frame_width: recorded.frame_width,
             frame_height: recorded.frame_height,
             face: recorded.faces[crop.face].clone(),
+            reused: recorded.reused,
             alignment: crop.alignment,
         };
         let out = buffer.make_mut();
@@ -395,7 +411,7 @@ impl Img2PoseAlign {
     fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Caps(caps) => {
-                answer(caps, &output::caps(self.settings().size));
+                answer(caps, &output::offered_caps(self.settings().size));
                 true
             }
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),

@@ -1,5 +1,6 @@
 //! The format of crops, and the buffers for them.
 
+use gst::glib;
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoBufferPool, VideoCapsBuilder, VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
@@ -22,6 +23,13 @@ pub fn caps(size: u32) -> gst::Caps {
     square(VideoCapsBuilder::new().width(size as i32).height(size as i32))
 }
 
+/// Crops of any size, best of `size`.
+pub fn offered_caps(size: u32) -> gst::Caps {
+    let mut offered = caps(size);
+    offered.make_mut().append(template_caps());
+    offered
+}
+
 fn square(builder: VideoCapsBuilder<gst::caps::NoFeature>) -> gst::Caps {
     builder
         .format(VideoFormat::Rgb)
@@ -31,6 +39,52 @@ fn square(builder: VideoCapsBuilder<gst::caps::NoFeature>) -> gst::Caps {
         .build()
 }
 
+/// The side of square crops that downstream takes, `size` or else the nearest; `None` if it takes none.
+fn nearest_size(wanted: &gst::CapsRef, size: u32) -> Option<u32> {
+    if wanted.can_intersect(&caps(size)) {
+        return Some(size);
+    }
+    wanted
+        .iter()
+        .filter_map(|structure| {
+            let (width, height) = (structure.value("width").ok()?, structure.value("height").ok()?);
+            nearest(&width.intersect(height)?, size)
+        })
+        .filter(|side| wanted.can_intersect(&caps(*side)))
+        .min_by_key(|side| side.abs_diff(size))
+}
+
+/// The number nearest to `size` among those of a field: one, a range, or a list.
+fn nearest(field: &glib::Value, size: u32) -> Option<u32> {
+    if let Ok(side) = field.get::<i32>() {
+        return u32::try_from(side).ok();
+    }
+    if let Ok(range) = field.get::<gst::IntRange<i32>>() {
+        let [low, high, step] = [range.min(), range.max(), range.step()].map(|n| u32::try_from(n).ok());
+        let (low, high, step) = (low?, high?, step?.max(1));
+        // Both ends are multiples of the step.
+        let below = size.clamp(low, high) / step * step;
+        return [below, below + step]
+            .into_iter()
+            .filter(|side| (low..=high).contains(side))
+            .min_by_key(|side| side.abs_diff(size));
+    }
+    let list = field.get::<gst::List>().ok()?;
+    list.iter()
+        .filter_map(|value| nearest(value, size))
+        .min_by_key(|side| side.abs_diff(size))
+}
+
+/// What to tell a user whose pipeline takes only `wanted` behind the element.
+fn refusal(wanted: &gst::CapsRef) -> String {
+    let (low, high) = (SIZES.start(), SIZES.end());
+    format!(
+        "Crops are squares of {low}x{low} to {high}x{high} RGB pixels at a variable framerate (0/1), and what comes behind takes \
+         {wanted}: ask for the same width and height there, or put 'videoconvert ! videoscale' behind the element for another \
+         format or shape"
+    )
+}
+
 /// Where crops are written.
 pub struct Output {
     info: VideoInfo,
@@ -38,12 +92,20 @@ pub struct Output {
 }
 
 impl Output {
-    /// Sets the caps of crops of `size` downstream and finds the pool for them.
+    /// Sets the caps of crops downstream and finds the pool for them. They are of `size`, where downstream leaves the choice,
+    /// else of the size nearest to it.
     ///
     /// # Errors
-    /// Downstream does not take the caps, or the pad is flushing.
-    pub fn negotiate(src_pad: &gst::Pad, size: u32) -> Result<Self, gst::FlowError> {
+    /// Downstream takes no square crops of RGB, in words for the user; or the pad is flushing.
+    pub fn negotiate(src_pad: &gst::Pad, size: u32) -> Result<Self, (gst::FlowError, String)> {
+        let wanted = src_pad.peer_query_caps(Some(&template_caps()));
+        // Nothing is wanted: refused below, unless it changes its mind.
+        let size = nearest_size(&wanted, size).unwrap_or(size);
         let caps = caps(size);
+        let refused = || {
+            let unfiltered = src_pad.peer_query_caps(None);
+            (refused(src_pad), refusal(&unfiltered))
+        };
         let accepted = if src_pad.current_caps().as_ref() == Some(&caps) {
             // Downstream may have changed its mind.
             src_pad.peer_query_accept_caps(&caps)
@@ -51,7 +113,7 @@ impl Output {
             src_pad.push_event(gst::event::Caps::new(&caps))
         };
         if !accepted {
-            return Err(refused(src_pad));
+            return Err(refused());
         }
         let info = VideoInfo::from_caps(&caps).expect("the caps are raw video");
         let mut query = gst::query::Allocation::new(Some(&caps), true);
@@ -61,7 +123,7 @@ impl Output {
             .flatten();
         let pool = match offered {
             Some(pool) => pool,
-            None => own_pool(&caps, &info).ok_or_else(|| refused(src_pad))?,
+            None => own_pool(&caps, &info).ok_or_else(refused)?,
         };
         Ok(Self { info, pool })
     }

@@ -16,7 +16,7 @@ pub const SIZES: RangeInclusive<u32> = 16..=2048;
 /// The values of all properties.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Side of a crop in pixels.
+    /// Side of a crop in pixels, where downstream leaves the choice.
     pub size: u32,
     /// Most crops of a frame; -1: no limit.
     pub max_faces: i32,
@@ -80,7 +80,10 @@ impl Settings {
             vec![
                 glib::ParamSpecUInt::builder("size")
                     .nick("Size")
-                    .blurb("Width and height of a crop in pixels; recognisers want 112 or 224")
+                    .blurb(
+                        "Width and height of a crop in pixels; recognisers want 112 or 224. Where downstream's caps leave no \
+                         choice, theirs or the nearest",
+                    )
                     .minimum(*SIZES.start())
                     .maximum(*SIZES.end())
                     .default_value(defaults.size)

@@ -93,6 +93,7 @@ mod tests {
                 frame_width: 640,
                 frame_height: 480,
                 pixel_aspect_ratio: gst::Fraction::new(1, 1),
+                reused: false,
                 faces,
             },
             change: FrameChange::Scaled,

@@ -79,6 +79,12 @@ impl InputFormat {
         })
     }
 
+    /// Whether faces found in a frame of the other format mean the same in one of this: pictures of one size and shape, seen
+    /// in the same way.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.layout == other.layout && self.info.par() == other.info.par()
+    }
+
     /// Maps the buffer and gives its pixels to `read`, without a copy. Strides and offsets are those of the
     /// buffer's video meta if it has one.
     ///

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use img2pose::{Detector, Error, Model, locate, runtime};
+use img2pose::{Detector, Error, Model, locate, runtime, telemetry};
 
 use super::CAT;
 use super::instance::{self, Instance};
@@ -98,6 +98,9 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
             runtime.path().display(),
             runtime.version()
         );
+    }
+    if let Some(warning) = telemetry::warning(runtime) {
+        gst::warning!(CAT, "{element}: {warning}");
     }
     let options = settings.detector_options();
     let model = Model::open_in(&model, options.precision).map_err(load_error)?;

@@ -125,6 +125,14 @@ pub fn ends_batch(event: &gst::EventRef) -> bool {
     )
 }
 
+/// Whether the picture may be another one after this event, so that faces from before it say nothing.
+pub fn begins_anew(event: &gst::EventRef) -> bool {
+    matches!(
+        event.type_(),
+        gst::EventType::StreamStart | gst::EventType::Segment | gst::EventType::Gap
+    )
+}
+
 /// Whether downstream takes frames again after this event although it has returned `EOS`.
 pub fn starts_anew(event: &gst::EventRef) -> bool {
     matches!(

@@ -9,7 +9,7 @@ use gst::ClockTime;
 use gst::glib::{self, prelude::*};
 use img2pose::{DetectorOptions, Selection};
 
-use crate::properties::value_of;
+use crate::properties::{path_of, text_of, value_of};
 
 /// The largest `min-size` and `max-size`, in pixels.
 pub const LARGEST_SIDE: u32 = 16_384;
@@ -153,6 +153,8 @@ pub struct Intake {
     pub max_queued_batches: usize,
     /// Every how many frames one is inferred.
     pub inference_interval: u64,
+    /// Whether frames that are not inferred get the faces of the last one that was.
+    pub reuse_faces: bool,
     /// Whether frames that are too late for downstream are not inferred.
     pub qos: bool,
 }
@@ -259,6 +261,7 @@ impl Settings {
             capacity: self.capacity(),
             max_queued_batches: self.max_queued_batches as usize,
             inference_interval: self.inference_interval.into(),
+            reuse_faces: self.reuse_faces,
             qos: self.qos,
         }
     }
@@ -304,9 +307,9 @@ impl Settings {
     /// Takes the value of a property over. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
-            "model" => self.load.model = value_of::<Option<PathBuf>>(value),
-            "model-instance-id" => self.load.model_instance_id = value_of::<Option<String>>(value),
-            "onnxruntime-library" => self.load.onnxruntime_library = value_of::<Option<PathBuf>>(value),
+            "model" => self.load.model = path_of(value),
+            "model-instance-id" => self.load.model_instance_id = text_of(value),
+            "onnxruntime-library" => self.load.onnxruntime_library = path_of(value),
             "batch-size" => self.load.batch_size = value_of(value),
             "min-size" => self.load.min_size = value_of(value),
             "max-size" => self.load.max_size = value_of(value),

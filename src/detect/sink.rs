@@ -10,15 +10,15 @@ use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
 use super::latency::Patience;
-use super::stream::{Pending, Source, State, Stream};
+use super::stream::{Admission, Pending, Source, State, Stream};
 use super::worker::Submitted;
 
 /// A frame that has room in the queue.
 struct Admitted {
     format: Arc<InputFormat>,
     running_time: Option<gst::ClockTime>,
-    /// Why it is not looked at, if it is not.
-    passes: Option<Source>,
+    /// Whether it is looked at.
+    admission: Admission,
 }
 
 impl Img2PoseDetect {
@@ -59,20 +59,33 @@ impl Img2PoseDetect {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::trace!(CAT, obj = pad, "received {buffer:?}");
         self.ask_whether_live();
-        let admitted = self.wait_for_room(&buffer)?;
+        let Admitted {
+            format,
+            running_time,
+            admission,
+        } = self.wait_for_room(&buffer)?;
         let client = self.client().ok_or(gst::FlowError::Flushing)?;
-        if let Some(source) = admitted.passes {
-            self.queue_frame(buffer, admitted.format, admitted.running_time, source, |_| ())?;
-            return Ok(gst::FlowSuccess::Ok);
-        }
+        let needed = match admission {
+            Admission::LookAt { needed } => needed,
+            Admission::Pass(source) => {
+                let frame = Pending {
+                    buffer,
+                    format,
+                    running_time,
+                    source,
+                    needed: false,
+                };
+                self.queue_frame(frame, |_| ())?;
+                return Ok(gst::FlowSuccess::Ok);
+            }
+        };
 
         let began = Instant::now();
         let Submitted {
             ticket,
             first_of_client,
             full,
-        } = admitted
-            .format
+        } = format
             .read_frame(&buffer, |frame| client.submit(frame))
             .and_then(|submitted| submitted)
             .map_err(|cause| self.fail_on_frame(&buffer, &cause))?;
@@ -87,8 +100,14 @@ impl Img2PoseDetect {
         if full {
             gst::debug!(CAT, imp = self, "a full batch closes {batch:?}");
         }
-        let source = Source::Batch(ticket);
-        let queued = self.queue_frame(buffer, admitted.format, admitted.running_time, source, |state| {
+        let frame = Pending {
+            buffer,
+            format,
+            running_time,
+            source: Source::Batch(ticket),
+            needed,
+        };
+        let queued = self.queue_frame(frame, |state| {
             state.stats.convert.add(converted);
             state.open = (!full).then_some(batch);
             if first_of_client {
@@ -118,10 +137,7 @@ impl Img2PoseDetect {
     /// Puts a frame into the queue and updates the state with it, unless the element is flushing.
     fn queue_frame<R>(
         &self,
-        buffer: gst::Buffer,
-        format: Arc<InputFormat>,
-        running_time: Option<gst::ClockTime>,
-        source: Source,
+        frame: Pending,
         update: impl FnOnce(&mut State) -> R,
     ) -> Result<R, gst::FlowError> {
         let mut state = self.stream.lock();
@@ -132,12 +148,7 @@ impl Img2PoseDetect {
             return Err(error);
         }
         state.stats.frames_in += 1;
-        state.queue.push_frame(Pending {
-            buffer,
-            format,
-            running_time,
-            source,
-        });
+        state.queue.push_frame(frame);
         let result = update(&mut state);
         drop(state);
         self.stream.ready.notify_all();
@@ -164,21 +175,14 @@ impl Img2PoseDetect {
                     return Err(gst::FlowError::NotNegotiated);
                 };
                 let running_time = state.running_time(buffer);
-                let is_skipped = !state.position.is_multiple_of(intake.inference_interval);
-                state.position += 1;
-                let passes = if is_skipped {
-                    Some(Source::Skipped)
-                } else if intake.qos && state.is_late(running_time) {
+                let admission = state.admit(&format, running_time, &intake);
+                if matches!(admission, Admission::Pass(Source::Late)) {
                     gst::debug!(CAT, imp = self, "too late, not inferred: {buffer:?}");
-                    Some(Source::Late)
-                } else {
-                    state.submitting = true;
-                    None
-                };
+                }
                 return Ok(Admitted {
                     format,
                     running_time,
-                    passes,
+                    admission,
                 });
             }
             if state.waits_for_open_batch() {

@@ -10,7 +10,7 @@ use img2pose::frame::NetworkSize;
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
-use super::queue::{Item, ends_batch, starts_anew};
+use super::queue::{Item, begins_anew, ends_batch, starts_anew};
 use super::settings::LARGEST_SIDE;
 use super::stream::{Pending, Stream};
 use crate::meta;
@@ -76,11 +76,13 @@ impl Img2PoseDetect {
                 gst::debug!(CAT, obj = pad, "downstream gets a new chance after its EOS");
                 state.flow = Ok(gst::FlowSuccess::Ok);
             }
+            if begins_anew(&event) {
+                state.looked_at = None;
+            }
             match event.view() {
                 gst::EventView::StreamStart(_) => {
                     state.eos = false;
                     state.live_asked = false;
-                    state.position = 0;
                 }
                 gst::EventView::Segment(segment) => {
                     // Without a segment in time there is no running time, and so no lateness.

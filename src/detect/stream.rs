@@ -25,6 +25,8 @@ pub struct Pending {
     pub running_time: Option<gst::ClockTime>,
     /// Where its faces come from.
     pub source: Source,
+    /// Whether the frames after it have no other faces to reuse, so that it is looked at even when it is late.
+    pub needed: bool,
 }
 
 /// Where the faces of a frame come from.
@@ -35,6 +37,17 @@ pub enum Source {
     Skipped,
     /// It is not looked at, because it is too late for downstream.
     Late,
+}
+
+/// What becomes of a frame that comes in.
+pub enum Admission {
+    /// It is looked at.
+    LookAt {
+        /// See [`Pending::needed`].
+        needed: bool,
+    },
+    /// It is not, and why.
+    Pass(Source),
 }
 
 impl Pending {
@@ -85,8 +98,11 @@ pub struct State {
     pub format: Option<Arc<InputFormat>>,
     /// Segment of the frames that arrive.
     pub segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Frames that have arrived since the start of the stream or the last flush, for `inference-interval`.
+    /// Frames that have arrived since the last new beginning, for `inference-interval`.
     pub position: u64,
+    /// What the frames are whose faces are known or on their way; `None`: nothing was looked at since the stream began, was
+    /// flushed, jumped or paused.
+    pub looked_at: Option<Arc<InputFormat>>,
     /// Frames before this running time are too late for downstream.
     pub earliest: Option<gst::ClockTime>,
     /// Whether upstream is live, as it said last; `None`: not asked yet.
@@ -146,6 +162,7 @@ impl Default for Stream {
                 format: None,
                 segment: None,
                 position: 0,
+                looked_at: None,
                 earliest: None,
                 live: None,
                 live_asked: false,
@@ -215,6 +232,35 @@ impl State {
         matches!((running_time, self.earliest), (Some(time), Some(earliest)) if time < earliest)
     }
 
+    /// Decides whether a frame of `format` that arrives now is looked at.
+    ///
+    /// The first one after a new beginning and after a change of the picture's size or shape always is, whatever the
+    /// interval: no frame has faces that it could reuse.
+    pub fn admit(
+        &mut self,
+        format: &Arc<InputFormat>,
+        running_time: Option<gst::ClockTime>,
+        intake: &Intake,
+    ) -> Admission {
+        let is_first = self.looked_at.as_ref().is_none_or(|last| !last.is_like(format));
+        if is_first {
+            self.position = 0;
+        }
+        let is_skipped = !self.position.is_multiple_of(intake.inference_interval);
+        self.position += 1;
+        // With faces to reuse a late frame does without its own.
+        let needed = is_first && intake.reuse_faces;
+        if is_skipped {
+            return Admission::Pass(Source::Skipped);
+        }
+        if intake.qos && !needed && self.is_late(running_time) {
+            return Admission::Pass(Source::Late);
+        }
+        self.looked_at = Some(format.clone());
+        self.submitting = true;
+        Admission::LookAt { needed }
+    }
+
     /// Lets those frames pass without inference that are all too late in a batch which has not run yet. `give_up` gives up
     /// their place in it, and says whether that was possible. Returns these batches.
     pub fn release_late(&mut self, give_up: impl Fn(BatchId) -> bool) -> Vec<BatchId> {
@@ -224,7 +270,7 @@ impl State {
             let Some(batch) = frame.unfinished_batch() else {
                 continue;
             };
-            let is_late = self.is_late(frame.running_time);
+            let is_late = self.is_late(frame.running_time) && !frame.needed;
             match batches.last_mut() {
                 Some((last, all)) if *last == batch => *all &= is_late,
                 _ => batches.push((batch, is_late)),
@@ -303,6 +349,7 @@ impl State {
         self.awaited = true;
         self.segment = None;
         self.position = 0;
+        self.looked_at = None;
         self.earliest = None;
         self.last_faces = None;
         self.open = None;

@@ -10,7 +10,7 @@ use super::batcher::BatchId;
 use super::imp::Img2PoseDetect;
 use super::latency::clock_time;
 use super::network::Failure;
-use super::queue::Item;
+use super::queue::{Item, begins_anew};
 use super::stream::{Pending, Source, Stream};
 use super::worker::Run;
 use crate::meta::{self, FrameFaces};
@@ -72,7 +72,7 @@ impl Img2PoseDetect {
         let flow = match item {
             Item::Event(event) => {
                 gst::log!(CAT, imp = self, "pushing {event:?}");
-                if event.type_() == gst::EventType::StreamStart {
+                if begins_anew(&event) {
                     self.stream.lock().last_faces = None;
                 }
                 self.srcpad.push_event(event);
@@ -141,7 +141,7 @@ impl Img2PoseDetect {
             Source::Batch(ticket) => match ticket.take() {
                 Some(Ok((faces, run))) => {
                     self.count_run(ticket.batch(), run);
-                    self.attach(&mut buffer, FrameFaces::new(&format.info, faces));
+                    self.attach(&mut buffer, &format.info, FrameFaces::new(&format.info, faces));
                 }
                 Some(Err(Failure::Failed(cause))) => self.fail(&format!("inference failed: {cause}")),
                 Some(Err(Failure::Cancelled)) => {
@@ -180,20 +180,20 @@ impl Img2PoseDetect {
     }
 
     /// Attaches the faces of a frame that was looked at.
-    fn attach(&self, buffer: &mut gst::Buffer, faces: FrameFaces) {
+    fn attach(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo, faces: FrameFaces) {
         let began = Instant::now();
         // A buffer that others hold too is replaced by one with the same memory; pixels are not copied.
-        let attached = meta::attach(buffer.make_mut(), &faces);
+        let attached = meta::attach_with_likeness(buffer.make_mut(), info, &faces);
         if let Err(error) = attached {
             self.fail(&format!("the faces cannot be attached: {error}"));
             return;
         }
-        let reuse = self.settings().reuse_faces;
         let mut state = self.stream.lock();
         state.stats.post.add(began.elapsed());
         state.stats.inferred += 1;
         state.stats.faces += faces.faces.len() as u64;
-        state.last_faces = reuse.then_some(faces);
+        // Also while they are not reused: the user may want that from the next frame on.
+        state.last_faces = Some(faces);
     }
 
     /// Attaches the faces of the last frame that was looked at, if the user wants that.
@@ -201,15 +201,17 @@ impl Img2PoseDetect {
         if !self.settings().reuse_faces {
             return;
         }
-        // They mean nothing in a frame of another size.
+        // They mean nothing in a frame of another size. The first one of another size is looked at; this is for one that is too
+        // late for that.
         let is_same = |last: &FrameFaces| {
             (last.frame_width, last.frame_height, last.pixel_aspect_ratio)
                 == (info.width(), info.height(), info.par())
         };
-        let Some(faces) = self.stream.lock().last_faces.clone().filter(is_same) else {
+        let Some(mut faces) = self.stream.lock().last_faces.clone().filter(is_same) else {
             return;
         };
-        if let Err(error) = meta::attach(buffer.make_mut(), &faces) {
+        faces.reused = true;
+        if let Err(error) = meta::attach_with_likeness(buffer.make_mut(), info, &faces) {
             self.fail(&format!("the faces cannot be attached: {error}"));
         }
     }

@@ -17,6 +17,11 @@ struct Line<'a> {
     frame_changed: bool,
     #[serde(serialize_with = "faces")]
     faces: &'a [Face],
+    /// What is known of the change, if the frame has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame_change: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_false")]
+    reused: bool,
 }
 
 #[derive(Serialize)]
@@ -76,6 +81,7 @@ pub(super) fn write(
         frame_width,
         frame_height,
         faces,
+        reused,
         ..
     } = located.as_ref().unwrap_or(&current.recorded);
     // About what a face takes: the vector grows rarely.
@@ -89,6 +95,8 @@ pub(super) fn write(
             height: *frame_height,
             frame_changed,
             faces,
+            frame_change: frame_changed.then(|| current.change.name()),
+            reused: *reused,
         },
     )?;
     line.push(b'\n');
@@ -107,6 +115,7 @@ mod tests {
             frame_width: 640,
             frame_height: 480,
             pixel_aspect_ratio: square,
+            reused: false,
             faces,
         };
         CurrentFaces {

@@ -32,6 +32,8 @@ pub struct AlignedFace {
     pub frame_height: u32,
     /// The face, in pixels of that frame.
     pub face: Face,
+    /// Whether the face was found in an earlier frame, so that it may have moved since.
+    pub reused: bool,
     /// From pixels of that frame to pixels of the crop as it was made.
     pub alignment: Alignment,
 }
@@ -63,6 +65,7 @@ pub fn attach_aligned(buffer: &mut gst::BufferRef, aligned: &AlignedFace) -> Res
     s.set(FACE, aligned.index);
     fields::set_detection(s, size, &aligned.face);
     fields::set_pose(s, &aligned.face);
+    fields::set_reused(s, aligned.reused);
     s.set(TEMPLATE, aligned.alignment.template as i32);
     for (names, row) in TRANSFORM.into_iter().zip(aligned.alignment.transform.0) {
         for (name, value) in names.into_iter().zip(row) {
@@ -105,6 +108,7 @@ pub fn read_aligned(buffer: &gst::BufferRef) -> Result<Option<AlignedFace>, Meta
         frame_width,
         frame_height,
         face: fields::get_face(s, (frame_width, frame_height))?,
+        reused: fields::get_reused(s)?,
         alignment: Alignment { transform, template },
     }))
 }

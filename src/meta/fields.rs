@@ -9,6 +9,7 @@ use super::{LAYOUT_VERSION, MetaError};
 const VERSION: &str = "version";
 const FRAME_WIDTH: &str = "frame-width";
 const FRAME_HEIGHT: &str = "frame-height";
+const REUSED: &str = "reused";
 
 const X_MIN: &str = "x_min";
 const X_MAX: &str = "x_max";
@@ -64,6 +65,21 @@ pub(super) fn set_frame(s: &mut gst::StructureRef, (width, height): (u32, u32)) 
     s.set(VERSION, LAYOUT_VERSION);
     s.set(FRAME_WIDTH, width as i32);
     s.set(FRAME_HEIGHT, height as i32);
+}
+
+/// The mark of faces that were found in an earlier frame; there is none on others.
+pub(super) fn set_reused(s: &mut gst::StructureRef, reused: bool) {
+    if reused {
+        s.set(REUSED, true);
+    }
+}
+
+/// Whether the mark is there.
+pub(super) fn get_reused(s: &gst::StructureRef) -> Result<bool, MetaError> {
+    match s.has_field(REUSED) {
+        true => get(s, REUSED, "a boolean"),
+        false => Ok(false),
+    }
 }
 
 /// Width and height of the frame, from the meta `name` of this layout version.

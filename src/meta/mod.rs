@@ -88,9 +88,11 @@ mod aligned;
 mod analytics;
 mod error;
 mod fields;
+mod likeness;
 mod placement;
 mod record;
 mod region;
+mod trace;
 
 pub use aligned::{ALIGNED_NAME, AlignedFace, attach_aligned, read_aligned};
 #[cfg(feature = "v1_28")]
@@ -118,6 +120,9 @@ pub struct FrameFaces {
     pub frame_height: u32,
     /// Width of a pixel over its height; tells a stretched picture from one with borders.
     pub pixel_aspect_ratio: gst::Fraction,
+    /// Whether they were found in an earlier frame of the stream and are given to this one, which nobody has looked at:
+    /// `reuse-faces` of `img2posedetect`. They may have moved since, and others may have come.
+    pub reused: bool,
     /// The faces, in order of falling confidence, in pixels of that frame.
     pub faces: Vec<Face>,
 }
@@ -129,6 +134,7 @@ impl FrameFaces {
             frame_width: info.width(),
             frame_height: info.height(),
             pixel_aspect_ratio: info.par(),
+            reused: false,
             faces,
         }
     }
@@ -144,6 +150,7 @@ impl FrameFaces {
 /// The functions of this module do it themselves. To be called after [`gst::init`].
 pub fn register() {
     record::register();
+    trace::register();
     aligned::register();
 }
 
@@ -159,11 +166,29 @@ pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), Met
     record::check(faces)?;
     clear(buffer);
     record::add(buffer, faces)?;
+    trace::add(buffer, faces)?;
     for (index, face) in faces.faces.iter().enumerate() {
         region::add(buffer, faces, index, face);
     }
     #[cfg(feature = "v1_24")]
     analytics::add(buffer, faces)?;
+    Ok(())
+}
+
+/// [`attach`], with what the faces look like in this frame, whose format is `info`. By that [`read_current`] tells behind elements that
+/// drop regions whether they have moved the picture. It is left out where the pixels cannot be read.
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_with_likeness(
+    buffer: &mut gst::BufferRef,
+    info: &gst_video::VideoInfo,
+    faces: &FrameFaces,
+) -> Result<(), MetaError> {
+    attach(buffer, faces)?;
+    if let Some(likeness) = likeness::take(buffer, info, faces) {
+        record::set_likeness(buffer, likeness);
+    }
     Ok(())
 }
 

@@ -2,23 +2,26 @@
 
 use img2pose::Face;
 
-use super::{FrameFaces, MetaError, read, region};
+use super::trace::Trace;
+use super::{FrameFaces, MetaError, likeness, read, record, region, trace};
 
 /// How far, in pixels, a region may lie from where scaling alone would put it.
 ///
-/// `videoscale` cuts the fractions of x, y, width and height off, each on its own.
+/// `videoscale` cuts the fractions of x, y, width and height off, each on its own. Behind several scalers it is more, see
+/// [`Trace`].
 const TOLERANCE: f64 = 2.0;
 
-/// What has happened to the picture since it was looked at, as far as size and regions tell.
+/// What has happened to the picture since it was looked at, as far as that is sure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameChange {
-    /// Nothing: the same size, and every region where it was put.
+    /// Nothing: every face is where it was.
     None,
-    /// Scaled as a whole: every region where scaling alone would put it.
+    /// Scaled as a whole: every face is where scaling alone puts it.
     Scaled,
     /// Cropped, padded, flipped or rotated: a region is elsewhere.
     Reframed,
-    /// Regions are gone, or the picture was either stretched or given borders: nothing says where faces are.
+    /// Regions are gone and faces are not seen where they were, or the picture was either stretched or given borders: nothing
+    /// says where faces are.
     Unknown,
 }
 
@@ -28,6 +31,16 @@ impl FrameChange {
         match self {
             Self::Reframed => "was cropped, padded or flipped",
             _ => "may have been cropped, padded, stretched or flipped",
+        }
+    }
+
+    /// A short name, as `img2posejson` writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Scaled => "scaled",
+            Self::Reframed => "moved",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -97,6 +110,7 @@ impl CurrentFaces {
             frame_width: self.width,
             frame_height: self.height,
             pixel_aspect_ratio: self.pixel_aspect_ratio,
+            reused: self.recorded.reused,
             faces: self.recorded.faces.iter().map(scale).collect(),
         }
     }
@@ -105,9 +119,12 @@ impl CurrentFaces {
 /// The faces on the buffer, and where they are in the frame as it is now, whose format is `info`; `None` if nobody
 /// has looked at this frame.
 ///
-/// The answer rests on what the elements in between did to the size and to the regions. `videocrop`, `videobox` and
-/// `videoflip` take regions away or move them, as the version of GStreamer has it: both are told. An element that
-/// moves the picture but neither the regions nor the size cannot be told from one that does nothing.
+/// The answer rests on what the elements in between did to the size, to the regions, and to a meta that scalers keep as they
+/// keep regions. `videocrop`, `videobox` and `videoflip` take both away or move them, as the version of GStreamer has it; so do
+/// filters such as `gaussianblur`, which leave the picture in its place. Where they are gone, the faces themselves are looked for,
+/// by the small pictures of them that `img2posedetect` leaves in the record: faces that look the same in the same place were not
+/// moved. Whatever is not sure is [`FrameChange::Unknown`]. An application that moves the picture, and neither the regions nor
+/// the size, cannot be told from one that does nothing.
 ///
 /// # Errors
 /// As [`read`].
@@ -119,8 +136,16 @@ pub fn read_current(
         return Ok(None);
     };
     let regions = region::boxes(buffer, recorded.faces.len());
+    let trace = trace::read(buffer, info);
+    let mut change = change(&recorded, &regions, trace, info);
+    if change == FrameChange::Unknown && trace.is_none() && is_recognised(buffer, info, &recorded) {
+        change = match is_same_size(&recorded, info) {
+            true => FrameChange::None,
+            false => FrameChange::Scaled,
+        };
+    }
     Ok(Some(CurrentFaces {
-        change: change(&recorded, &regions, info),
+        change,
         recorded,
         regions,
         width: info.width(),
@@ -129,24 +154,49 @@ pub fn read_current(
     }))
 }
 
-fn change(recorded: &FrameFaces, regions: &[Option<[u32; 4]>], info: &gst_video::VideoInfo) -> FrameChange {
-    let same_size = (info.width(), info.height()) == (recorded.frame_width, recorded.frame_height);
+/// Whether the faces look the same in the places where scaling alone puts them.
+fn is_recognised(buffer: &gst::BufferRef, info: &gst_video::VideoInfo, recorded: &FrameFaces) -> bool {
+    let could_be = is_same_size(recorded, info) || Shape::of_frame(recorded).is_like(Shape::of_info(info));
+    could_be
+        && record::likeness(buffer).is_some_and(|taken| likeness::is_in_place(buffer, info, recorded, &taken))
+}
+
+fn is_same_size(recorded: &FrameFaces, info: &gst_video::VideoInfo) -> bool {
+    (info.width(), info.height()) == (recorded.frame_width, recorded.frame_height)
+}
+
+fn change(
+    recorded: &FrameFaces,
+    regions: &[Option<[u32; 4]>],
+    trace: Option<Trace>,
+    info: &gst_video::VideoInfo,
+) -> FrameChange {
+    let same_size = is_same_size(recorded, info);
     let [x_scale, y_scale] = scale(recorded, info.width(), info.height());
+    if trace.is_some_and(|trace| !trace.whole) {
+        return FrameChange::Unknown;
+    }
+    let slack = trace.map_or([0.0; 2], |trace| trace.slack);
     let (mut lost, mut shifted) = (false, false);
     for (face, found) in recorded.faces.iter().zip(regions) {
         let put = region::of_face(recorded, face);
         match found {
             None => lost = true,
-            Some(found) if !near(put, *found, x_scale, y_scale) => return FrameChange::Reframed,
+            Some(found) if !near(put, *found, [x_scale, y_scale], slack) => return FrameChange::Reframed,
             Some(found) => shifted |= *found != put,
         }
     }
-    if lost || (!same_size && !same_shape(recorded, info)) {
-        FrameChange::Unknown
-    } else if same_size && !shifted {
-        FrameChange::None
-    } else {
-        FrameChange::Scaled
+    let unscaled = match trace {
+        // Only scalers have seen it, whatever became of the regions.
+        Some(trace) => !trace.scaled && !shifted,
+        None if lost || !(same_size || Shape::of_frame(recorded).is_like(Shape::of_info(info))) => {
+            return FrameChange::Unknown;
+        }
+        None => same_size && !shifted,
+    };
+    match unscaled {
+        true => FrameChange::None,
+        false => FrameChange::Scaled,
     }
 }
 
@@ -157,34 +207,64 @@ fn scale(recorded: &FrameFaces, width: u32, height: u32) -> [f64; 2] {
     ]
 }
 
-/// Whether scaling brings the sides of the box `put` to those of the box `found`.
-fn near(put: [u32; 4], found: [u32; 4], x_scale: f64, y_scale: f64) -> bool {
+/// Whether scaling brings the sides of the box `put` to those of the box `found`, give or take `slack` pixels across and down.
+fn near(put: [u32; 4], found: [u32; 4], [x_scale, y_scale]: [f64; 2], slack: [f64; 2]) -> bool {
+    let [x_slack, y_slack] = slack.map(|slack| slack.max(TOLERANCE));
     let sides = |[x, y, width, height]: [u32; 4]| {
         [
-            (x, x_scale),
-            (y, y_scale),
-            (x.saturating_add(width), x_scale),
-            (y.saturating_add(height), y_scale),
+            (x, x_scale, x_slack),
+            (y, y_scale, y_slack),
+            (x.saturating_add(width), x_scale, x_slack),
+            (y.saturating_add(height), y_scale, y_slack),
         ]
     };
     sides(put)
         .into_iter()
         .zip(sides(found))
-        .all(|((put, scale), (found, _))| (f64::from(put) * scale - f64::from(found)).abs() <= TOLERANCE)
+        .all(|((put, scale, slack), (found, ..))| (f64::from(put) * scale - f64::from(found)).abs() <= slack)
 }
 
-/// Whether the picture, shown in the same shape, fills the frame as it is now.
-///
-/// If it does not, a scaler has either stretched it or added borders, and does not say which.
-fn same_shape(recorded: &FrameFaces, info: &gst_video::VideoInfo) -> bool {
-    let ratio = |par: gst::Fraction| f64::from(par.numer()) / f64::from(par.denom());
-    // Width in square pixels of the picture as it was, over the same as it is now, both brought to one height.
-    let was = f64::from(recorded.frame_width) / f64::from(recorded.frame_height)
-        * ratio(recorded.pixel_aspect_ratio);
-    let now = f64::from(info.width()) / f64::from(info.height()) * ratio(info.par());
-    let border_beside = f64::from(info.width()) * (1.0 - was / now).abs();
-    let border_above = f64::from(info.height()) * (1.0 - now / was).abs();
-    border_beside.min(border_above) <= TOLERANCE
+/// Size of a frame, and width over height of its pixels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub width: u32,
+    pub height: u32,
+    pub pixel_aspect_ratio: (i32, i32),
+}
+
+impl Shape {
+    fn of_frame(frame: &FrameFaces) -> Self {
+        let par = frame.pixel_aspect_ratio;
+        Self {
+            width: frame.frame_width,
+            height: frame.frame_height,
+            pixel_aspect_ratio: (par.numer(), par.denom()),
+        }
+    }
+
+    fn of_info(info: &gst_video::VideoInfo) -> Self {
+        Self {
+            width: info.width(),
+            height: info.height(),
+            pixel_aspect_ratio: (info.par().numer(), info.par().denom()),
+        }
+    }
+
+    /// Width over height of the picture as it is shown.
+    fn ratio(self) -> f64 {
+        let (numerator, denominator) = self.pixel_aspect_ratio;
+        f64::from(self.width) / f64::from(self.height) * f64::from(numerator) / f64::from(denominator)
+    }
+
+    /// Whether the picture, shown in the same shape, fills the frame `now`.
+    ///
+    /// If it does not, a scaler has either stretched it or added borders, and does not say which.
+    pub(super) fn is_like(self, now: Self) -> bool {
+        let (was, is) = (self.ratio(), now.ratio());
+        let border_beside = f64::from(now.width) * (1.0 - was / is).abs();
+        let border_above = f64::from(now.height) * (1.0 - is / was).abs();
+        border_beside.min(border_above) <= TOLERANCE
+    }
 }
 
 /// Takes the crop meta out of the answer to an allocation query.
@@ -232,7 +312,7 @@ mod tests {
             .iter()
             .map(|face| moved(region::of_face(recorded, face)))
             .collect();
-        change(recorded, &regions, now)
+        change(recorded, &regions, None, now)
     }
 
     #[test]
@@ -325,13 +405,16 @@ mod tests {
             faces: vec![],
             ..frame(640, 480, (1, 1))
         };
-        assert_eq!(change(&recorded, &[], &info(640, 480, (1, 1))), FrameChange::None);
         assert_eq!(
-            change(&recorded, &[], &info(320, 240, (1, 1))),
+            change(&recorded, &[], None, &info(640, 480, (1, 1))),
+            FrameChange::None
+        );
+        assert_eq!(
+            change(&recorded, &[], None, &info(320, 240, (1, 1))),
             FrameChange::Scaled
         );
         assert_eq!(
-            change(&recorded, &[], &info(320, 480, (1, 1))),
+            change(&recorded, &[], None, &info(320, 480, (1, 1))),
             FrameChange::Unknown
         );
     }

@@ -4,8 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Once;
 
 use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
+use gst::glib;
 use gst::meta::CustomMeta;
 
+use super::trace::TRACE_NAME;
 use super::{FrameFaces, MetaError, fields};
 
 /// Name of the custom meta; `gst_buffer_get_custom_meta()` finds the record by it.
@@ -13,6 +15,7 @@ pub const RECORD_NAME: &str = "Img2PoseFacesMeta";
 
 const PIXEL_ASPECT_RATIO: &str = "pixel-aspect-ratio";
 const N_FACES: &str = "n-faces";
+const LIKENESS: &str = "likeness";
 
 pub(super) fn register() {
     static REGISTER: Once = Once::new();
@@ -58,6 +61,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
     fields::set_frame(s, frame.size());
     s.set(PIXEL_ASPECT_RATIO, frame.pixel_aspect_ratio);
     s.set(N_FACES, frame.faces.len() as u32);
+    fields::set_reused(s, frame.reused);
     for (index, face) in frame.faces.iter().enumerate() {
         let mut nested = gst::Structure::new_empty("face");
         fields::set_detection(&mut nested, frame.size(), face);
@@ -86,8 +90,22 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
         frame_width: size.0,
         frame_height: size.1,
         pixel_aspect_ratio,
+        reused: fields::get_reused(s)?,
         faces,
     }))
+}
+
+/// Adds what the faces look like, for [`read_current`](super::read_current), to the record that is on the buffer.
+pub(super) fn set_likeness(buffer: &mut gst::BufferRef, likeness: glib::Bytes) {
+    if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, RECORD_NAME) {
+        meta.mut_structure().set(LIKENESS, likeness);
+    }
+}
+
+/// What [`set_likeness`] added.
+pub(super) fn likeness(buffer: &gst::BufferRef) -> Option<glib::Bytes> {
+    let meta = CustomMeta::from_buffer(buffer, RECORD_NAME).ok()?;
+    meta.structure().get(LIKENESS).ok()
 }
 
 /// Number of faces in the record; `None` without a record that can be read so far.
@@ -97,12 +115,13 @@ pub(super) fn face_count(buffer: &gst::BufferRef) -> Option<usize> {
     meta.structure().get::<u32>(N_FACES).ok().map(|n| n as usize)
 }
 
+/// Takes the record off, and the trace with it.
 pub(super) fn remove(buffer: &mut gst::BufferRef) {
     register();
     buffer.foreach_meta_mut(|meta| {
         let ours = meta
             .try_as_custom_meta()
-            .is_some_and(|meta| meta.has_name(RECORD_NAME));
+            .is_some_and(|meta| meta.has_name(RECORD_NAME) || meta.has_name(TRACE_NAME));
         ControlFlow::Continue(if ours { Remove } else { Keep })
     });
 }

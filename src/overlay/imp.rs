@@ -44,8 +44,10 @@ struct State {
     counts: Counts,
     /// The warning about changed frames has been posted.
     warned_of_change: bool,
-    /// The warning about frames that are not blurred has been posted.
+    /// The warning about frames that nobody looked at has been posted.
     warned_of_unknown: bool,
+    /// The warning about faces of earlier frames has been posted.
+    warned_of_reuse: bool,
 }
 
 #[glib::object_subclass]
@@ -189,12 +191,22 @@ impl Img2PoseOverlay {
             gst::FlowError::Error
         })?;
         let Some(current) = current else {
-            if settings.blur_faces != Blur::None {
-                self.warn_of_unknown(&mut state.warned_of_unknown);
+            if settings.blur_faces == Blur::None {
+                return Ok(());
             }
-            return Ok(());
+            self.warn_of_unknown(&mut state.warned_of_unknown, settings.blur_unseen);
+            if !settings.blur_unseen {
+                return Ok(());
+            }
+            // Nobody knows where its faces are.
+            let whole = std::iter::once(Area::whole(info.width(), info.height()));
+            return hide(buffer, info, whole, settings.blur_faces, &mut state.scratch)
+                .map_err(|error| self.failed("blurred", &error));
         };
         state.counts.look();
+        if current.recorded.reused && settings.blur_faces != Blur::None {
+            self.warn_of_reuse(&mut state.warned_of_reuse);
+        }
         if current.recorded.faces.is_empty() {
             return Ok(());
         }
@@ -258,15 +270,31 @@ impl Img2PoseOverlay {
         );
     }
 
-    fn warn_of_unknown(&self, warned: &mut bool) {
+    fn warn_of_unknown(&self, warned: &mut bool, hidden: bool) {
+        if std::mem::replace(warned, true) {
+            return;
+        }
+        let then = match hidden {
+            true => "is blurred as a whole, because it is not known where its faces are",
+            false => "passes without blurring",
+        };
+        gst::element_imp_warning!(
+            self,
+            gst::StreamError::Format,
+            ("A frame that no detector looked at {then}. Put img2posedetect before img2poseoverlay; with inference-interval \
+              or qos, set its reuse-faces.")
+        );
+    }
+
+    fn warn_of_reuse(&self, warned: &mut bool) {
         if std::mem::replace(warned, true) {
             return;
         }
         gst::element_imp_warning!(
             self,
             gst::StreamError::Format,
-            ("A frame that no detector looked at passes without blurring. Put img2posedetect before img2poseoverlay; \
-              with inference-interval, set its reuse-faces.")
+            ("Frames are blurred where the faces of an earlier frame were (reuse-faces): a face that has moved or come since \
+              can be seen until the next frame that is looked at. With inference-interval=1 and qos=false every frame is.")
         );
     }
 
@@ -291,6 +319,7 @@ impl Img2PoseOverlay {
                 let mut state = self.state();
                 state.warned_of_change = false;
                 state.warned_of_unknown = false;
+                state.warned_of_reuse = false;
                 state.counts = Counts::default();
             }
             gst::EventView::FlushStop(_) => self.state().counts = Counts::default(),
@@ -367,12 +396,7 @@ impl Img2PoseOverlay {
 /// Where faces are, or may be: anywhere, if it is not known.
 fn hidden_areas(current: &CurrentFaces, known: bool) -> impl Iterator<Item = Area> {
     let (width, height) = (current.width, current.height);
-    let whole = Area {
-        x: 0,
-        y: 0,
-        width,
-        height,
-    };
+    let whole = Area::whole(width, height);
     let boxes = current
         .recorded
         .faces

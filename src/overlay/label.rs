@@ -10,8 +10,9 @@ use super::settings::{Colors, Label};
 use super::style::Area;
 use super::text::Glyphs;
 
-/// Writes the lines of the label into `text`, in place of what it holds.
-pub fn write(text: &mut String, label: Label, number: usize, face: &Face) {
+/// Writes the lines of the label into `text`, in place of what it holds. `reused`: the face was found in an earlier frame, which a
+/// `~` in front says.
+pub fn write(text: &mut String, label: Label, number: usize, face: &Face, reused: bool) {
     text.clear();
     // Writing into a string does not fail.
     if label.contains(Label::NUMBER) {
@@ -31,6 +32,9 @@ pub fn write(text: &mut String, label: Label, number: usize, face: &Face) {
         let [.., x, y, z] = face.pose;
         new_line(text);
         let _ = write!(text, "x {x:+8.1}\ny {y:+8.1}\nz {z:+8.1}");
+    }
+    if reused && !text.is_empty() {
+        text.insert(0, '~');
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
 
     fn text(label: Label) -> String {
         let mut text = "old".to_owned();
-        write(&mut text, label, 3, &face());
+        write(&mut text, label, 3, &face(), false);
         text
     }
 
@@ -134,6 +138,15 @@ mod tests {
             text(Label::all()),
             "#3 0.99\nyaw    +29\npitch   +0\nroll    +0\nx    -13.1\ny     +2.3\nz    +60.6"
         );
+    }
+
+    #[test]
+    fn a_face_of_an_earlier_frame() {
+        let mut text = String::new();
+        write(&mut text, Label::SCORE, 0, &face(), true);
+        assert_eq!(text, "~0.99");
+        write(&mut text, Label::empty(), 0, &face(), true);
+        assert_eq!(text, "");
     }
 
     #[test]

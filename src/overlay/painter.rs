@@ -12,6 +12,9 @@ use super::style::{Area, Color, Style};
 use super::text::Glyphs;
 use crate::meta::CurrentFaces;
 
+/// Length of a dash, and of the gap behind it, in widths of the line.
+const DASH: u32 = 4;
+
 /// Draws, and keeps what the next frame can use again.
 #[derive(Default)]
 pub struct Painter {
@@ -84,7 +87,10 @@ impl Painter {
                 && let Some(area) = Area::around(bbox, width, height)
             {
                 for side in area.sides(style.thickness) {
-                    self.fill(side, settings.colors.face_box)?;
+                    match current.recorded.reused {
+                        true => self.dash(side, settings.colors.face_box, style.thickness)?,
+                        false => self.fill(side, settings.colors.face_box)?,
+                    }
                 }
             }
             let figure = Figure::new(face, current, settings);
@@ -106,7 +112,13 @@ impl Painter {
         };
         // After all figures, so that none lies over a label.
         for (number, face) in current.recorded.faces.iter().enumerate() {
-            label::write(&mut self.text, settings.label, number, face);
+            label::write(
+                &mut self.text,
+                settings.label,
+                number,
+                face,
+                current.recorded.reused,
+            );
             let text = &self.text;
             let bbox = current.scaled_box(face.bbox);
             if let Some(area) = label::place(text, glyphs, bbox, width, height) {
@@ -125,6 +137,24 @@ impl Painter {
             pixels
                 .chunks_exact_mut(PIXEL)
                 .for_each(|pixel| pixel.copy_from_slice(&color));
+        })?;
+        self.rectangles.push(rectangle);
+        Ok(())
+    }
+
+    /// A side of the box of a face that was found in an earlier frame: dashes along it.
+    fn dash(&mut self, area: Area, color: Color, thickness: u32) -> Result<(), glib::BoolError> {
+        let color = color.premultiplied();
+        let is_row = area.width > area.height;
+        let dash = (thickness * DASH) as usize;
+        let rectangle = self.pixels.rectangle(area, |pixels| {
+            for (index, pixel) in pixels.chunks_exact_mut(PIXEL).enumerate() {
+                let (column, row) = (index % area.width as usize, index / area.width as usize);
+                let along = if is_row { column } else { row };
+                if along / dash % 2 == 0 {
+                    pixel.copy_from_slice(&color);
+                }
+            }
         })?;
         self.rectangles.push(rectangle);
         Ok(())

@@ -85,6 +85,8 @@ pub struct Settings {
     pub label: Label,
     /// How faces are made unrecognisable.
     pub blur_faces: Blur,
+    /// Whether frames that no detector looked at are made unrecognisable as a whole, too.
+    pub blur_unseen: bool,
     /// Width of lines in pixels; 0: by the size of the frame.
     pub thickness: u32,
     /// Height of a line of text in pixels; 0: by the size of the frame.
@@ -119,6 +121,7 @@ impl Default for Settings {
             draw_outline: false,
             label: Label::SCORE,
             blur_faces: Blur::default(),
+            blur_unseen: true,
             thickness: 0,
             text_size: 0,
             colors: Colors {
@@ -152,6 +155,7 @@ impl Settings {
             "draw-outline" => self.draw_outline = value_of(value),
             "label" => self.label = value_of(value),
             "blur-faces" => self.blur_faces = value_of(value),
+            "blur-unseen" => self.blur_unseen = value_of(value),
             "thickness" => self.thickness = value_of(value),
             "text-size" => self.text_size = value_of(value),
             name => match self.color(name) {
@@ -170,6 +174,7 @@ impl Settings {
             "draw-outline" => self.draw_outline.to_value(),
             "label" => self.label.to_value(),
             "blur-faces" => self.blur_faces.to_value(),
+            "blur-unseen" => self.blur_unseen.to_value(),
             "thickness" => self.thickness.to_value(),
             "text-size" => self.text_size.to_value(),
             name => match { *self }.color(name) {
@@ -256,11 +261,18 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Blur faces")
             .blurb(
                 "Make faces unrecognisable in the pixels of the frame, inside the box of each face; the whole frame \
-                 where it was cropped or flipped since its faces were found. Frames that no detector looked at stay as \
-                 they are",
+                 where it was cropped or flipped since its faces were found, and where no detector looked at it (see \
+                 blur-unseen). Faces that the detector misses stay as they are",
             )
             .mutable_playing()
             .build(),
+        switch(
+            "blur-unseen",
+            "Blur unseen frames",
+            "With blur-faces, make the whole of a frame unrecognisable that no detector looked at; otherwise such frames pass as \
+             they are",
+            defaults.blur_unseen,
+        ),
         pixels(
             "thickness",
             "Thickness",

@@ -35,6 +35,16 @@ pub struct Area {
 }
 
 impl Area {
+    /// All of a frame of `width` x `height`.
+    pub fn whole(width: u32, height: u32) -> Self {
+        Self {
+            x: 0,
+            y: 0,
+            width,
+            height,
+        }
+    }
+
     /// The smallest area that holds the box `x_min, y_min, x_max, y_max`, clipped to a frame of `frame_width` x
     /// `frame_height`; `None` if nothing is left.
     pub fn around(bbox: [f32; 4], frame_width: u32, frame_height: u32) -> Option<Self> {

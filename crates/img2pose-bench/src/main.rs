@@ -95,6 +95,8 @@ enum Subject {
 }
 
 fn main() -> Result<()> {
+    // First of all, while there is one thread.
+    img2pose::telemetry::refuse();
     let arguments = Arguments::parse();
     ensure!(
         !arguments.subject.is_empty() && !arguments.batch_size.is_empty(),

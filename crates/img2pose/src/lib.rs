@@ -33,6 +33,7 @@ mod roi_align;
 pub mod runtime;
 #[doc(hidden)]
 pub mod stages;
+pub mod telemetry;
 
 pub use detect::{
     Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, Slot,

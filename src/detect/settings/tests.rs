@@ -55,6 +55,22 @@ fn what_is_set_is_read_back() {
 }
 
 #[test]
+fn an_empty_text_is_unset() {
+    gst::init().unwrap();
+    for spec in Settings::param_specs() {
+        let is_text = spec.value_type() == glib::Type::STRING;
+        if !is_text || !spec.flags().contains(glib::ParamFlags::WRITABLE) {
+            continue;
+        }
+        let mut settings = Settings::default();
+        settings.set(spec.name(), &"x".to_value());
+        assert_ne!(settings, Settings::default(), "{}", spec.name());
+        settings.set(spec.name(), &"".to_value());
+        assert_eq!(settings, Settings::default(), "{}", spec.name());
+    }
+}
+
+#[test]
 fn what_can_change_while_playing_says_so() {
     gst::init().unwrap();
     for spec in Settings::param_specs() {

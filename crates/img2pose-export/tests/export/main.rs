@@ -10,4 +10,5 @@ mod memory;
 mod reference;
 mod same_faces;
 mod synthetic;
+mod telemetry;
 mod tool;

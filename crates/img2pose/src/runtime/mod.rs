@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
 
+use crate::telemetry;
 use library::Loaded;
 
 /// Oldest ONNX Runtime that has every call this crate makes.
@@ -140,6 +141,8 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
         };
     }
 
+    // Before a library is at hand that reads it.
+    telemetry::refuse();
     let ordered = explicit
         .map(|path| (path.to_owned(), "the library that was asked for"))
         .or_else(|| {
@@ -191,7 +194,7 @@ fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, Runt
             reason: "the program has given the crate `ort` another library".to_owned(),
         });
     }
-    // Frames and models of our users are nobody else's business.
+    // Frames and models of our users are nobody else's business. Some builds have begun to report by then, see `telemetry`.
     match ort::init().with_name("img2pose").with_telemetry(false).build() {
         Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime {
             library,
