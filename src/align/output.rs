@@ -99,13 +99,12 @@ impl Output {
     /// Downstream takes no square crops of RGB, in words for the user; or the pad is flushing.
     pub fn negotiate(src_pad: &gst::Pad, size: u32) -> Result<Self, (gst::FlowError, String)> {
         let wanted = src_pad.peer_query_caps(Some(&template_caps()));
-        // Nothing is wanted: refused below, unless it changes its mind.
-        let size = nearest_size(&wanted, size).unwrap_or(size);
-        let caps = caps(size);
         let refused = || {
             let unfiltered = src_pad.peer_query_caps(None);
             (refused(src_pad), refusal(&unfiltered))
         };
+        let size = nearest_size(&wanted, size).ok_or_else(refused)?;
+        let caps = caps(size);
         let accepted = if src_pad.current_caps().as_ref() == Some(&caps) {
             // Downstream may have changed its mind.
             src_pad.peer_query_accept_caps(&caps)
