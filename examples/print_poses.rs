@@ -67,7 +67,9 @@ fn print(pipeline: &gst::Pipeline, appsink: &gst_app::AppSink) -> Result<(), Box
         match meta::read(buffer)? {
             None => println!("frame {frame}: not looked at"),
             Some(found) => {
-                println!("frame {frame}: {} faces", found.faces.len());
+                // Of a frame that reuse-faces gave those of an earlier one.
+                let reused = if found.reused { ", reused" } else { "" };
+                println!("frame {frame}: {} faces{reused}", found.faces.len());
                 for face in &found.faces {
                     let [yaw, pitch, roll] = yaw_pitch_roll(&face.pose);
                     let [_, _, _, x, y, z] = face.pose;

@@ -122,6 +122,10 @@ fn substituted(pipeline: &str, clip: &Path) -> String {
         .split_whitespace()
         .filter(|word| !["-q", "-v", "-m", "-e"].contains(word))
         .map(|word| match word {
+            "v4l2src" if pipeline.contains("image/jpeg") => {
+                "videotestsrc is-live=true num-buffers=8 ! video/x-raw,width=320,height=240,framerate=25/1 ! jpegenc".to_owned()
+            }
+            word if word.starts_with("image/jpeg,") => "image/jpeg".to_owned(),
             "v4l2src" => {
                 "videotestsrc is-live=true num-buffers=8 ! video/x-raw,width=320,height=240,framerate=25/1"
                     .to_owned()

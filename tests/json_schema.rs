@@ -52,6 +52,10 @@ fn lines_are_valid() {
     ));
     let changed = written("videocrop left=20 ! img2posejson", vec![face(30.0, 20.0, 0.7)]);
     assert_eq!(changed["frame_changed"], json!(true));
+    assert!(
+        [json!("moved"), json!("unknown")].contains(&changed["frame_change"]),
+        "{changed}"
+    );
     assert_valid(&changed);
     // Rotations of all kinds, and keypoints outside the frame.
     for axis in 0..3 {
@@ -65,6 +69,27 @@ fn lines_are_valid() {
     let mut untimed = full_line();
     untimed["pts"] = Value::Null;
     assert_valid(&untimed);
+}
+
+#[test]
+fn faces_of_an_earlier_frame_carry_a_mark() {
+    let info = info(VideoFormat::I420, 320, 240);
+    let line = |reused| -> Value {
+        let found = FrameFaces {
+            reused,
+            ..two_faces(&info)
+        };
+        let arrived = run("img2posejson", &info, vec![frame_with(&info, 3, &found)]);
+        serde_json::from_str(&arrived.text()).unwrap()
+    };
+    let (looked_at, mut reused) = (line(false), line(true));
+    assert_valid(&reused);
+    assert_eq!(
+        reused.as_object_mut().unwrap().remove("reused"),
+        Some(json!(true))
+    );
+    // Otherwise they are the same, and lines of frames that were looked at are what they were.
+    assert_eq!(reused, looked_at);
 }
 
 #[test]
@@ -124,6 +149,8 @@ fn wrong_lines_are_refused() {
     }
     for (pointer, member) in [
         ("", "frame_changed"),
+        ("", "frame_change"),
+        ("", "reused"),
         ("", "note"),
         ("/faces/0", "id"),
         ("/faces/0/keypoints", "chin"),

@@ -323,3 +323,23 @@ fn a_record_that_cannot_be_read_is_an_error() {
         "faces on the buffer: no field `nose-y` in `face`"
     );
 }
+
+#[test]
+fn reused_faces_are_marked_and_others_carry_no_new_field() {
+    let looked_at = two_faces(&video_info());
+    let reused = FrameFaces {
+        reused: true,
+        ..looked_at.clone()
+    };
+    for frame in [looked_at, reused] {
+        let buffer = buffer_with(&frame);
+        assert_eq!(meta::read(&buffer), Ok(Some(frame.clone())));
+        let record = gst::meta::CustomMeta::from_buffer(&buffer, meta::RECORD_NAME).unwrap();
+        let marks = [record.structure().get::<bool>("reused").ok()];
+        let region = buffer.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
+        let pose = region.param("face-pose").unwrap();
+        let expected = frame.reused.then_some(true);
+        assert_eq!(marks, [expected]);
+        assert_eq!(pose.structure().get::<bool>("reused").ok(), expected);
+    }
+}

@@ -7,7 +7,8 @@
 mod faces;
 
 use faces::{frame_with, info, run, two_faces};
-use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
+use gst_video::prelude::*;
+use gst_video::{VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
 use gstimg2pose::meta::{self, CurrentFaces, FrameChange, FrameFaces};
 
 /// What arrives behind `elements` of a 320x240 frame with two faces.
@@ -223,6 +224,123 @@ fn cropping_padding_and_turning_are_told() {
             assert_eq!(current.change, FrameChange::Unknown, "{elements}");
         }
     }
+}
+
+/// A frame of the format with a structure in it that is not the same anywhere, upside down or mirrored, and two faces as a detector
+/// leaves them, one of them in the middle.
+fn picture(info: &VideoInfo) -> (gst::Buffer, FrameFaces) {
+    let mut found = two_faces(info);
+    found.faces[1] = faces::face(
+        info.width() as f32 / 2.0 - 20.0,
+        info.height() as f32 / 2.0 - 28.0,
+        0.6,
+    );
+    let mut buffer = faces::blank_frame(info, 0);
+    let frame = buffer.get_mut().unwrap();
+    {
+        let mut data = frame.map_writable().unwrap();
+        let stride = info.stride()[0] as usize;
+        let step = info.comp_pstride(0) as usize;
+        for y in 0..info.height() as usize {
+            for x in 0..info.width() as usize {
+                let wave = |x: f32, y: f32| (x * 0.23 + y * 0.11).sin() + (y * 0.19 - x * 0.07).cos();
+                let value = (128.0 + 50.0 * wave(x as f32, y as f32)) as u8;
+                data[y * stride + x * step..][..step].fill(value);
+            }
+        }
+    }
+    meta::attach_with_likeness(frame, info, &found).unwrap();
+    (buffer, found)
+}
+
+fn change_of_picture(elements: &str, format: VideoFormat) -> FrameChange {
+    let info = info(format, 320, 240);
+    let (buffer, _) = picture(&info);
+    let arrived = run(elements, &info, vec![buffer]);
+    let (buffer, now) = arrived.frame();
+    meta::read_current(buffer, &now).unwrap().unwrap().change
+}
+
+#[test]
+fn a_flip_that_turns_nothing_changes_nothing() {
+    for elements in [
+        "videoflip",
+        "videoflip video-direction=identity",
+        "videoflip video-direction=auto",
+    ] {
+        assert_eq!(
+            change_of_picture(elements, VideoFormat::I420),
+            FrameChange::None,
+            "{elements}"
+        );
+    }
+}
+
+#[test]
+fn filters_that_drop_regions_do_not_pass_for_crops() {
+    for (elements, format) in [
+        ("videoconvert ! gaussianblur", VideoFormat::I420),
+        (
+            "videoconvert ! gaussianblur ! videoconvert ! video/x-raw,format=I420",
+            VideoFormat::I420,
+        ),
+        ("videoconvert ! alpha alpha=0.5", VideoFormat::Rgb),
+        ("smooth", VideoFormat::I420),
+        ("videomedian", VideoFormat::I420),
+    ] {
+        assert_eq!(
+            change_of_picture(elements, format),
+            FrameChange::None,
+            "{elements}"
+        );
+    }
+    assert_eq!(
+        change_of_picture(
+            "smooth ! videoscale ! video/x-raw,width=160,height=120",
+            VideoFormat::I420
+        ),
+        FrameChange::Scaled
+    );
+}
+
+#[test]
+fn what_moves_the_picture_is_never_taken_for_a_filter() {
+    for elements in [
+        "videocrop left=20",
+        "videocrop left=40 bottom=30 ! videoscale ! video/x-raw,width=320,height=240",
+        "videocrop left=10 right=10 ! videoscale ! video/x-raw,width=320,height=240",
+        "videobox left=-20 right=20",
+        "videobox left=-8 right=8",
+        "videoflip video-direction=horiz",
+        "videoflip video-direction=vert",
+        "videoflip video-direction=180",
+        "videoflip video-direction=90r",
+    ] {
+        let change = change_of_picture(elements, VideoFormat::I420);
+        assert!(!change.is_known(), "{elements}: {change:?}");
+    }
+}
+
+#[test]
+fn scaling_down_and_up_again_is_not_called_cropping() {
+    let sizes = [(107, 80), (100, 75), (64, 48), (53, 40), (1000, 750)];
+    for (width, height) in sizes {
+        let Through { sent, current, .. } = through(
+            &format!(
+                "videoscale ! video/x-raw,width={width},height={height} ! videoscale ! video/x-raw,width=320,height=240"
+            ),
+            VideoFormat::I420,
+        );
+        assert_eq!(current.change, FrameChange::Scaled, "{width}x{height}");
+        assert_eq!(current.located(), Some(sent));
+    }
+}
+
+#[test]
+fn borders_that_are_stretched_again_are_not_called_scaling() {
+    let elements = "videoscale ! video/x-raw,width=160,height=240,pixel-aspect-ratio=1/1 \
+        ! videoscale add-borders=false ! video/x-raw,width=320,height=240,pixel-aspect-ratio=1/1";
+    assert_eq!(through(elements, VideoFormat::I420).current.located(), None);
 }
 
 #[test]

@@ -77,6 +77,7 @@ print_frame (guint index, GstBuffer *buffer)
   GstCustomMeta *meta = gst_buffer_get_custom_meta (buffer, "Img2PoseFacesMeta");
   guint version, n_faces;
   gint width, height;
+  gboolean reused = FALSE;
 
   if (!meta) {
     g_print ("frame %u: not looked at\n", index);
@@ -91,7 +92,9 @@ print_frame (guint index, GstBuffer *buffer)
     exit (EXIT_FAILURE);
   }
 
-  g_print ("frame %u: %u faces in %dx%d\n", index, n_faces, width, height);
+  /* Only there on frames that reuse-faces gave the faces of an earlier one. */
+  gst_structure_get_boolean (record, "reused", &reused);
+  g_print ("frame %u: %u faces in %dx%d%s\n", index, n_faces, width, height, reused ? ", reused" : "");
   for (guint i = 0; i < n_faces; i++) {
     gchar name[32];
 

@@ -30,7 +30,10 @@ def numbers(structure, *names):
 
 
 def read_record(buffer):
-    """Size of the frame that was looked at and its faces, or None if nobody has looked at it."""
+    """Size of the frame that was looked at, whether its faces are those of an earlier frame, and the faces.
+
+    None if nobody has looked at it and it was given no faces.
+    """
     meta = buffer.get_custom_meta("Img2PoseFacesMeta")
     if meta is None:
         return None
@@ -42,7 +45,9 @@ def read_record(buffer):
     height = record.get_int("frame-height").value
     # Copies: PyGObject hands out a structure inside another by reference, and it dies with the outer one.
     faces = [record.get_value(f"face-{i}").copy() for i in range(record.get_uint("n-faces").value)]
-    return width, height, faces
+    # Only there on frames that reuse-faces gave the faces of an earlier one.
+    reused = record.get_boolean("reused").value
+    return width, height, reused, faces
 
 
 def read_region(buffer, face):
@@ -61,8 +66,8 @@ def print_frame(index, buffer):
     if record is None:
         print(f"frame {index}: not looked at")
         return
-    width, height, faces = record
-    print(f"frame {index}: {len(faces)} faces in {width}x{height}")
+    width, height, reused, faces = record
+    print(f"frame {index}: {len(faces)} faces in {width}x{height}{', reused' if reused else ''}")
     for i, face in enumerate(faces):
         x_min, x_max, y_min, y_max = numbers(face, "x_min", "x_max", "y_min", "y_max")
         box = x_min * width, y_min * height, x_max * width, y_max * height

@@ -11,6 +11,9 @@
 //! which face of which frame a crop shows, see [`crate::meta::read_aligned`]. Caps have a framerate of 0/1 (variable):
 //! there are as many crops as faces.
 //!
+//! Downstream's caps say how large crops are, where they leave no choice: `img2posealign ! video/x-raw,width=224,height=224`. Else it
+//! is `size`, or what of downstream's sizes is nearest to it.
+//!
 //! A frame that gives no crop becomes a GAP event, so that sinks do not wait.
 //!
 //! # Which faces

@@ -183,6 +183,10 @@ fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<Pat
             let found = match std::fs::metadata(model) {
                 Ok(metadata) if metadata.is_dir() => "a folder".to_owned(),
                 Ok(_) => "neither a file nor a folder".to_owned(),
+                // What gst-launch-1.0 makes of `model= !`.
+                Err(_) if model.as_os_str() == "!" => {
+                    "the value was empty, so that the next word was taken; leave 'model' out to have the plugin's own".to_owned()
+                }
                 Err(error) => error.to_string(),
             };
             Err(not_found(format!(

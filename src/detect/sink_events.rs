@@ -158,6 +158,17 @@ impl Img2PoseDetect {
 
     pub(super) fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         gst::log!(CAT, obj = pad, "received {query:?}");
+        if let gst::QueryViewMut::AcceptCaps(query) = query.view_mut()
+            && let Some(memory) = device_memory(query.caps())
+        {
+            // The answer is no; it does not say why.
+            gst::warning!(
+                CAT,
+                obj = pad,
+                "frames in {memory} cannot be read: fetch them with vapostproc, gldownload or cudadownload, then video/x-raw, \
+                 before the element"
+            );
+        }
         if !query.is_serialized() {
             return gst::Pad::query_default(pad, Some(&*self.obj()), query);
         }
@@ -220,6 +231,14 @@ impl Img2PoseDetect {
     }
 }
 
+/// The feature that says that frames lie in the memory of a device, if they do.
+fn device_memory(caps: &gst::CapsRef) -> Option<&str> {
+    caps.iter_with_features()
+        .flat_map(|(_, features)| features.iter())
+        .map(|feature| feature.as_str())
+        .find(|feature| feature.starts_with("memory:") && *feature != "memory:SystemMemory")
+}
+
 /// Reads caps and logs what of them is approximated or odd; `None`, logged too, if they cannot be read.
 fn read_caps(pad: &gst::Pad, caps: &gst::CapsRef) -> Option<InputFormat> {
     let format = InputFormat::from_caps(caps)
@@ -268,6 +287,30 @@ fn out_of_reach(min_size: u32, size: &NetworkSize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_of_devices_is_named() {
+        gst::init().unwrap();
+        let memory = |caps: &str| device_memory(&caps.parse::<gst::Caps>().unwrap()).map(str::to_owned);
+        for caps in [
+            "video/x-raw",
+            "video/x-raw(memory:SystemMemory)",
+            "video/x-raw(meta:GstVideoOverlayComposition)",
+        ] {
+            assert_eq!(memory(caps), None, "{caps}");
+        }
+        for name in [
+            "memory:VAMemory",
+            "memory:GLMemory",
+            "memory:CUDAMemory",
+            "memory:DMABuf",
+        ] {
+            assert_eq!(
+                memory(&format!("video/x-raw({name}),format=NV12")).as_deref(),
+                Some(name)
+            );
+        }
+    }
 
     #[test]
     fn only_a_max_size_that_can_be_set_is_advised() {

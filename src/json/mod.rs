@@ -15,6 +15,7 @@
 //! * `faces`: in order of falling confidence; empty if the detector found none. `pose` is `rx, ry, rz, tx, ty, tz`
 //!   (rotation vector in radians, translation in head units), `yaw_pitch_roll_deg` the same rotation in degrees,
 //!   see [`img2pose::pose::yaw_pitch_roll`].
+//! * `reused`: `true` where `reuse-faces` gave the frame the faces of an earlier one; absent otherwise.
 //!
 //! Frames that nobody looked at give no line but a GAP event, so that a sink that waits for its first buffer does not
 //! wait for ever. A line's buffer has the timestamps of its frame.
@@ -23,7 +24,8 @@
 //!
 //! Coordinates are those of the frame as it arrives, as long as it was only scaled or converted since the detector. If
 //! it was cropped, padded or flipped, or if nothing tells, coordinates stay those of the frame that the detector saw:
-//! `width` and `height` are its size, the line says `"frame_changed":true`, and the element posts a warning. With
+//! `width` and `height` are its size, the line says `"frame_changed":true` and, in `frame_change`, `moved` or `unknown`, and the
+//! element posts a warning. With
 //! `img2posejson` right behind `img2posedetect`, or on a branch of a `tee` there, this cannot happen.
 //!
 //! # Numbers

@@ -44,7 +44,7 @@
 //! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame; left and right as in the picture |
 //!
 //! The record's structure holds `version`, `frame-width`, `frame-height`, `pixel-aspect-ratio` (fraction),
-//! `n-faces` (uint) and one structure `face` for each face under `face-0`, `face-1`, ... in order of falling
+//! `n-faces` (uint), `reused` (boolean, only where it is true, see [`FrameFaces::reused`]) and one structure `face` for each face under `face-0`, `face-1`, ... in order of falling
 //! confidence, with all fields of a face. A structure for each face, and not one flat list of names, because
 //! finding a field in a structure is a walk over all of them. `n-faces` is 0 on a frame that was looked at and
 //! shows no face; a frame without the record was not looked at.
@@ -52,7 +52,11 @@
 //! The region of face `i` has the type `face`, the id `i`, no parent (-1), the smallest box of whole pixels that
 //! holds the face's box, and two parameter structures: `detection` (`x_min`, `x_max`, `y_min`, `y_max`,
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
-//! `frame-width`, `frame-height`, pose, angles, keypoints).
+//! `frame-width`, `frame-height`, pose, angles, keypoints, `reused` as in the record).
+//!
+//! For [`read_current`] the record may have a field `likeness` (`GBytes`, 64 means of samples for each face), and beside the record
+//! there is a meta `Img2PosePlacementMeta` that follows scalers; other readers leave them alone. Fields are added to a version, never
+//! changed.
 //!
 //! # Aligned crops
 //!

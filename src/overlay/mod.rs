@@ -16,6 +16,8 @@
 //! * `draw-outline`: contours through the 68 landmarks.
 //! * `label`: any of number, score, angles (see [`img2pose::pose::yaw_pitch_roll`]) and position, joined by `+`.
 //!
+//! Faces that the detector found in an earlier frame (`reuse-faces`) have a dashed box, and a `~` before the label.
+//!
 //! Colours are numbers 0xAARRGGBB. Lines and text are sized by the frame unless `thickness` and `text-size` say
 //! otherwise. All properties can be changed while the pipeline plays.
 //!
@@ -27,8 +29,14 @@
 //! img2poseoverlay blur-faces=pixelate draw-box=false draw-axes=false draw-points=none label=0
 //! ```
 //!
-//! Faces that the detector misses stay as they are, and so do frames that it did not look at; a warning tells of the
-//! latter. With `inference-interval`, set `reuse-faces` on the detector.
+//! A frame that no detector looked at is blurred as a whole, because nobody knows where its faces are, and a warning tells so:
+//! frames that `inference-interval` or `qos` left out, frames after an error of the network, or a pipeline without a detector. With
+//! `reuse-faces` on the detector they are blurred where the faces of the last frame were that was looked at. `blur-unseen=false` lets
+//! them pass as they are.
+//!
+//! What passes in the clear: faces that the detector misses (too small for its `min-size`, below its `score-threshold`, beyond its
+//! `max-faces`), and with `reuse-faces` a face that has moved or come since the last frame that was looked at, of which a warning tells.
+//! `inference-interval=1` and `qos=false`, the defaults, look at every frame.
 //!
 //! # Where it draws
 //! Drawings are attached to the buffer as a `GstVideoOverlayComposition` where downstream takes those (sinks that draw

@@ -62,16 +62,83 @@ fn another_crop_size_in_the_middle() {
 }
 
 #[test]
-fn downstream_that_wants_another_size_is_refused() {
+fn downstream_that_changes_its_mind_is_followed() {
     let mut harness = harness(&rgb(), "");
-    harness.set_sink_caps(expected(200));
-    harness.push_upstream_event(gst::event::Reconfigure::new());
-    let push = |harness: &mut gst_check::Harness| harness.push(frame(&rgb(), 0, &[face(0.0, 0.9, 200.0)]));
-    assert_eq!(push(&mut harness), Err(gst::FlowError::NotNegotiated));
-    // And served as soon as it is asked for what it wants.
-    harness.element().unwrap().set_property("size", 200_u32);
-    assert_eq!(push(&mut harness), Ok(gst::FlowSuccess::Ok));
-    assert_eq!(out_caps(&harness), expected(200));
+    let mut size = |caps: gst::Caps| {
+        harness.set_sink_caps(caps);
+        harness.push_upstream_event(gst::event::Reconfigure::new());
+        harness.push(frame(&rgb(), 0, &[face(0.0, 0.9, 200.0)])).unwrap();
+        out_caps(&harness)
+    };
+    assert_eq!(size(expected(200)), expected(200));
+    assert_eq!(size(expected(64)), expected(64));
+}
+
+/// The side of the crops behind an element with the properties, in front of a filter; the warnings, or the error.
+fn through(properties: &str, filter: &str) -> Result<(i32, Vec<String>), String> {
+    let info = rgb();
+    let frames = vec![frame(&info, 0, &[face(0.0, 0.9, 200.0)])];
+    let arrived = faces::run(&format!("img2posealign {properties} ! {filter}"), &info, frames);
+    match arrived.error {
+        Some(error) => Err(error),
+        None => {
+            let (_, info) = arrived.frame();
+            assert_eq!(info.width(), info.height());
+            Ok((info.width() as i32, arrived.warnings))
+        }
+    }
+}
+
+#[test]
+fn a_filter_behind_it_says_the_size() {
+    for (filter, size) in [
+        ("video/x-raw,width=224,height=224", 224),
+        ("video/x-raw,height=224", 224),
+        ("video/x-raw,width=96", 96),
+        (
+            "video/x-raw,format=RGB,width=224,height=224,pixel-aspect-ratio=1/1",
+            224,
+        ),
+        ("video/x-raw,width=[200,300]", 200),
+        ("video/x-raw,width=[16,100],height=[16,2048]", 100),
+        ("video/x-raw,width=[100,300],height=[200,400]", 200),
+        ("video/x-raw,width={64,128,256},height={256,64}", 64),
+        ("video/x-raw,width=[32,2048,64]", 128),
+        (
+            "video/x-raw,width=224,height=224;video/x-raw,width=128,height=128",
+            128,
+        ),
+        ("video/x-raw,width=[64,512]", 112),
+        ("videoconvert ! video/x-raw,format=I420,width=224,height=224", 224),
+        ("videoscale ! video/x-raw,width=64,height=64", 64),
+    ] {
+        assert_eq!(through("", filter), Ok((size, vec![])), "{filter}");
+    }
+}
+
+#[test]
+fn a_size_that_was_set_and_is_not_taken_is_told() {
+    assert_eq!(through("size=64", "video/x-raw,width=[16,100]"), Ok((64, vec![])));
+    let (size, warnings) = through("size=64", "video/x-raw,width=224,height=224").unwrap();
+    assert_eq!((size, warnings.len()), (224, 1), "{warnings:?}");
+    assert!(
+        warnings[0].contains("size=64") && warnings[0].contains("224x224"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn what_is_no_square_is_refused_in_words() {
+    for filter in [
+        "video/x-raw,width=224,height=112",
+        "video/x-raw,width=[100,200],height=[300,400]",
+    ] {
+        let error = through("", filter).unwrap_err();
+        assert!(
+            error.contains("squares") && error.contains("width=(int)"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

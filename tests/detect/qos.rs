@@ -87,3 +87,32 @@ fn a_new_segment_forgets_the_lateness() {
         assert_frame(&harness.pull().unwrap(), index);
     }
 }
+
+#[test]
+fn a_late_frame_is_looked_at_when_others_have_only_its_faces_to_reuse() {
+    let element = detector();
+    element.set_property("qos", true);
+    element.set_property("reuse-faces", true);
+    let mut harness = harness(&element, true);
+    harness.push_event(gst::event::CustomDownstream::new(gst::Structure::new_empty("x")));
+    // Everything is late, also while it waits.
+    report_late(&mut harness, FRAME * 100);
+    for index in 0..3 {
+        harness.push(frame(index)).unwrap();
+    }
+    report_late(&mut harness, FRAME * 200);
+    let wide = "video/x-raw,format=GRAY8,width=96,height=60,framerate=25/1";
+    harness.push_event(gst::event::Caps::new(&wide.parse::<gst::Caps>().unwrap()));
+    for index in 3..6 {
+        harness.push(frame_of(96, 60, index)).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    for index in 0..6 {
+        let buffer = harness.pull().unwrap();
+        let found = gstimg2pose::meta::read(&buffer)
+            .unwrap()
+            .expect("no frame is without faces");
+        assert_eq!((buffer.offset(), found.reused), (index, index % 3 != 0));
+    }
+    assert_eq!((stat(&element, "late"), stat(&element, "inferred")), (4, 2));
+}

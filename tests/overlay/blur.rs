@@ -138,3 +138,94 @@ fn boxes_at_odd_places_and_over_the_edge() {
         }
     }
 }
+
+/// Pushes frames of noise through an element that blurs; those that are given faces carry them. Returns which of them came out
+/// changed, and the warnings.
+fn blurred(properties: &str, frames: &[Option<FrameFaces>]) -> (Vec<bool>, Vec<String>) {
+    let info = faces::info(VideoFormat::I420, 320, 240);
+    let mut before = Vec::new();
+    let frames = frames.iter().enumerate().map(|(index, found)| {
+        let mut frame = noise(&info, &FrameFaces::new(&info, vec![]));
+        before.push(bytes(&frame));
+        let out = frame.get_mut().unwrap();
+        out.set_pts(gst::ClockTime::from_mseconds(40 * index as u64));
+        gstimg2pose::meta::clear(out);
+        if let Some(found) = found {
+            gstimg2pose::meta::attach(out, found).unwrap();
+        }
+        frame
+    });
+    let frames = frames.collect();
+    let arrived = faces::run(&format!("img2poseoverlay {NOTHING} {properties}"), &info, frames);
+    assert_eq!(arrived.error, None);
+    let after = arrived
+        .samples
+        .iter()
+        .map(|sample| bytes(sample.buffer().unwrap()));
+    (
+        before
+            .iter()
+            .zip(after)
+            .map(|(before, after)| *before != after)
+            .collect(),
+        arrived.warnings,
+    )
+}
+
+#[test]
+fn a_frame_that_nobody_looked_at_does_not_pass_in_the_clear() {
+    let info = faces::info(VideoFormat::I420, 320, 240);
+    let empty = FrameFaces::new(&info, vec![]);
+    for kind in KINDS {
+        let (changed, warnings) = blurred(
+            &format!("blur-faces={kind}"),
+            &[None, Some(empty.clone()), None, Some(found(&info))],
+        );
+        // One that was looked at and shows no face is left alone.
+        assert_eq!(changed, [true, false, true, true], "{kind}");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("no detector looked at") && warnings[0].contains("blurred as a whole"),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn a_frame_that_nobody_looked_at_is_blurred_everywhere() {
+    let info = faces::info(VideoFormat::Gray8, 320, 240);
+    let mut frame = noise(&info, &FrameFaces::new(&info, vec![]));
+    gstimg2pose::meta::clear(frame.get_mut().unwrap());
+    let mut harness = harness(&info, &format!("{NOTHING} blur-faces=pixelate"), false);
+    let out = bytes(&harness.push_and_pull(frame).unwrap());
+    for row in out.chunks(320) {
+        let steps = row.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(steps < 40, "{steps} steps in a row");
+    }
+}
+
+#[test]
+fn whoever_lets_unseen_frames_pass_is_told_so() {
+    let (changed, warnings) = blurred("blur-faces=blur blur-unseen=false", &[None, None]);
+    assert_eq!(changed, [false, false]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("passes without blurring"), "{warnings:?}");
+}
+
+#[test]
+fn blurring_by_the_faces_of_an_earlier_frame_is_told_once() {
+    let info = faces::info(VideoFormat::I420, 320, 240);
+    let reused = FrameFaces {
+        reused: true,
+        ..found(&info)
+    };
+    let frames = [Some(found(&info)), Some(reused.clone()), Some(reused)];
+    let (changed, warnings) = blurred("blur-faces=pixelate", &frames);
+    assert_eq!(changed, [true; 3]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("earlier frame") && warnings[0].contains("inference-interval=1"),
+        "{warnings:?}"
+    );
+    assert_eq!(blurred("", &frames), (vec![false; 3], vec![]));
+}

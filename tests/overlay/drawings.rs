@@ -179,3 +179,24 @@ fn sizes_and_colours_follow_the_properties() {
     let picture = picture("draw-box=true box-color=0x80ffff00", [0.0; 3]);
     assert_color(&picture, [201.0, 200.0], [191, 191, 64]);
 }
+
+#[test]
+fn the_box_of_a_face_of_an_earlier_frame_is_dashed() {
+    let info = info();
+    let found = |reused| FrameFaces {
+        reused,
+        ..FrameFaces::new(&info, vec![middle_face([0.0; 3])])
+    };
+    let properties = format!("{NOTHING} draw-box=true box-color=0xff0000ff thickness=2");
+    for (reused, share) in [(false, 1.0), (true, 0.5)] {
+        let picture = Picture::new(&render(&info, &properties, &found(reused)), &info);
+        let is_blue = |x: usize, y: usize| picture.at(x, y) == [0, 0, 255];
+        let top = (200..440).filter(|x| is_blue(*x, 120)).count() as f32 / 240.0;
+        let left = (120..360).filter(|y| is_blue(200, *y)).count() as f32 / 240.0;
+        assert!(
+            (top - share).abs() < 0.05 && (left - share).abs() < 0.05,
+            "{top} {left}"
+        );
+        assert!(is_blue(200, 120), "a corner is seen");
+    }
+}
