@@ -340,6 +340,6 @@ fn reused_faces_are_marked_and_others_carry_no_new_field() {
         let pose = region.param("face-pose").unwrap();
         let expected = frame.reused.then_some(true);
         assert_eq!(marks, [expected]);
-        assert_eq!(pose.structure().get::<bool>("reused").ok(), expected);
+        assert_eq!(pose.get::<bool>("reused").ok(), expected);
     }
 }

@@ -7,7 +7,6 @@
 mod faces;
 
 use faces::{frame_with, info, run, two_faces};
-use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
 use gstimg2pose::meta::{self, CurrentFaces, FrameChange, FrameFaces};
 

@@ -30,9 +30,9 @@
 //! When the model cannot keep up, the queue fills and upstream is blocked; no frame is dropped here. To keep a display
 //! running, `qos` lets frames pass without inference that the sink has reported to be too late, and
 //! `inference-interval` looks at every n-th frame only. `reuse-faces` gives frames that were not looked at the faces of the last one
-//! that was, marked as reused. The interval begins anew, with a frame that is looked at, where the picture may be another: at the
-//! start of a stream, after a flush, at a SEGMENT or GAP, and when the size, the shape of the pixels or the format changes. While faces
-//! are reused, `qos` does not leave out such a first frame: no frame is without faces then.
+//! that was, marked as reused. The interval then begins anew, with a frame that is looked at even when it is late, where the
+//! picture may be another: at a SEGMENT or GAP, and when the size, the shape of the pixels or the format changes, as it always does at the
+//! start of a stream and after a flush. So no frame is without faces.
 //!
 //! # Sharing a model
 //! Elements with the same `model-instance-id` share one loaded model and its worker. Frames of one size and format from

@@ -83,6 +83,7 @@ impl Img2PoseDetect {
                 gst::EventView::StreamStart(_) => {
                     state.eos = false;
                     state.live_asked = false;
+                    state.position = 0;
                 }
                 gst::EventView::Segment(segment) => {
                     // Without a segment in time there is no running time, and so no lateness.

@@ -98,7 +98,8 @@ pub struct State {
     pub format: Option<Arc<InputFormat>>,
     /// Segment of the frames that arrive.
     pub segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Frames that have arrived since the last new beginning, for `inference-interval`.
+    /// Frames that have arrived since the start of the stream, the last flush, or the last frame that had to be looked at; for
+    /// `inference-interval`.
     pub position: u64,
     /// What the frames are whose faces are known or on their way; `None`: nothing was looked at since the stream began, was
     /// flushed, jumped or paused.
@@ -234,22 +235,21 @@ impl State {
 
     /// Decides whether a frame of `format` that arrives now is looked at.
     ///
-    /// The first one after a new beginning and after a change of the picture's size or shape always is, whatever the
-    /// interval: no frame has faces that it could reuse.
+    /// While faces are reused, the first one after a new beginning and after a change of the picture's size or shape always is,
+    /// whatever the interval and however late: the frames after it have no other faces.
     pub fn admit(
         &mut self,
         format: &Arc<InputFormat>,
         running_time: Option<gst::ClockTime>,
         intake: &Intake,
     ) -> Admission {
-        let is_first = self.looked_at.as_ref().is_none_or(|last| !last.is_like(format));
-        if is_first {
+        let is_known = self.looked_at.as_ref().is_some_and(|last| last.is_like(format));
+        let needed = intake.reuse_faces && !is_known;
+        if needed {
             self.position = 0;
         }
         let is_skipped = !self.position.is_multiple_of(intake.inference_interval);
         self.position += 1;
-        // With faces to reuse a late frame does without its own.
-        let needed = is_first && intake.reuse_faces;
         if is_skipped {
             return Admission::Pass(Source::Skipped);
         }

@@ -103,7 +103,7 @@ fn a_filter_behind_it_says_the_size() {
         ("video/x-raw,width=[16,100],height=[16,2048]", 100),
         ("video/x-raw,width=[100,300],height=[200,400]", 200),
         ("video/x-raw,width={64,128,256},height={256,64}", 64),
-        ("video/x-raw,width=[32,2048,64]", 128),
+        ("video/x-raw,width=[64,2048,64]", 128),
         (
             "video/x-raw,width=224,height=224;video/x-raw,width=128,height=128",
             128,

@@ -37,7 +37,7 @@ fn a_frame_without_faces() {
 #[test]
 fn a_frame_that_was_not_looked_at() {
     assert_untouched("", false, blank_frame(&info(), 0));
-    assert_untouched("blur-faces=blur", true, blank_frame(&info(), 0));
+    assert_untouched("blur-faces=blur blur-unseen=false", true, blank_frame(&info(), 0));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_stream_that_nobody_looked_at_ends_with_a_warning() {
     let arrived = faces::run("img2poseoverlay blur-faces=blur", &info(), frames());
     assert_eq!(arrived.warnings.len(), 1);
     assert!(
-        arrived.warnings[0].contains("passes without blurring"),
+        arrived.warnings[0].contains("blurred as a whole"),
         "{:?}",
         arrived.warnings
     );

@@ -162,8 +162,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt::builder("inference-interval")
             .nick("Inference interval")
             .blurb(
-                "Look for faces in every n-th frame, and in the first one after a change of size or a jump; the others pass in \
-                 their turn, see reuse-faces. Batches get smaller \
+                "Look for faces in every n-th frame; the others pass in their turn, see reuse-faces. Batches get smaller \
                  by that when max-queued-batches holds too few frames to fill them",
             )
             .minimum(1)
@@ -175,7 +174,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Reuse faces")
             .blurb(
                 "Give frames that are not looked at the faces of the last frame that was, marked as reused; otherwise they carry \
-                 nothing. Faces that have moved or come since are missed",
+                 nothing. The first frame after a change of size or a jump is always looked at. Faces that have moved or come \
+                 since are missed",
             )
             .default_value(defaults.reuse_faces)
             .mutable_playing()
