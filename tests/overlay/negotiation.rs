@@ -64,6 +64,7 @@ fn blended_where_only_plain_video_is_taken() {
 
 #[test]
 fn attached_where_only_compositions_are_taken() {
+    super::faces::init();
     let filter =
         format!("img2poseoverlay ! capsfilter caps=\"video/x-raw(memory:SystemMemory,{COMPOSITION})\"");
     let mut harness = gst_check::Harness::new_parse(&filter);
