@@ -12,6 +12,7 @@ Needs PyGObject and GStreamer's RTSP server (Debian: python3-gi gir1.2-gst-rtsp-
 """
 
 import argparse
+import os
 import sys
 
 import gi
@@ -19,6 +20,10 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+# ONNX Runtime's builds on PyPI report their use unless this is set. The plugin does so where a program has no second thread
+# when it is loaded; this one is loaded by a client, in the server's thread.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 ENCODERS = {
     "x264enc": "x264enc tune=zerolatency speed-preset=veryfast key-int-max=60",

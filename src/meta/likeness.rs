@@ -4,7 +4,8 @@
 //! drop them because they move it. Metas do not tell one from the other, pixels do: the record holds a small picture of each
 //! face, and a reader compares.
 
-use gst::glib;
+use std::fmt::Write;
+
 use gst_video::{VideoInfo, VideoMeta};
 
 use super::FrameFaces;
@@ -25,24 +26,33 @@ const LEAST_ADVANTAGE: f64 = 0.5;
 
 type Cells = [f64; FACE];
 
-/// Small pictures of the faces in a frame of the format, one after the other; `None` if there are no faces, or the pixels
+/// Small pictures of the faces in a frame of the format, one after the other, in hexadecimal: metas may have to be written down by GStreamer, which
+/// knows how to write text. `None` if there are no faces, or the pixels
 /// cannot be read as 8-bit samples.
-pub(super) fn take(buffer: &gst::BufferRef, info: &VideoInfo, frame: &FrameFaces) -> Option<glib::Bytes> {
+pub(super) fn take(buffer: &gst::BufferRef, info: &VideoInfo, frame: &FrameFaces) -> Option<String> {
     // Mapping several memories copies them.
     if frame.faces.is_empty() || buffer.n_memory() != 1 {
         return None;
     }
     let map = buffer.map_readable().ok()?;
     let picture = Picture::new(buffer, &map, info)?;
-    let mut cells = Vec::with_capacity(frame.faces.len() * FACE);
+    let mut text = String::with_capacity(frame.faces.len() * FACE * 2);
     for face in &frame.faces {
-        cells.extend(
-            picture
-                .cells(face.bbox.map(f64::from))?
-                .map(|mean| mean.round() as u8),
-        );
+        for mean in picture.cells(face.bbox.map(f64::from))? {
+            // Writing into a string does not fail.
+            let _ = write!(text, "{:02x}", mean.round() as u8);
+        }
     }
-    Some(glib::Bytes::from_owned(cells))
+    Some(text)
+}
+
+/// The means that [`take`] wrote; `None` if it is something else.
+fn means(text: &str) -> Option<Vec<u8>> {
+    let (digits, rest) = text.as_bytes().as_chunks::<2>();
+    let mean = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    rest.is_empty()
+        .then(|| digits.iter().map(mean).collect::<Option<_>>())
+        .flatten()
 }
 
 /// Whether each face of the record, of which `taken` are the small pictures, is where scaling alone puts it in this frame.
@@ -51,8 +61,11 @@ pub(super) fn is_in_place(
     buffer: &gst::BufferRef,
     info: &VideoInfo,
     recorded: &FrameFaces,
-    taken: &[u8],
+    taken: &str,
 ) -> bool {
+    let Some(taken) = means(taken) else {
+        return false;
+    };
     if recorded.faces.is_empty() || taken.len() != recorded.faces.len() * FACE {
         return false;
     }
@@ -210,5 +223,44 @@ impl<'a> Picture<'a> {
             }
         }
         Some(cells.map(|sum| sum / (SAMPLES * SAMPLES) as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_likeness_is_nothing() {
+        assert_eq!(means("00ff7f"), Some(vec![0, 255, 127]));
+        assert_eq!(means(""), Some(vec![]));
+        for text in ["0", "zz", "00f", "\u{e9}"] {
+            assert_eq!(means(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn brightness_and_contrast_do_not_count() {
+        let cells: Cells = std::array::from_fn(|index| (index * index % 61) as f64);
+        let darker = cells.map(|cell| 0.5 * cell + 10.0);
+        assert!((correlation(&cells, &darker) - 1.0).abs() < 1e-12);
+        assert!(correlation(&cells, &turn(&cells, true, false)) < 0.9);
+        assert_eq!(correlation(&cells, &[7.0; FACE]), 0.0);
+    }
+
+    #[test]
+    fn samples_outside_the_memory_are_none() {
+        gst::init().unwrap();
+        let info = VideoInfo::builder(gst_video::VideoFormat::Gray8, 64, 48)
+            .build()
+            .unwrap();
+        let buffer = gst::Buffer::from_slice(vec![0u8; 64 * 20]);
+        let map = buffer.map_readable().unwrap();
+        let picture = Picture::new(&buffer, &map, &info).unwrap();
+        assert!(picture.cells([0.0, 0.0, 40.0, 20.0]).is_some());
+        assert!(picture.cells([0.0, 0.0, 40.0, 40.0]).is_none());
+        // What is beyond the frame is its border.
+        assert!(picture.cells([-50.0, -50.0, 0.0, 0.0]).is_some());
+        assert!(picture.cells([f64::NAN; 4]).is_some());
     }
 }

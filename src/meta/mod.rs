@@ -54,7 +54,7 @@
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
 //! `frame-width`, `frame-height`, pose, angles, keypoints, `reused` as in the record).
 //!
-//! For [`read_current`] the record may have a field `likeness` (`GBytes`, 64 means of samples for each face), and beside the record
+//! For [`read_current`] the record may have a field `likeness` (string: 64 means of samples for each face, two hexadecimal digits each), and beside the record
 //! there is a meta `Img2PosePlacementMeta` that follows scalers; other readers leave them alone. Fields are added to a version, never
 //! changed.
 //!

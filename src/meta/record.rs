@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Once;
 
 use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
-use gst::glib;
 use gst::meta::CustomMeta;
 
 use super::trace::TRACE_NAME;
@@ -96,14 +95,14 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
 }
 
 /// Adds what the faces look like, for [`read_current`](super::read_current), to the record that is on the buffer.
-pub(super) fn set_likeness(buffer: &mut gst::BufferRef, likeness: glib::Bytes) {
+pub(super) fn set_likeness(buffer: &mut gst::BufferRef, likeness: String) {
     if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, RECORD_NAME) {
         meta.mut_structure().set(LIKENESS, likeness);
     }
 }
 
 /// What [`set_likeness`] added.
-pub(super) fn likeness(buffer: &gst::BufferRef) -> Option<glib::Bytes> {
+pub(super) fn likeness(buffer: &gst::BufferRef) -> Option<String> {
     let meta = CustomMeta::from_buffer(buffer, RECORD_NAME).ok()?;
     meta.structure().get(LIKENESS).ok()
 }

@@ -151,7 +151,7 @@ impl Painter {
             for (index, pixel) in pixels.chunks_exact_mut(PIXEL).enumerate() {
                 let (column, row) = (index % area.width as usize, index / area.width as usize);
                 let along = if is_row { column } else { row };
-                if along / dash % 2 == 0 {
+                if (along / dash).is_multiple_of(2) {
                     pixel.copy_from_slice(&color);
                 }
             }
