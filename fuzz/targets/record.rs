@@ -85,6 +85,7 @@ fuzz_target!(|changes: Vec<Change>| {
         frame_width: 64,
         frame_height: 48,
         pixel_aspect_ratio: gst::Fraction::new(1, 1),
+        reused: false,
         faces: vec![face.clone(), face],
     };
     meta::attach(buffer.get_mut().unwrap(), &frame).unwrap();
