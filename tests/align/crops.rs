@@ -142,3 +142,19 @@ fn what_is_no_crop_has_no_meta() {
         "{error}"
     );
 }
+
+#[test]
+fn a_crop_says_whether_its_face_was_found_in_an_earlier_frame() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    for reused in [false, true] {
+        let mut buffer = frame(&info, 0, &[face(0.0, 0.9, 200.0)]);
+        let found = meta::FrameFaces {
+            reused,
+            ..meta::read(&buffer).unwrap().unwrap()
+        };
+        meta::attach(buffer.get_mut().unwrap(), &found).unwrap();
+        let crop = harness.push_and_pull(buffer).unwrap();
+        assert_eq!(aligned(&crop).reused, reused);
+    }
+}
