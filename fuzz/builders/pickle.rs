@@ -42,11 +42,19 @@ pub enum Op {
     Reduce,
     Build,
     /// A storage of so many numbers, below one of the keys.
-    Storage { key: u8, kind: u8, len: Size },
+    Storage {
+        key: u8,
+        kind: u8,
+        len: Size,
+    },
     /// A tensor of the storage on the stack: offset, shape, strides.
     Tensor(Size, Vec<Size>, Vec<Size>),
     /// All of a tensor that fits its storage.
-    Good { name: u8, key: u8, len: u8 },
+    Good {
+        name: u8,
+        key: u8,
+        len: u8,
+    },
     Bytes(Vec<u8>),
 }
 
@@ -148,13 +156,21 @@ impl Op {
             Self::PersistentId => out.push(b'Q'),
             Self::Reduce => out.push(b'R'),
             Self::Build => out.push(b'b'),
-            Self::Storage { key, kind, len } => storage(out, key % 4, KINDS[usize::from(*kind) % KINDS.len()], len.0),
+            Self::Storage { key, kind, len } => {
+                storage(out, key % 4, KINDS[usize::from(*kind) % KINDS.len()], len.0)
+            }
             Self::Tensor(offset, shape, strides) => {
                 // The storage is on the stack: put it into the memo, and call with it.
                 out.extend([b'q', 250]);
-                tensor(out, offset.0, shape.iter().map(|s| s.0), strides.iter().map(|s| s.0), |out| {
-                    out.extend([b'h', 250]);
-                });
+                tensor(
+                    out,
+                    offset.0,
+                    shape.iter().map(|s| s.0),
+                    strides.iter().map(|s| s.0),
+                    |out| {
+                        out.extend([b'h', 250]);
+                    },
+                );
             }
             Self::Good { name, key, len } => {
                 text(out, NAMES[usize::from(*name) % NAMES.len()]);

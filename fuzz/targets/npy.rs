@@ -46,7 +46,12 @@ fuzz_target!(|input: Input<'_>| {
             let depth = usize::from(*depth);
             format!("{{'shape': {}{}}}", "(".repeat(depth), ")".repeat(depth))
         }
-        Header::Dict { descr, fortran, shape, more } => {
+        Header::Dict {
+            descr,
+            fortran,
+            shape,
+            more,
+        } => {
             let descr = match descr {
                 Descr::F8 => "<f8",
                 Descr::F4 => "<f4",
@@ -61,7 +66,14 @@ fuzz_target!(|input: Input<'_>| {
     let length = input.length.unwrap_or(header.len() as u32).to_le_bytes();
     let version = input.version % 4;
     let length = if version == 1 { &length[..2] } else { &length[..] };
-    let bytes = [b"\x93NUMPY", &[version, 0], length, header.as_bytes(), input.data].concat();
+    let bytes = [
+        &b"\x93NUMPY"[..],
+        &[version, 0],
+        length,
+        header.as_bytes(),
+        input.data,
+    ]
+    .concat();
     let path = builders::file::with(&bytes);
     if let Ok(statistics) = PoseStatistics::read(path, path) {
         assert!(statistics.stddev.iter().all(|s| s.is_finite() && *s > 0.0));

@@ -33,7 +33,10 @@ const DTYPES: [&str; 7] = ["F32", "F16", "BF16", "F64", "I64", "F4", "nothing"];
 fuzz_target!(|input: Input| {
     let mut header = serde_json::Map::new();
     if let Some(metadata) = &input.metadata {
-        header.insert("__metadata__".to_owned(), serde_json::json!({ "format": metadata }));
+        header.insert(
+            "__metadata__".to_owned(),
+            serde_json::json!({ "format": metadata }),
+        );
     }
     for (index, tensor) in input.tensors.iter().enumerate() {
         let name = tensor.name.clone().unwrap_or(format!("tensor.{index}"));
