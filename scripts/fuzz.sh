@@ -2,7 +2,10 @@
 # Usage: scripts/fuzz.sh SECONDS [TARGET...]
 #
 # Feeds random bytes to everything that reads what others have written, each target for so many seconds:
-#   checkpoint  torch and safetensors files
+#   checkpoint  torch and safetensors files of any bytes
+#   torch       torch files built entry by entry and instruction by instruction, that lie about sizes
+#   safetensors safetensors files whose headers lie
+#   npy         pose statistics whose headers lie
 #   model       ONNX files and their metadata
 #   model_graph ONNX files of which single parts are damaged
 #   frame       sizes, strides and lengths of frames
@@ -22,7 +25,7 @@ help_wanted "$@"
 seconds=$1
 shift
 targets=("$@")
-((${#targets[@]})) || targets=(checkpoint model model_graph frame record)
+((${#targets[@]})) || targets=(checkpoint torch safetensors npy model model_graph frame record)
 for target in "${targets[@]}"; do
     [[ -f $ROOT/fuzz/targets/$target.rs ]] || die "there is no target '$target'; see --help"
 done

@@ -4,13 +4,19 @@ use std::collections::HashSet;
 
 use img2pose::contract::FEATURE_LEVELS;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, count};
 use crate::error::{Error, Result};
 
 /// Anchors at each location of a level: one per aspect ratio.
 const ANCHORS: usize = 3;
 /// Numbers of the pose head: six for the background class, which nobody uses, and six for the face.
 pub(crate) const POSE_OUTPUTS: usize = 12;
+
+/// Most blocks of a stage. The deepest published ResNets have 36.
+const MOST_BLOCKS: usize = 256;
+
+/// Most channels of a layer. The widest published ResNets have 2048, their heads 1024.
+const MOST_CHANNELS: usize = 1 << 16;
 
 /// Residual block of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +65,11 @@ impl Architecture {
     /// others.
     ///
     /// # Errors
-    /// [`Error::MissingTensors`] and [`Error::WrongShape`].
+    /// [`Error::MissingTensors`] and [`Error::WrongShape`]; [`Error::Format`] when it has more blocks, and
+    /// [`Error::Tensor`] when it has more channels than any network, or none. [`Error::Format`] also when its tensors hold
+    /// more numbers than there can be in a file of its size.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let this = Self::guess(checkpoint);
+        let this = Self::guess(checkpoint)?;
         let expected = this.tensors();
         let missing: Vec<_> = expected
             .iter()
@@ -75,6 +83,17 @@ impl Architecture {
                 missing,
                 expected: expected.len(),
             });
+        }
+        let mut bytes = 0u64;
+        for (_, shape) in &expected {
+            bytes = bytes.saturating_add(size_of::<f32>() as u64 * count(shape) as u64);
+        }
+        if bytes > checkpoint.budget() {
+            let (len, most) = (checkpoint.len(), checkpoint.budget());
+            let reason = format!(
+                "its tensors would have {bytes} bytes; in a file of {len} bytes at most {most} are believed"
+            );
+            return Err(Error::format(checkpoint.path(), reason));
         }
         for (name, expected) in expected {
             if let Some(info) = checkpoint.info(&name)
@@ -93,48 +112,59 @@ impl Architecture {
     }
 
     /// Reads the free sizes, taking those of the published network where a tensor is missing or of another rank.
-    fn guess(checkpoint: &Checkpoint) -> Self {
+    fn guess(checkpoint: &Checkpoint) -> Result<Self> {
         let outputs = |name: &str, rank: usize, otherwise: usize| match checkpoint.info(name) {
-            Some(info) if info.shape.len() == rank => info.shape[0],
-            _ => otherwise,
+            Some(info) if info.shape.len() == rank => match info.shape[0] {
+                channels @ 1..=MOST_CHANNELS => Ok(channels),
+                channels => {
+                    let reason = format!(
+                        "its shape {:?} gives the layer {channels} channels, expected 1 to {MOST_CHANNELS}",
+                        info.shape
+                    );
+                    Err(Error::tensor(checkpoint.path(), name, reason))
+                }
+            },
+            _ => Ok(otherwise),
         };
         let block = match checkpoint.info("backbone.body.layer1.0.conv3.weight") {
             Some(_) => Block::Bottleneck,
             None => Block::Basic,
         };
-        let stages = [1, 2, 3, 4].map(|stage| {
+        let stage = |stage: usize| {
             let prefix = format!("backbone.body.layer{stage}");
-            let present = |block: &usize| {
-                let block = format!("{prefix}.{block}.");
-                checkpoint.tensors().any(|(name, _)| name.starts_with(&block))
-            };
-            let blocks = match (0..).take_while(present).count() {
+            let present = |block: &usize| checkpoint.has(&format!("{prefix}.{block}."));
+            let blocks = match (0..=MOST_BLOCKS).take_while(present).count() {
                 0 => 2,
-                blocks => blocks,
+                blocks @ 1..=MOST_BLOCKS => blocks,
+                _ => {
+                    let reason = format!("{prefix} has more than {MOST_BLOCKS} blocks, as no network has");
+                    return Err(Error::format(checkpoint.path(), reason));
+                }
             };
-            let width = outputs(&format!("{prefix}.0.conv1.weight"), 4, 32 << stage);
+            let width = outputs(&format!("{prefix}.0.conv1.weight"), 4, 32 << stage)?;
             let channels = match block {
                 Block::Basic => width,
-                Block::Bottleneck => outputs(&format!("{prefix}.0.conv3.weight"), 4, width * 4),
+                Block::Bottleneck => outputs(&format!("{prefix}.0.conv3.weight"), 4, width * 4)?,
             };
-            Stage {
+            Ok(Stage {
                 blocks,
                 width,
                 channels,
-            }
-        });
-        let head = |name: &str| {
-            ["fc6", "fc7"].map(|layer| outputs(&format!("roi_heads.{name}.{layer}.weight"), 2, 1024))
+            })
         };
-        Self {
+        let head = |name: &str| {
+            let width = |layer| outputs(&format!("roi_heads.{name}.{layer}.weight"), 2, 1024);
+            Ok([width("fc6")?, width("fc7")?])
+        };
+        Ok(Self {
             block,
-            stem: outputs("backbone.body.conv1.weight", 4, 64),
-            stages,
-            fpn: outputs("backbone.fpn.inner_blocks.0.0.weight", 4, 256),
-            class_head: head("class_head"),
-            pose_head: head("box_head"),
-            pose_hidden: outputs("roi_heads.box_predictor.dof_pred.0.weight", 2, 256),
-        }
+            stem: outputs("backbone.body.conv1.weight", 4, 64)?,
+            stages: [stage(1)?, stage(2)?, stage(3)?, stage(4)?],
+            fpn: outputs("backbone.fpn.inner_blocks.0.0.weight", 4, 256)?,
+            class_head: head("class_head")?,
+            pose_head: head("box_head")?,
+            pose_hidden: outputs("roi_heads.box_predictor.dof_pred.0.weight", 2, 256)?,
+        })
     }
 
     /// Name of the network, such as `resnet18-fpn`.
@@ -226,10 +256,7 @@ impl Architecture {
     pub fn usage(&self, checkpoint: &Checkpoint) -> (usize, Vec<String>) {
         let expected = self.tensors();
         let used: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-        let parameters = expected
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
+        let parameters = expected.iter().map(|(_, shape)| count(shape)).sum();
         // The count of training steps is in every checkpoint and means nothing here.
         let known = |name: &str| used.contains(name) || name.ends_with(".num_batches_tracked");
         let names = checkpoint.tensors().map(|(name, _)| name);

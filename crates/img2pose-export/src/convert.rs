@@ -69,6 +69,11 @@ pub fn convert(from: &Path, to: &Path, options: &Options) -> Result<Report> {
         licence: options.licence.clone(),
         ..Contract::reference(&architecture.name(), mean, stddev)
     };
+    // What the element would refuse is not written.
+    contract.validate().map_err(|fact| Error::Model {
+        path: to.to_owned(),
+        reason: format!("no detector could use it: {fact}"),
+    })?;
     let graph = graph::build(&architecture, &contract, options.storage);
     let bytes = write::write(to, graph, &contract, &checkpoint)?;
     let (parameters, unused) = architecture.usage(&checkpoint);

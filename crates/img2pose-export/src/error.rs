@@ -3,16 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use img2pose::text::{one_line, printable, shown};
+
 use crate::checkpoint::PickleError;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a file could not be read, converted, written or run. Every message is one line.
+/// Why a file could not be read, converted, written or run. Every message is one line, in which texts of others are
+/// [printable].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -20,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}", shown(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -28,13 +31,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The output would replace an input.
-    #[error("{} is an input of the conversion; choose another output file", path.display())]
+    #[error("{} is an input of the conversion; choose another output file", shown(path))]
     OutputIsInput {
         /// The file.
         path: PathBuf,
     },
     /// The file is in no format that is known here.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", shown(path), printable(reason))]
     Format {
         /// The file.
         path: PathBuf,
@@ -42,7 +45,7 @@ pub enum Error {
         reason: String,
     },
     /// The pickle in a torch checkpoint is not plain data.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", shown(path), printable(&source.to_string()))]
     Pickle {
         /// The file.
         path: PathBuf,
@@ -50,7 +53,7 @@ pub enum Error {
         source: PickleError,
     },
     /// Tensors of the network are not in the checkpoint.
-    #[error("{}: not an img2pose checkpoint: {}", path.display(), missing_text(missing, *expected))]
+    #[error("{}: not an img2pose checkpoint: {}", shown(path), missing_text(missing, *expected))]
     MissingTensors {
         /// The file.
         path: PathBuf,
@@ -60,7 +63,11 @@ pub enum Error {
         expected: usize,
     },
     /// A tensor has another shape than the network needs.
-    #[error("{}: tensor {name} has shape {found:?}, expected {expected:?}", path.display())]
+    #[error(
+        "{}: tensor {} has shape {found:?}, expected {expected:?}",
+        shown(path),
+        printable(name)
+    )]
     WrongShape {
         /// The file.
         path: PathBuf,
@@ -72,7 +79,7 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// The numbers of a tensor cannot be had.
-    #[error("{}: tensor {name}: {reason}", path.display())]
+    #[error("{}: tensor {}: {}", shown(path), printable(name), printable(reason))]
     Tensor {
         /// The file.
         path: PathBuf,
@@ -82,16 +89,16 @@ pub enum Error {
         reason: String,
     },
     /// The pose statistics cannot be had.
-    #[error("pose statistics: {0}")]
+    #[error("pose statistics: {}", printable(.0))]
     Statistics(String),
     /// The options of a command contradict one another.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Usage(String),
     /// The licence text cannot be had.
-    #[error("licence: {0}")]
+    #[error("licence: {}", printable(.0))]
     Licence(String),
     /// A model does not keep the contract or does not run.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", shown(path), one_line(reason))]
     Model {
         /// The file.
         path: PathBuf,
@@ -99,7 +106,7 @@ pub enum Error {
         reason: String,
     },
     /// ONNX Runtime cannot be loaded or refuses.
-    #[error("{0}")]
+    #[error("{}", one_line(.0))]
     Runtime(String),
     /// Faults of an installation, each of which was printed.
     #[error("{count} {}, see above", if *count == 1 { "fault" } else { "faults" })]

@@ -4,19 +4,17 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     // First of all, while there is one thread.
     img2pose::telemetry::refuse();
-    match cli::Cli::parse().run() {
+    let cli = match cli::Cli::from_arguments() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, whatever a library put into its message.
-            eprintln!(
-                "error: {}",
-                error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-            );
+            cli::output::failed(error);
             ExitCode::FAILURE
         }
     }

@@ -1,12 +1,11 @@
 //! Runs a model end to end in ONNX Runtime, as one session, the way a user of the bare file would.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use img2pose::Model;
 use img2pose::contract::{self, Contract};
-use img2pose::onnx::ModelProto;
+use img2pose::files;
 use img2pose::runtime::{self, Runtime};
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
@@ -15,6 +14,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::write::MOST_BYTES;
 
 /// A model that is loaded as a whole.
 pub struct Trial {
@@ -22,6 +22,7 @@ pub struct Trial {
     contract: Contract,
     runtime: &'static Runtime,
     session: Session,
+    extra: Vec<String>,
 }
 
 /// A batch of network images of one size.
@@ -75,7 +76,7 @@ impl Trial {
     /// [`Error::Read`] when the file cannot be read, [`Error::Model`] when ONNX Runtime refuses it, [`Error::Runtime`], which
     /// names the file by itself, when it does not keep the contract, and when there is no ONNX Runtime.
     pub fn open(path: &Path, extra: &[String]) -> Result<Self> {
-        let bytes = Bytes::from(fs::read(path).map_err(Error::read(path))?);
+        let bytes = Bytes::from(files::read(path, MOST_BYTES).map_err(Error::read(path))?);
         let model = Model::parse(path, bytes.clone()).map_err(|e| Error::Runtime(e.to_string()))?;
         let contract = model.contract().clone();
         drop(model);
@@ -95,6 +96,7 @@ impl Trial {
             contract,
             runtime,
             session,
+            extra: extra.to_vec(),
         })
     }
 
@@ -111,7 +113,8 @@ impl Trial {
     /// Runs a batch.
     ///
     /// # Errors
-    /// [`Error::Model`] when ONNX Runtime fails, or when an output has another type or shape than the contract says.
+    /// [`Error::Model`] when ONNX Runtime fails, when an output has another type or shape than the contract says, and when one
+    /// holds infinity or not-a-number.
     pub fn run(&mut self, images: &Images) -> Result<Seen> {
         self.try_run(images).map_err(|reason| Error::Model {
             path: self.path.clone(),
@@ -140,6 +143,11 @@ impl Trial {
                 continue;
             }
             let (shape, data) = value.try_extract_tensor::<f32>().map_err(failed)?;
+            if let Some(bad) = data.iter().find(|number| !number.is_finite()) {
+                return Err(format!(
+                    "'{name}' holds {bad}; its weights are damaged, or too large to compute with"
+                ));
+            }
             match name {
                 contract::BOXES => seen.boxes = rows(name, shape, data)?,
                 contract::POSES => seen.poses = rows(name, shape, data)?,
@@ -156,6 +164,17 @@ impl Trial {
                 "its outputs have {counts:?} and {} rows, expected as many each",
                 seen.frames.len()
             ));
+        }
+        let proposals = seen.proposal_frames.len();
+        for (name, width) in [(contract::PROPOSALS, 4), (contract::CLASS_SCORES, 1)] {
+            let found = seen.tensors.get(name).map(|(_, data)| data.len());
+            let asked = self.extra.iter().any(|extra| extra == contract::PROPOSAL_FRAMES);
+            if asked && found.is_some_and(|found| found != width * proposals) {
+                return Err(format!(
+                    "'{name}' has not as many rows as '{}', {proposals}",
+                    contract::PROPOSAL_FRAMES
+                ));
+            }
         }
         Ok(seen)
     }
@@ -178,7 +197,7 @@ fn load(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Session> {
 
 /// The same model with further outputs.
 fn with_outputs(bytes: Bytes, names: &[String]) -> Result<Bytes, String> {
-    let mut model = ModelProto::decode(bytes).map_err(|e| e.to_string())?;
+    let mut model = Model::decode(bytes)?;
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
     for name in names {
         let info = graph.value_info.iter().find(|info| info.name() == name);

@@ -39,7 +39,8 @@ impl Recipe {
     /// The numbers, in row-major order.
     ///
     /// # Errors
-    /// As [`Checkpoint::read`]; [`Error::Tensor`] when a batch norm's variance makes no sense.
+    /// As [`Checkpoint::read`]; [`Error::Tensor`] when a number is not finite, or would not be once the batch norm is
+    /// folded in, and when a variance makes no sense.
     pub fn make(&self, checkpoint: &Checkpoint) -> Result<Vec<f32>> {
         match self {
             Self::Copy(tensor) => finite(checkpoint, tensor),
@@ -56,6 +57,7 @@ impl Recipe {
                 for (row, scale) in numbers.chunks_mut(width.max(1)).zip(scale) {
                     row.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
                 }
+                folding.refuse_overflow(checkpoint, &numbers)?;
                 Ok(numbers)
             }
             Self::FoldedBias(folding) => {
@@ -68,13 +70,30 @@ impl Recipe {
                 };
                 let fold =
                     |i: usize| (f64::from(bias[i]) - f64::from(mean[i])) * scale[i] + f64::from(beta[i]);
-                Ok((0..scale.len()).map(|i| fold(i) as f32).collect())
+                let numbers: Vec<f32> = (0..scale.len()).map(|i| fold(i) as f32).collect();
+                folding.refuse_overflow(checkpoint, &numbers)?;
+                Ok(numbers)
             }
         }
     }
 }
 
 impl Folding {
+    /// Numbers that are finite one by one can be beyond what a float holds when they are multiplied.
+    fn refuse_overflow(&self, checkpoint: &Checkpoint, numbers: &[f32]) -> Result<()> {
+        match numbers.iter().find(|n| !n.is_finite()) {
+            Some(bad) => {
+                let reason = format!(
+                    "folded into {} it gives {bad}, which no 32-bit float can hold; its weight, bias, running_mean or \
+                     running_var is far out of range, as after a training run that diverged",
+                    self.layer
+                );
+                Err(Error::tensor(checkpoint.path(), &self.norm, reason))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn scale(&self, checkpoint: &Checkpoint) -> Result<Vec<f64>> {
         let gamma = finite(checkpoint, &format!("{}.weight", self.norm))?;
         let name = format!("{}.running_var", self.norm);

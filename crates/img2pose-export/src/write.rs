@@ -10,9 +10,10 @@ use img2pose::onnx::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEnt
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, count};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Weight};
+use crate::output_file::OutputFile;
 
 /// Operator set of the graph: RoIAlign has its half-pixel option since 16.
 pub const OPSET: i64 = 17;
@@ -24,35 +25,19 @@ const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
 const TENSOR_RAW_DATA: u32 = 9;
 
-/// A protobuf message cannot be longer.
-const MAX_BYTES: u64 = i32::MAX as u64;
+/// Most bytes of an ONNX file: a protobuf message cannot be longer.
+pub const MOST_BYTES: u64 = i32::MAX as u64;
 
 /// Writes the graph as an ONNX file at `path`, in one step: the file appears when it is complete, and nothing is left
 /// when something fails.
 pub(crate) fn write(path: &Path, graph: Graph, contract: &Contract, checkpoint: &Checkpoint) -> Result<u64> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".img2pose-export-")
-        .permissions(default_permissions())
-        .tempfile_in(folder)
-        .map_err(|e| Error::write(path)(e.kind().into()))?;
+    let mut file = OutputFile::create(path).map_err(Error::write(path))?;
     {
-        let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+        let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
         write_model(&mut out, path, graph, contract, checkpoint)?;
         out.flush().map_err(Error::write(path))?;
     }
-    file.as_file().sync_all().map_err(Error::write(path))?;
-    let bytes = file.as_file().metadata().map_err(Error::write(path))?.len();
-    file.persist(path).map_err(|e| Error::write(path)(e.error))?;
-    Ok(bytes)
-}
-
-/// As for any new file; the system takes the user's mask off.
-fn default_permissions() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+    file.finish().map_err(Error::write(path))
 }
 
 fn write_model(
@@ -95,7 +80,7 @@ fn write_model(
         .map(|t| field_len(GRAPH_INITIALIZER, t.len()))
         .sum();
     let graph_len = graph.encoded_len() as u64 + weights_len;
-    if graph_len + model.encoded_len() as u64 > MAX_BYTES {
+    if graph_len + model.encoded_len() as u64 > MOST_BYTES {
         return Err(Error::Model {
             path: path.to_owned(),
             reason: "the model would pass the 2 GiB of an ONNX file".into(),
@@ -109,7 +94,7 @@ fn write_model(
         out.write_all(&tensor.header).map_err(io)?;
         write_field_start(out, TENSOR_RAW_DATA, tensor.data_len).map_err(io)?;
         let numbers = weight.recipe.make(checkpoint)?;
-        if numbers.len() != weight.shape.iter().product::<usize>() {
+        if numbers.len() != count(&weight.shape) {
             return Err(Error::tensor(
                 checkpoint.path(),
                 &weight.name,
@@ -164,7 +149,7 @@ impl TensorHeader {
         };
         Self {
             header: tensor.encode_to_vec(),
-            data_len: element * weight.shape.iter().product::<usize>() as u64,
+            data_len: element * count(&weight.shape) as u64,
         }
     }
 

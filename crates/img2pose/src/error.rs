@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use crate::runtime::RuntimeError;
+use crate::text::{one_line, printable, shown};
 
 /// An error of the detector. Every message says what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The model file cannot be read.
-    #[error("cannot read the model {}: {source}", path.display())]
+    #[error("cannot read the model {}: {source}", shown(path))]
     ReadModel {
         /// The file.
         path: PathBuf,
@@ -17,7 +18,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not an ONNX model at all.
-    #[error("{} is not an ONNX model: {reason}", path.display())]
+    #[error("{} is not an ONNX model: {}", shown(path), printable(reason))]
     NotOnnx {
         /// The file.
         path: PathBuf,
@@ -25,7 +26,7 @@ pub enum Error {
         reason: String,
     },
     /// The file is an ONNX model, but not one that keeps the img2pose contract.
-    #[error("{} is not a usable img2pose model: {reason}", path.display())]
+    #[error("{} is not a usable img2pose model: {}", shown(path), printable(reason))]
     Contract {
         /// The file.
         path: PathBuf,
@@ -33,7 +34,7 @@ pub enum Error {
         reason: String,
     },
     /// The model file does not compute in the wanted precision.
-    #[error("{} does not compute in {precision}: {reason}", path.display())]
+    #[error("{} does not compute in {precision}: {}", shown(path), printable(reason))]
     Precision {
         /// The file.
         path: PathBuf,
@@ -43,10 +44,10 @@ pub enum Error {
         reason: String,
     },
     /// ONNX Runtime cannot be loaded.
-    #[error(transparent)]
+    #[error("{}", printable(&.0.to_string()))]
     Runtime(#[from] RuntimeError),
     /// The wanted execution provider cannot be had.
-    #[error("execution provider '{provider}' cannot be used: {reason}")]
+    #[error("execution provider '{provider}' cannot be used: {}", printable(reason))]
     Provider {
         /// Name of the provider.
         provider: &'static str,
@@ -54,7 +55,7 @@ pub enum Error {
         reason: String,
     },
     /// ONNX Runtime refused to load or run a part of the model.
-    #[error("ONNX Runtime failed to {action}: {source}")]
+    #[error("ONNX Runtime failed to {action}: {}", one_line(&source.to_string()))]
     Inference {
         /// What was tried.
         action: String,
@@ -62,7 +63,11 @@ pub enum Error {
         source: ort::Error,
     },
     /// A part of the model gave a tensor of another shape than the contract says.
-    #[error("{} gave '{tensor}' of shape {found:?}, expected {expected}", path.display())]
+    #[error(
+        "{} gave '{}' of shape {found:?}, expected {expected}",
+        shown(path),
+        printable(tensor)
+    )]
     OutputShape {
         /// The model file.
         path: PathBuf,
@@ -75,7 +80,9 @@ pub enum Error {
     },
     /// The network computed infinity or not-a-number: its weights are damaged, or the precision is too low for them.
     #[error(
-        "{} gave '{tensor}' with infinity or not-a-number in it, computing in {precision}; {cure}", path.display()
+        "{} gave '{}' with infinity or not-a-number in it, computing in {precision}; {cure}",
+        shown(path),
+        printable(tensor)
     )]
     NotFinite {
         /// The model file.

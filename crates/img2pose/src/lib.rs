@@ -21,6 +21,7 @@ pub mod contract;
 mod detect;
 mod error;
 mod face;
+pub mod files;
 mod finite;
 pub mod frame;
 pub mod locate;
@@ -34,6 +35,7 @@ pub mod runtime;
 #[doc(hidden)]
 pub mod stages;
 pub mod telemetry;
+pub mod text;
 
 pub use detect::{
     Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, Slot,

@@ -1,15 +1,19 @@
 //! Reads checkpoints: torch zip files and safetensors, one tensor at a time.
 
+mod archive;
+mod budget;
 mod pickle;
 mod safetensors;
 mod torch;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
+use img2pose::files;
+use img2pose::text::brief;
 use sha2::{Digest, Sha256};
 
 pub use pickle::{ElementType, PickleError};
@@ -28,9 +32,9 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Count of numbers.
+    /// Count of numbers; [`usize::MAX`] where a file claims more than that.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        count(&self.shape)
     }
 
     /// Whether there are none.
@@ -38,6 +42,23 @@ impl TensorInfo {
         self.len() == 0
     }
 }
+
+/// Product of a shape; [`usize::MAX`] where it is larger.
+pub(crate) fn count(shape: &[usize]) -> usize {
+    if shape.contains(&0) {
+        return 0;
+    }
+    shape.iter().copied().fold(1, usize::saturating_mul)
+}
+
+/// Bytes by which the format is told.
+const START: usize = 9;
+
+/// Most axes of a tensor; PyTorch's own limit.
+const MAX_AXES: usize = 64;
+
+/// Longest name of a tensor, in bytes.
+const MAX_NAME: usize = 512;
 
 /// A checkpoint on disk. Tensors are read when they are asked for, so that a large checkpoint is never in memory
 /// as a whole.
@@ -47,6 +68,8 @@ impl TensorInfo {
 /// training) is dropped, and the FPN names of torchvision 0.8 to 0.12 (`inner_blocks.0.weight`) are rewritten.
 pub struct Checkpoint {
     path: PathBuf,
+    /// Bytes of the file.
+    len: u64,
     source: Source,
     /// By normalised name: the name in the file, and what is there.
     tensors: BTreeMap<String, (String, TensorInfo)>,
@@ -63,36 +86,40 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be read, is in neither format, or holds a pickle that is not plain data.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut magic = [0; 4];
-        let mut file = File::open(path).map_err(Error::read(path))?;
-        if file.metadata().map_err(Error::read(path))?.is_dir() {
-            return Err(Error::format(path, "a folder, not a checkpoint file"));
+        let (file, len) = files::open(path).map_err(Error::read(path))?;
+        if len > budget::MOST_FILE {
+            let most = budget::MOST_FILE;
+            return Err(Error::format(
+                path,
+                format!("it has {len} bytes, expected a checkpoint of at most {most}"),
+            ));
         }
-        let read = file.read(&mut magic).map_err(Error::read(path))?;
-        let source = if read == 4 && &magic == b"PK\x03\x04" {
-            Source::Torch(TorchFile::open(path)?)
-        } else if let Some(file) = SafetensorsFile::open(path)? {
-            Source::Safetensors(file)
+        let mut start = Vec::with_capacity(START);
+        if len > 0 {
+            // What the kernel makes up (/proc) is never read: it may have no end.
+            (&file)
+                .take(START as u64)
+                .read_to_end(&mut start)
+                .map_err(Error::read(path))?;
+        }
+        let source = if start.starts_with(b"PK\x03\x04") {
+            Source::Torch(TorchFile::open(path, file, len)?)
+        } else if SafetensorsFile::starts_with(&start, len) {
+            Source::Safetensors(SafetensorsFile::open(path, file, len)?)
         } else {
-            return Err(Error::format(path, unknown_format(&magic[..read])));
+            return Err(Error::format(path, unknown_format(&start)));
         };
-        let infos = match &source {
-            Source::Torch(file) => file.infos(),
-            Source::Safetensors(file) => file.infos(),
-        };
-        let mut tensors = BTreeMap::new();
-        for (name, info) in infos {
-            let normalised = normalise(&name);
-            if let Some((other, _)) = tensors.insert(normalised, (name.clone(), info)) {
-                let reason = format!("the tensors {other} and {name} are the same one in two spellings");
-                return Err(Error::format(path, reason));
-            }
-        }
-        Ok(Self {
+        let mut this = Self {
             path: path.to_owned(),
+            len,
             source,
-            tensors,
-        })
+            tensors: BTreeMap::new(),
+        };
+        this.tensors = match &this.source {
+            Source::Torch(file) => by_name(path, file.infos().map(|(name, info)| (name.to_owned(), info))),
+            Source::Safetensors(file) => by_name(path, file.infos()),
+        }?;
+        Ok(this)
     }
 
     /// Whether the FPN's tensors are named as torchvision 0.8 to 0.12 did: the file may come from a torchvision whose
@@ -128,6 +155,24 @@ impl Checkpoint {
         self.tensors.get(name).map(|(_, info)| info)
     }
 
+    /// Whether there is a tensor whose name begins so.
+    pub(crate) fn has(&self, prefix: &str) -> bool {
+        let mut behind = self
+            .tensors
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        behind.next().is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Bytes that tensors of 32-bit floats may have that are made of this file.
+    pub(crate) fn budget(&self) -> u64 {
+        budget::unpacked(self.len)
+    }
+
     /// The numbers of the tensor `name` in row-major order; 16-bit and 64-bit floats are converted.
     ///
     /// # Errors
@@ -145,7 +190,9 @@ impl Checkpoint {
 
     /// SHA-256 of the file, lower-case hex.
     pub fn sha256(&self) -> Result<String> {
-        let mut file = File::open(&self.path).map_err(Error::read(&self.path))?;
+        let (file, _) = files::open(&self.path).map_err(Error::read(&self.path))?;
+        // What grows while it is read would have no end.
+        let mut file = file.take(self.len);
         let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer).map_err(Error::read(&self.path))? {
@@ -168,6 +215,36 @@ fn unknown_format(magic: &[u8]) -> &'static str {
     }
 }
 
+/// Tensors by normalised name.
+fn by_name(
+    path: &Path,
+    infos: impl IntoIterator<Item = (String, TensorInfo)>,
+) -> Result<BTreeMap<String, (String, TensorInfo)>> {
+    let mut tensors = BTreeMap::new();
+    for (name, info) in infos {
+        if name.len() > MAX_NAME {
+            let reason = format!(
+                "the name of a tensor has {} bytes, expected at most {MAX_NAME}: {}",
+                name.len(),
+                brief(&name, 40)
+            );
+            return Err(Error::format(path, reason));
+        }
+        if info.shape.len() > MAX_AXES {
+            let axes = info.shape.len();
+            let reason = format!("it has {axes} axes, expected at most {MAX_AXES}");
+            return Err(Error::tensor(path, &name, reason));
+        }
+        let normalised = normalise(&name);
+        if let Some((other, _)) = tensors.get(&normalised) {
+            let reason = format!("the tensors {other} and {name} are the same one in two spellings");
+            return Err(Error::format(path, reason));
+        }
+        tensors.insert(normalised, (name, info));
+    }
+    Ok(tensors)
+}
+
 fn normalise(name: &str) -> String {
     let mut name = name;
     while let Some(rest) = name.strip_prefix("module.") {
@@ -188,48 +265,35 @@ fn normalise(name: &str) -> String {
     }
 }
 
-/// `None` when the numbers are not floats.
-fn to_f32(bytes: &[u8], element: ElementType) -> Option<Vec<f32>> {
+/// # Errors
+/// When the numbers are not floats, or there is no memory for them.
+fn to_f32(bytes: &[u8], element: ElementType) -> Result<Vec<f32>, String> {
+    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Result<Vec<f32>, String> {
+        let (numbers, _) = bytes.as_chunks();
+        let mut out = budget::room(numbers.len())?;
+        out.extend(numbers.iter().map(|&bytes| number(bytes)));
+        Ok(out)
+    }
     match element {
-        ElementType::F32 => Some(
-            bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| f32::from_le_bytes(b))
-                .collect(),
-        ),
-        ElementType::F16 => Some(
-            bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| f16::from_le_bytes(b).to_f32())
-                .collect(),
-        ),
-        ElementType::Bf16 => Some(
-            bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| bf16::from_le_bytes(b).to_f32())
-                .collect(),
-        ),
-        ElementType::F64 => Some(
-            bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| f64::from_le_bytes(b) as f32)
-                .collect(),
-        ),
-        ElementType::Other(_) => None,
+        ElementType::F32 => each(bytes, f32::from_le_bytes),
+        ElementType::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        ElementType::Bf16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        ElementType::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
+        ElementType::Other(_) => Err("its numbers are not floats".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::normalise;
+    use super::{count, normalise};
+
+    #[test]
+    fn shapes_beyond_all_numbers_are_counted() {
+        assert_eq!(count(&[2, 3]), 6);
+        assert_eq!(count(&[]), 1);
+        assert_eq!(count(&[1 << 40, 1 << 40]), usize::MAX);
+        assert_eq!(count(&[1 << 40, 1 << 40, 0]), 0);
+    }
 
     #[test]
     fn names_are_normalised() {

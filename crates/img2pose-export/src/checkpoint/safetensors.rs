@@ -1,94 +1,96 @@
 //! The safetensors format: a JSON header and the tensors behind it.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::pickle::ElementType;
-use super::{TensorInfo, to_f32};
+use super::{TensorInfo, budget, to_f32};
 use crate::error::{Error, Result};
 
-/// Longest header that the format allows.
-const MAX_HEADER: u64 = 100_000_000;
+/// Longest header that is read. The format allows 100 MB, which would be gigabytes of names; a tensor takes about a hundred
+/// bytes.
+const MAX_HEADER: u64 = 4 << 20;
 
 pub struct SafetensorsFile {
     path: PathBuf,
-    file: RefCell<File>,
+    file: File,
     /// Offset of the tensors in the file.
     data_at: u64,
     metadata: Metadata,
 }
 
 impl SafetensorsFile {
-    /// Opens `path` when its first bytes look like this format.
-    pub fn open(path: &Path) -> Result<Option<Self>> {
-        let mut file = File::open(path).map_err(Error::read(path))?;
-        let len = file.metadata().map_err(Error::read(path))?.len();
-        let mut start = [0; 9];
-        if len < 10 || file.read_exact(&mut start).is_err() || start[8] != b'{' {
-            return Ok(None);
-        }
-        let [a, b, c, d, e, f, g, h, _] = start;
-        let header_len = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        if header_len > MAX_HEADER || header_len + 8 > len {
-            return Ok(None);
-        }
+    /// Whether the first bytes of a file of `len` bytes look like this format: the length of a header, and the header.
+    pub fn starts_with(start: &[u8], len: u64) -> bool {
+        matches!(start, [header @ .., b'{'] if header.len() == 8 && header_len(header).is_some_and(|l| l <= len.saturating_sub(8)))
+    }
+
+    /// Reads the header of `file`, which has `len` bytes and [starts](Self::starts_with) so; `path` is its name.
+    pub fn open(path: &Path, file: File, len: u64) -> Result<Self> {
         let broken = |reason: String| Error::format(path, format!("a broken safetensors file: {reason}"));
-        file.seek(SeekFrom::Start(8)).map_err(Error::read(path))?;
+        let mut start = [0; 8];
+        file.read_exact_at(&mut start, 0).map_err(Error::read(path))?;
+        let header_len = u64::from_le_bytes(start);
+        if header_len > MAX_HEADER {
+            return Err(broken(format!(
+                "its header has {header_len} bytes, expected at most {MAX_HEADER}"
+            )));
+        }
         let mut header = vec![0; header_len as usize];
-        file.read_exact(&mut header).map_err(Error::read(path))?;
+        file.read_exact_at(&mut header, 8).map_err(Error::read(path))?;
         let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| broken(e.to_string()))?;
         let data_at = 8 + header_len;
-        let expected = data_at + metadata.data_len() as u64;
-        if len != expected {
+        let expected = data_at.checked_add(metadata.data_len() as u64);
+        if Some(len) != expected {
+            let expected = expected.map_or("more than there can be".to_owned(), |e| e.to_string());
             return Err(broken(format!(
                 "it is truncated or too long: {len} bytes, expected {expected}"
             )));
         }
-        Ok(Some(Self {
+        Ok(Self {
             path: path.to_owned(),
-            file: RefCell::new(file),
+            file,
             data_at,
             metadata,
-        }))
+        })
     }
 
-    pub fn infos(&self) -> BTreeMap<String, TensorInfo> {
-        let info = |name: String, t: &safetensors::tensor::TensorInfo| {
-            (
-                name,
-                TensorInfo {
-                    shape: t.shape.clone(),
-                    element: element(t.dtype),
-                },
-            )
+    pub fn infos(&self) -> HashMap<String, TensorInfo> {
+        let info = |t: &safetensors::tensor::TensorInfo| TensorInfo {
+            shape: t.shape.clone(),
+            element: element(t.dtype),
         };
-        self.metadata
-            .tensors()
-            .into_iter()
-            .map(|(name, t)| info(name, t))
-            .collect()
+        let tensors = self.metadata.tensors().into_iter();
+        tensors.map(|(name, t)| (name, info(t))).collect()
     }
 
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
+        let error = |reason: String| Error::tensor(&self.path, name, reason);
         let info = self
             .metadata
             .info(name)
-            .ok_or_else(|| Error::tensor(&self.path, name, "missing"))?;
+            .ok_or_else(|| error("missing".to_owned()))?;
+        let element = element(info.dtype);
+        if let ElementType::Other(_) = element {
+            return Err(error("its numbers are not floats".to_owned()));
+        }
+        // Within the file: the library has checked that they are in order and end where the file does.
         let (from, to) = info.data_offsets;
-        let mut bytes = vec![0; to - from];
-        let mut file = self.file.borrow_mut();
-        file.seek(SeekFrom::Start(self.data_at + from as u64))
+        let mut bytes = budget::zeroed(to - from).map_err(error)?;
+        self.file
+            .read_exact_at(&mut bytes, self.data_at + from as u64)
             .map_err(Error::read(&self.path))?;
-        file.read_exact(&mut bytes).map_err(Error::read(&self.path))?;
-        to_f32(&bytes, element(info.dtype))
-            .ok_or_else(|| Error::tensor(&self.path, name, "its numbers are not floats"))
+        to_f32(&bytes, element).map_err(error)
     }
+}
+
+fn header_len(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 fn element(dtype: Dtype) -> ElementType {

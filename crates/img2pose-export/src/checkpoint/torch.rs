@@ -1,53 +1,44 @@
 //! The torch format: a zip with one pickle, `data.pkl`, and one entry below `data/` for every storage.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use zip::ZipArchive;
-use zip::result::ZipError;
+use img2pose::text::brief;
 
-use super::pickle::{Pickle, Tensor, Value};
-use super::{TensorInfo, to_f32};
+use super::archive::Archive;
+use super::pickle::{ElementType, Pickle, Tensor, Value};
+use super::{TensorInfo, budget, to_f32};
 use crate::error::{Error, Result};
 
 /// The pickle of the largest checkpoint with optimiser state is below 1 MiB; more is an attack or not ours.
-const MAX_PICKLE: u64 = 64 << 20;
+const MAX_PICKLE: u64 = 16 << 20;
 
 /// Key under which img2pose saves the state dict of the network.
 const MODEL_KEY: &str = "fpn_model";
 
 pub struct TorchFile {
     path: PathBuf,
-    archive: RefCell<ZipArchive<BufReader<File>>>,
+    archive: Archive,
     /// `NAME/` in `NAME/data.pkl`.
     prefix: String,
-    tensors: BTreeMap<String, Tensor>,
-    /// The storage that was read last: tensors that share one are read one after the other.
-    last_storage: RefCell<Option<(String, Vec<u8>)>>,
+    tensors: BTreeMap<String, Arc<Tensor>>,
 }
 
 impl TorchFile {
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::read(path))?;
-        let mut archive = ZipArchive::new(BufReader::new(file))
-            .map_err(|e| Error::format(path, format!("a broken zip file: {e}")))?;
-        let prefix = archive
-            .file_names()
-            .flatten()
-            .find_map(|name| {
-                name.strip_suffix("data.pkl")
-                    .filter(|p| p.is_empty() || p.ends_with('/'))
-                    .map(str::to_owned)
-            })
-            .ok_or_else(|| {
-                Error::format(path, "a zip file, but no torch checkpoint: it holds no data.pkl")
-            })?;
-        let pickle = read_entry(&mut archive, &format!("{prefix}data.pkl"), MAX_PICKLE)
+    /// Reads the directory and the pickle of `file`, which has `len` bytes; `path` is its name.
+    pub fn open(path: &Path, file: File, len: u64) -> Result<Self> {
+        let archive = Archive::open(file, len).map_err(|reason| Error::format(path, reason))?;
+        let pickle = archive.pickle().ok_or_else(|| {
+            Error::format(path, "a zip file, but no torch checkpoint: it holds no data.pkl")
+        })?;
+        let prefix = pickle.strip_suffix("data.pkl").unwrap_or_default().to_owned();
+        let pickle = archive
+            .read(pickle, MAX_PICKLE)
             .map_err(|reason| Error::format(path, format!("data.pkl: {reason}")))?;
-        if let Ok(order) = read_entry(&mut archive, &format!("{prefix}byteorder"), 16)
+        if let Ok(order) = archive.read(&format!("{prefix}byteorder"), 16)
             && order.trim_ascii() != b"little"
         {
             return Err(Error::format(
@@ -62,77 +53,79 @@ impl TorchFile {
         let tensors = state_dict(path, &pickle)?;
         Ok(Self {
             path: path.to_owned(),
-            archive: RefCell::new(archive),
+            archive,
             prefix,
             tensors,
-            last_storage: RefCell::default(),
         })
     }
 
-    pub fn infos(&self) -> BTreeMap<String, TensorInfo> {
+    pub fn infos(&self) -> impl Iterator<Item = (&str, TensorInfo)> {
         let info = |t: &Tensor| TensorInfo {
             shape: t.shape.clone(),
             element: t.storage.element,
         };
         self.tensors
             .iter()
-            .map(|(name, tensor)| (name.clone(), info(tensor)))
-            .collect()
+            .map(move |(name, tensor)| (name.as_str(), info(tensor)))
     }
 
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
-        let error = |reason: String| Error::tensor(&self.path, name, reason);
         let tensor = &self.tensors[name];
+        self.numbers(tensor)
+            .map_err(|reason| Error::tensor(&self.path, name, reason))
+    }
+
+    fn numbers(&self, tensor: &Tensor) -> Result<Vec<f32>, String> {
         let storage = &tensor.storage;
-        let expected = storage
-            .len
-            .checked_mul(storage.element.size())
-            .ok_or_else(|| error("too large".into()))?;
-        let mut last = self.last_storage.borrow_mut();
-        if last.as_ref().is_none_or(|(key, _)| *key != storage.key) {
-            let entry = format!("{}data/{}", self.prefix, storage.key);
-            let bytes = read_entry(&mut self.archive.borrow_mut(), &entry, expected as u64).map_err(error)?;
-            *last = Some((storage.key.clone(), bytes));
+        if let ElementType::Other(_) = storage.element {
+            return Err("its numbers are not floats".into());
         }
-        let Some((_, bytes)) = last.as_ref() else {
-            unreachable!("set above")
-        };
-        if bytes.len() != expected {
-            return Err(error(format!(
-                "its data are truncated: {} bytes, expected {expected}",
-                bytes.len()
-            )));
+        let entry = format!("{}data/{}", self.prefix, storage.key);
+        let size = storage.element.size();
+        let expected = storage.len.checked_mul(size).ok_or("too large")?;
+        let found = self.archive.len_of(&entry)?;
+        if found < expected as u64 {
+            return Err(format!(
+                "its data are truncated: {found} bytes, expected {expected}"
+            ));
         }
-        let bytes = gather(tensor, bytes).ok_or_else(|| error("it reaches beyond its data".into()))?;
-        to_f32(&bytes, storage.element).ok_or_else(|| error("its numbers are not floats".into()))
+        if found > expected as u64 {
+            return Err(format!("its data have {found} bytes, expected {expected}"));
+        }
+        let view = View::of(tensor).ok_or("it reaches beyond its data")?;
+        let range = view.from * size..view.to * size;
+        let bytes = self.archive.read_range(&entry, range)?;
+        to_f32(&gather(tensor, view.count, &bytes)?, storage.element)
     }
 }
 
-/// Reads a whole entry of at most `limit` bytes; the archive's checksum is checked on the way.
-fn read_entry(archive: &mut ZipArchive<BufReader<File>>, name: &str, limit: u64) -> Result<Vec<u8>, String> {
-    let entry = archive.by_name(name).map_err(|e| match e {
-        ZipError::FileNotFound => format!("its data are missing: the file has no entry {name}"),
-        e => e.to_string(),
-    })?;
-    if entry.size() > limit {
-        return Err(format!(
-            "entry {name} has {} bytes, expected at most {limit}",
-            entry.size()
-        ));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(0));
-    // The size in the directory may lie.
-    entry
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| format!("entry {name} cannot be read: {e}"))?;
-    Ok(bytes)
+/// The part of a storage that a tensor is made of, in numbers.
+struct View {
+    from: usize,
+    to: usize,
+    /// Numbers of the tensor.
+    count: usize,
 }
 
-/// The numbers of `tensor` in row-major order; `None` when it reaches beyond its storage.
-fn gather<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Option<std::borrow::Cow<'a, [u8]>> {
+impl View {
+    /// `None` when the tensor reaches beyond its storage, or repeats numbers so that it has more than that.
+    fn of(tensor: &Tensor) -> Option<Self> {
+        let count = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        let from = tensor.offset;
+        let mut to = from;
+        if count > 0 {
+            for (&dim, &stride) in tensor.shape.iter().zip(&tensor.stride) {
+                to = to.checked_add(stride.checked_mul(dim - 1)?)?;
+            }
+            to = to.checked_add(1)?;
+        }
+        (to <= tensor.storage.len && count <= tensor.storage.len).then_some(Self { from, to, count })
+    }
+}
+
+/// The numbers of `tensor` in row-major order, from those between its first and its last.
+fn gather<'a>(tensor: &Tensor, count: usize, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
     let size = tensor.storage.element.size();
-    let count = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
     let mut dense = 1usize;
     let contiguous = tensor
         .shape
@@ -144,24 +137,19 @@ fn gather<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Option<std::borrow::Cow<'a, [
             dense = dense.saturating_mul(dim);
             fits
         });
-    let at = tensor.offset.checked_mul(size)?;
     if contiguous || count == 0 {
-        return bytes
-            .get(at..at.checked_add(count.checked_mul(size)?)?)
-            .map(Into::into);
+        return Ok(bytes.into());
     }
-    if count > tensor.storage.len {
-        return None;
-    }
-    let mut out = Vec::with_capacity(count * size);
+    let mut out = budget::room(count * size)?;
     let mut index = vec![0; tensor.shape.len()];
     for _ in 0..count {
-        let steps = index
+        // Within the view, whose end was computed without overflow.
+        let at: usize = index
             .iter()
             .zip(&tensor.stride)
-            .try_fold(0usize, |n, (&i, &s)| n.checked_add(usize::checked_mul(i, s)?))?;
-        let from = at.checked_add(steps.checked_mul(size)?)?;
-        out.extend_from_slice(bytes.get(from..from.checked_add(size)?)?);
+            .map(|(i, stride)| i * stride)
+            .sum();
+        out.extend_from_slice(&bytes[at * size..(at + 1) * size]);
         for axis in (0..index.len()).rev() {
             index[axis] += 1;
             if index[axis] < tensor.shape[axis] {
@@ -170,11 +158,11 @@ fn gather<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Option<std::borrow::Cow<'a, [
             index[axis] = 0;
         }
     }
-    Some(out.into())
+    Ok(out.into())
 }
 
 /// The tensors under `fpn_model`, or at the top; what else training code saves beside them is left alone.
-fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>> {
+fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Arc<Tensor>>> {
     let root = pickle.root();
     if !matches!(pickle.value(root), Value::Dict(_)) {
         return Err(Error::format(
@@ -182,9 +170,11 @@ fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>> 
             "a torch file, but no checkpoint: it holds no dict",
         ));
     }
+    // Of two entries with one key Python keeps the last.
     let dict = pickle
         .entries(root)
-        .find(|(key, _)| *key == MODEL_KEY)
+        .filter(|(key, _)| *key == MODEL_KEY)
+        .last()
         .map_or(root, |(_, id)| id);
     let tensors: BTreeMap<_, _> = pickle
         .entries(dict)
@@ -194,7 +184,11 @@ fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>> 
         })
         .collect();
     if tensors.is_empty() {
-        let keys: Vec<_> = pickle.entries(root).map(|(key, _)| key).take(5).collect();
+        let keys: Vec<_> = pickle
+            .entries(root)
+            .map(|(key, _)| brief(key, 40))
+            .take(5)
+            .collect();
         let reason = format!(
             "no tensors under the key {MODEL_KEY} or at the top (keys found: {})",
             keys.join(", ")
@@ -206,7 +200,7 @@ fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::pickle::{ElementType, Storage};
+    use super::super::pickle::Storage;
     use super::*;
 
     fn view(offset: usize, shape: &[usize], stride: &[usize]) -> Option<Vec<u8>> {
@@ -216,12 +210,14 @@ mod tests {
             len: 6,
         };
         let tensor = Tensor {
-            storage,
+            storage: Arc::new(storage),
             offset,
             shape: shape.to_vec(),
             stride: stride.to_vec(),
         };
-        gather(&tensor, &[0, 1, 2, 3, 4, 5]).map(|bytes| bytes.into_owned())
+        let View { from, to, count } = View::of(&tensor)?;
+        let bytes = &[0, 1, 2, 3, 4, 5][from..to];
+        Some(gather(&tensor, count, bytes).unwrap().into_owned())
     }
 
     #[test]
@@ -234,6 +230,8 @@ mod tests {
         assert_eq!(view(0, &[], &[]), Some(vec![0]));
         assert_eq!(view(0, &[3], &[2]), Some(vec![0, 2, 4]));
         assert_eq!(view(4, &[0], &[1]), Some(vec![]));
+        // The same row twice.
+        assert_eq!(view(1, &[2, 2], &[0, 1]), Some(vec![1, 2, 1, 2]));
     }
 
     #[test]
@@ -241,8 +239,10 @@ mod tests {
         assert_eq!(view(1, &[2, 3], &[3, 1]), None);
         assert_eq!(view(1, &[3], &[3]), None);
         assert_eq!(view(usize::MAX, &[1], &[1]), None);
+        assert_eq!(view(7, &[0], &[1]), None);
         assert_eq!(view(0, &[usize::MAX, 2], &[1, 1]), None);
         assert_eq!(view(0, &[3], &[usize::MAX]), None);
+        assert_eq!(view(0, &[2, 2], &[usize::MAX, usize::MAX]), None);
         // An expanded view repeats numbers without end.
         assert_eq!(view(0, &[1 << 40], &[0]), None);
     }

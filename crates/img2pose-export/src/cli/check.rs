@@ -1,14 +1,24 @@
 //! `img2pose-export check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use img2pose_export::contract::{CLASS_SCORES, PROPOSAL_FRAMES, PROPOSALS};
+use img2pose::frame::Frame;
+use img2pose::{Detector, DetectorOptions, ExecutionProvider};
+use img2pose_export::contract::{
+    CLASS_SCORES, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS, deltas, objectness,
+};
 use img2pose_export::trial::{Images, Seen, Trial};
 use img2pose_export::{Error, Result};
 
 use super::output;
+
+/// Width and height in pixels of the frame that the detector gets.
+const FRAME: (u32, u32) = (320, 240);
+
+/// Largest short side in pixels of the images.
+const LARGEST: u32 = 1080;
 
 /// Images of the batched run.
 const BATCH: usize = 3;
@@ -26,7 +36,11 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> Result<()> {
         let started = Instant::now();
-        let cut_points = [PROPOSALS, PROPOSAL_FRAMES, CLASS_SCORES].map(str::to_owned);
+        let mut cut_points = [PROPOSALS, PROPOSAL_FRAMES, CLASS_SCORES]
+            .map(str::to_owned)
+            .to_vec();
+        // Numbers that are none propose nothing, so that the proposals would not tell.
+        cut_points.extend((0..PROPOSAL_LEVELS).flat_map(|level| [objectness(level), deltas(level)]));
         let mut trial = Trial::open(&self.model, &cut_points)?;
         let contract = trial.contract();
         output::line(format_args!(
@@ -37,6 +51,7 @@ impl Check {
         ));
         output::line(format_args!("ONNX Runtime {}", trial.runtime().path().display()));
         output::line(format_args!("loaded in {} ms", started.elapsed().as_millis()));
+        output::line(format_args!("detector: {}", detect(&self.model)?));
 
         let (height, width) = network_size(contract.min_size, contract.max_size, contract.size_divisor);
         let single = |image: Vec<f32>| Images {
@@ -82,8 +97,42 @@ impl Check {
     }
 }
 
-/// Height and width of a 4:3 picture at the model's own size, padded.
+/// Loads the model as the element does, and finds the faces of a frame of noise with it. What is wrong with its contract, its
+/// graph or its numbers is told in the element's words.
+fn detect(path: &Path) -> Result<String> {
+    let failed = |error: img2pose::Error| Error::Runtime(error.to_string());
+    // On the processor, which every model runs on.
+    let options = DetectorOptions {
+        execution_provider: ExecutionProvider::Cpu,
+        ..DetectorOptions::default()
+    };
+    let mut detector = Detector::open(path, options).map_err(failed)?;
+    let (width, height) = FRAME;
+    // Noise has edges everywhere, so that every part of the network has something to do (Knuth's MMIX generator).
+    let mut state = 1u64;
+    let pixels: Vec<u8> = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(3 * width as usize * height as usize)
+    .collect();
+    let started = Instant::now();
+    let faces = detector
+        .detect(&[Frame::rgb(&pixels, width, height)])
+        .map_err(failed)?;
+    Ok(format!(
+        "{} faces in a frame of noise of {width}x{height} in {} ms",
+        faces[0].len(),
+        started.elapsed().as_millis()
+    ))
+}
+
+/// Height and width of a 4:3 picture at the model's own size, padded. Larger sizes than the published ones say nothing more
+/// about the model and take memory without end.
 fn network_size(min_size: u32, max_size: u32, divisor: u32) -> (usize, usize) {
+    let min_size = min_size.min(LARGEST);
     let width = (min_size * 4 / 3).min(max_size);
     let padded = |side: u32| side.next_multiple_of(divisor) as usize;
     (padded(width * 3 / 4), padded(width))
@@ -111,7 +160,7 @@ fn report(trial: &mut Trial, what: &str, images: &Images) -> Result<Seen> {
     // The first run of a shape sets up memory.
     let first = timed(trial, images)?.1;
     let (seen, time) = timed(trial, images)?;
-    let proposals = seen.tensors.get(PROPOSALS).map_or(0, |(shape, _)| shape[0]);
+    let proposals = seen.proposal_frames.len();
     let highest = seen
         .tensors
         .get(CLASS_SCORES)
@@ -144,6 +193,7 @@ fn difference(alone: &Seen, together: &Seen, frame: i64) -> Option<f32> {
         worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
         (a.len() == b.len()).then_some(())
     };
+    // The run has checked that there are as many of each.
     for (name, width) in [(PROPOSALS, 4), (CLASS_SCORES, 1)] {
         let all = &together.tensors.get(name)?.1;
         let picked: Vec<f32> = mine

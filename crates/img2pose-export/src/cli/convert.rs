@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use img2pose::files;
 use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Error, Options, Result, Storage, convert, refuse_input};
 
-use super::output;
+use super::{output, signals};
 
 /// Longest licence text that is put into a model.
 const MAX_LICENCE: u64 = 1 << 20;
@@ -67,6 +68,7 @@ enum StorageArg {
 
 impl Convert {
     pub fn run(self) -> Result<()> {
+        signals::watch();
         if self.max_size < self.min_size {
             let (min, max) = (self.min_size, self.max_size);
             return Err(Error::Usage(format!(
@@ -102,13 +104,15 @@ impl Convert {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            eprintln!("warning: left out, because the network has no such tensors: {named}{more}");
+            output::warning(format_args!(
+                "left out, because the network has no such tensors: {named}{more}"
+            ));
         }
         if report.old_names && self.bn_eps.is_none() {
-            eprintln!(
-                "warning: the names are those of torchvision 0.8 to 0.12; weights trained with 0.8, as the published ones \
-                 were, need --bn-eps 0 (taken: {BATCH_NORM_EPSILON:e})"
-            );
+            output::warning(format_args!(
+                "the names are those of torchvision 0.8 to 0.12; weights trained with 0.8, as the published ones were, need \
+                 --bn-eps 0 (taken: {BATCH_NORM_EPSILON:e})"
+            ));
         }
         output::line(format_args!(
             "{}: {}, {:.1} M parameters, {:.1} MB",
@@ -140,14 +144,19 @@ impl Convert {
                          the checkpoint, or `wider` for the published weights, or `none` for a network trained without"
                     ))
                 })?;
-                eprintln!("pose statistics: {} and {}", mean.display(), stddev.display());
+                output::note(format_args!(
+                    "pose statistics: {} and {}",
+                    mean.display(),
+                    stddev.display()
+                ));
                 Ok(statistics)
             }
             [one] if one.as_os_str() == "wider" => Ok(PoseStatistics::WIDER),
             [one] if one.as_os_str() == "none" => {
-                eprintln!(
-                    "warning: no pose statistics (mean 0 0 0 0 0 1, deviation 1): poses and boxes are wrong unless {checkpoint} was trained so"
-                );
+                output::warning(format_args!(
+                    "no pose statistics (mean 0 0 0 0 0 1, deviation 1): poses and boxes are wrong unless {checkpoint} was \
+                     trained so"
+                ));
                 Ok(PoseStatistics::NONE)
             }
             [folder] if folder.is_dir() => match PoseStatistics::find(folder)? {
@@ -195,7 +204,11 @@ fn licence(argument: &str) -> Result<String> {
             "{argument} is no text file of at most 1 MiB"
         )));
     }
-    let text =
-        fs::read_to_string(path).map_err(|e| Error::Licence(format!("{argument} cannot be read: {e}")))?;
+    let unreadable = |e: &dyn std::fmt::Display| Error::Licence(format!("{argument} cannot be read: {e}"));
+    let bytes = files::read(path, MAX_LICENCE).map_err(|e| unreadable(&e))?;
+    let text = String::from_utf8(bytes).map_err(|e| unreadable(&e))?;
+    if text.trim().is_empty() {
+        return Err(Error::Licence(format!("{argument} is an empty file")));
+    }
     Ok(text.trim_end().to_owned())
 }

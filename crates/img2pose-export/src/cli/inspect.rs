@@ -1,17 +1,17 @@
 //! `img2pose-export inspect`.
 
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use img2pose::files;
+use img2pose::text::brief;
 use img2pose_export::architecture::Architecture;
 use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::contract::Contract;
-use img2pose_export::onnx::{ModelProto, TensorProto, ValueInfoProto, data_type};
+use img2pose_export::onnx::{TensorProto, ValueInfoProto, data_type};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Error, Model, Result};
-use prost::Message;
+use img2pose_export::{Error, MOST_BYTES, Model, Result};
 use prost::bytes::Bytes;
 
 use super::output;
@@ -37,6 +37,12 @@ fn line(name: &str, value: impl std::fmt::Display) {
     output::line(format_args!("{name:<18} {value}"));
 }
 
+/// How many names of a list are printed before the rest is only counted.
+const NAMED: usize = 20;
+
+/// Characters of a name that are printed.
+const NAME: usize = 120;
+
 /// By the first bytes: a zip, a pickle, or a length and `{` as in safetensors. An ONNX file starts with `0x08`, the
 /// key of its version, and has no `{` there.
 fn looks_like_a_checkpoint(path: &Path) -> Result<bool> {
@@ -44,12 +50,15 @@ fn looks_like_a_checkpoint(path: &Path) -> Result<bool> {
         path: path.to_owned(),
         source,
     };
+    let (file, len) = files::open(path).map_err(read)?;
+    if len == 0 {
+        return Err(Error::Format {
+            path: path.to_owned(),
+            reason: "an empty file, neither a checkpoint nor an ONNX model".to_owned(),
+        });
+    }
     let mut start = Vec::new();
-    File::open(path)
-        .map_err(read)?
-        .take(9)
-        .read_to_end(&mut start)
-        .map_err(read)?;
+    file.take(9).read_to_end(&mut start).map_err(read)?;
     Ok(start.starts_with(b"PK") || start.first() == Some(&0x80) || start.get(8) == Some(&b'{'))
 }
 
@@ -68,7 +77,12 @@ fn checkpoint(path: &Path) -> Result<()> {
         format!("{parameters} in {} tensors", architecture.tensors().len()),
     );
     if !unused.is_empty() {
-        line("not used", unused.join(", "));
+        let named: Vec<_> = unused.iter().take(NAMED).map(String::as_str).collect();
+        let more = match unused.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        line("not used", named.join(", ") + &more);
     }
     let folder = path
         .parent()
@@ -104,28 +118,30 @@ fn statistics(mean: &[f64; 6], stddev: &[f64; 6]) {
 }
 
 fn model(path: &Path) -> Result<()> {
-    let bytes = Bytes::from(fs::read(path).map_err(|source| Error::Read {
+    let read = |source| Error::Read {
         path: path.to_owned(),
         source,
-    })?);
-    let size = bytes.len();
-    let neither = || Error::Format {
-        path: path.to_owned(),
-        reason: "neither a checkpoint nor an ONNX model".to_owned(),
     };
-    let proto = ModelProto::decode(bytes.clone()).map_err(|_| neither())?;
+    let bytes = Bytes::from(files::read(path, MOST_BYTES).map_err(read)?);
+    let size = bytes.len();
+    let neither = |why: &str| Error::Format {
+        path: path.to_owned(),
+        reason: format!("neither a checkpoint nor an ONNX model: {why}"),
+    };
+    let proto = Model::decode(bytes.clone()).map_err(|why| neither(&why))?;
     let graph = proto
         .graph
         .as_ref()
         .filter(|graph| !graph.node.is_empty())
-        .ok_or_else(neither)?;
+        .ok_or_else(|| neither("it contains no graph"))?;
     let made_by = [proto.producer_name(), proto.producer_version()].join(" ");
     line(
         "file",
         format!(
-            "{}: ONNX model of {:.1} MB by {made_by}",
+            "{}: ONNX model of {:.1} MB by {}",
             path.display(),
-            size as f64 / 1e6
+            size as f64 / 1e6,
+            brief(&made_by, NAME)
         ),
     );
     let opsets: Vec<_> = proto
@@ -133,28 +149,35 @@ fn model(path: &Path) -> Result<()> {
         .iter()
         .map(|set| match set.domain() {
             "" => set.version().to_string(),
-            domain => format!("{domain} {}", set.version()),
+            domain => format!("{} {}", brief(domain, NAME), set.version()),
         })
+        .take(NAMED)
         .collect();
     line(
         "opset",
         format!("{} (IR version {})", opsets.join(", "), proto.ir_version()),
     );
     for (what, values) in [("input", &graph.input), ("output", &graph.output)] {
-        values.iter().for_each(|value| line(what, value_text(value)));
+        values
+            .iter()
+            .take(NAMED)
+            .for_each(|value| line(what, value_text(value)));
+        if let Some(more) = values.len().checked_sub(NAMED + 1) {
+            line(what, format!("and {} more", more + 1));
+        }
     }
     let weights: Vec<&TensorProto> = graph
         .initializer
         .iter()
         .filter(|tensor| is_weight(tensor))
         .collect();
-    let count = |tensor: &&TensorProto| tensor.dims.iter().product::<i64>();
+    let count = |tensor: &&TensorProto| tensor.dims.iter().copied().fold(1, i64::saturating_mul);
     let stored_as = |element| weights.iter().filter(|t| t.data_type() == element).count();
     line(
         "weights",
         format!(
             "{} in {} tensors, {} of them stored as f16 and {} as int8; {} nodes",
-            weights.iter().map(count).sum::<i64>(),
+            weights.iter().map(count).fold(0, i64::saturating_add),
             weights.len(),
             stored_as(data_type::FLOAT16),
             stored_as(data_type::INT8),
@@ -188,11 +211,21 @@ fn value_text(value: &ValueInfoProto) -> String {
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| {
         let dim = |d: &img2pose_export::onnx::DimensionProto| match d.dim_value {
             Some(size) => size.to_string(),
-            None => d.dim_param().to_owned(),
+            None => brief(d.dim_param(), NAME).into_owned(),
         };
-        shape.dim.iter().map(dim).collect::<Vec<_>>().join(", ")
+        shape
+            .dim
+            .iter()
+            .take(NAMED)
+            .map(dim)
+            .collect::<Vec<_>>()
+            .join(", ")
     });
-    format!("{} {element} [{}]", value.name(), dims.unwrap_or_default())
+    format!(
+        "{} {element} [{}]",
+        brief(value.name(), NAME),
+        dims.unwrap_or_default()
+    )
 }
 
 fn contract(contract: &Contract) {
@@ -208,5 +241,8 @@ fn contract(contract: &Contract) {
     statistics(&contract.pose_mean, &contract.pose_stddev);
     line("batch norm epsilon", contract.batch_norm_epsilon);
     line("source SHA-256", &contract.source_sha256);
-    line("licence", &contract.licence);
+    // Its lines are set in, so that none passes for another fact.
+    for (number, text) in contract.licence.lines().enumerate() {
+        line(if number == 0 { "licence" } else { "" }, text);
+    }
 }

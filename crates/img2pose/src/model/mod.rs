@@ -169,6 +169,14 @@ impl Model {
         Ok(model)
     }
 
+    /// Decodes any ONNX file, within memory that follows from its size; whether it keeps the contract is not asked.
+    ///
+    /// # Errors
+    /// A text that says why it is none, or that there is too much in it beside weights.
+    pub fn decode(bytes: Bytes) -> Result<ModelProto, String> {
+        file::decode(bytes)
+    }
+
     /// The facts that stand in the file's metadata.
     pub fn contract(&self) -> &Contract {
         &self.contract

@@ -3,11 +3,17 @@
 //! A pickle is a program for a stack machine whose `GLOBAL` and `REDUCE` instructions name and call any Python
 //! function. This reader knows the instructions that build plain values and the few functions that rebuild
 //! tensors (`ALLOWED` in `machine.rs`); it makes its own values in their place and refuses everything else by name.
+//!
+//! Every instruction takes at least one byte of the file and costs a bounded time; what its value takes is held against a
+//! budget of memory that follows from the pickle's length. Values are never copied: texts lie in the pickle, and
+//! tensors and storages are shared.
 //! Instructions: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
 
 mod machine;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use machine::Machine;
 
@@ -25,6 +31,19 @@ pub enum PickleError {
     /// It ends too early.
     #[error("the pickle is truncated at byte {0}")]
     Truncated(usize),
+    /// Its values take more memory than a pickle of its length may.
+    #[error(
+        "the pickle is refused at byte {at}: the memory for its values would pass {budget} bytes, too much for a pickle of \
+         {len} bytes"
+    )]
+    Memory {
+        /// Offset of the instruction.
+        at: usize,
+        /// How much it may take.
+        budget: u64,
+        /// Length of the pickle in bytes.
+        len: usize,
+    },
     /// It is not a pickle, or a broken one.
     #[error("the pickle is malformed at byte {at}: {what}")]
     Malformed {
@@ -63,8 +82,9 @@ impl ElementType {
 }
 
 /// Place of a value in [`Pickle`].
-pub type Id = usize;
+pub type Id = u32;
 
+/// A function or type that a pickle may name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Global {
     OrderedDict,
@@ -88,7 +108,7 @@ pub struct Storage {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Where the numbers are.
-    pub storage: Storage,
+    pub storage: Arc<Storage>,
     /// Index of the first number.
     pub offset: usize,
     /// Size along each axis.
@@ -97,34 +117,34 @@ pub struct Tensor {
     pub stride: Vec<usize>,
 }
 
-/// A Python value.
+/// A Python value. Small, because a byte of a pickle can make one.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     None,
     Bool(bool),
     Int(i64),
     Float(f64),
-    Str(String),
+    Str(&'a str),
     Bytes,
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage(Storage),
-    Tensor(Tensor),
+    Storage(Arc<Storage>),
+    Tensor(Arc<Tensor>),
 }
 
 /// The values of a pickle. They refer to one another by [`Id`]: shared values are stored once, and no nesting,
 /// however deep, is walked by recursion.
 #[derive(Debug)]
-pub struct Pickle {
-    values: Vec<Value>,
+pub struct Pickle<'a> {
+    values: Vec<Value<'a>>,
     root: Id,
 }
 
-impl Pickle {
+impl<'a> Pickle<'a> {
     /// Reads a pickle of protocol 0 to 5.
-    pub fn parse(bytes: &[u8]) -> Result<Self, PickleError> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, PickleError> {
         Machine::new(bytes).run()
     }
 
@@ -134,18 +154,18 @@ impl Pickle {
     }
 
     /// The value at `id`.
-    pub fn value(&self, id: Id) -> &Value {
-        &self.values[id]
+    pub fn value(&self, id: Id) -> &Value<'a> {
+        &self.values[id as usize]
     }
 
     /// The entries of a dict whose keys are texts; empty for any other value.
-    pub fn entries(&self, id: Id) -> impl Iterator<Item = (&str, Id)> {
+    pub fn entries(&self, id: Id) -> impl Iterator<Item = (&'a str, Id)> {
         let pairs: &[(Id, Id)] = match self.value(id) {
             Value::Dict(pairs) => pairs,
             _ => &[],
         };
         pairs.iter().filter_map(|&(key, value)| match self.value(key) {
-            Value::Str(key) => Some((key.as_str(), value)),
+            Value::Str(key) => Some((*key, value)),
             _ => None,
         })
     }

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn parse(body: &[u8]) -> Result<Pickle, PickleError> {
-    Pickle::parse(&[b"\x80\x02", body].concat())
+fn parse(body: &[u8]) -> Result<Pickle<'_>, PickleError> {
+    Pickle::parse(body)
 }
 
-fn root(body: &[u8]) -> Value {
+fn root(body: &[u8]) -> Value<'_> {
     let pickle = parse(body).unwrap();
     pickle.value(pickle.root()).clone()
 }
@@ -25,13 +25,10 @@ fn plain_values() {
         (b"L12L\n.", Value::Int(12)),
         (b"G\x3f\xf8\x00\x00\x00\x00\x00\x00.", Value::Float(1.5)),
         (b"F1.5\n.", Value::Float(1.5)),
-        (b"X\x02\x00\x00\x00\xc3\xa9.", Value::Str("é".to_owned())),
-        (b"\x8c\x01a.", Value::Str("a".to_owned())),
-        (
-            b"\x8d\x01\x00\x00\x00\x00\x00\x00\x00a.",
-            Value::Str("a".to_owned()),
-        ),
-        (b"Va\n.", Value::Str("a".to_owned())),
+        (b"X\x02\x00\x00\x00\xc3\xa9.", Value::Str("é")),
+        (b"\x8c\x01a.", Value::Str("a")),
+        (b"\x8d\x01\x00\x00\x00\x00\x00\x00\x00a.", Value::Str("a")),
+        (b"Va\n.", Value::Str("a")),
         (b"C\x01a.", Value::Bytes),
     ] {
         assert_eq!(root(body), expected, "{body:?}");
@@ -67,16 +64,16 @@ fn tensors_and_parameters() {
         b"K\x01(K\x02K\x02t(K\x01K\x03t\x89ccollections\nOrderedDict\n)RtR",
     ]
     .concat();
-    let expected = Value::Tensor(Tensor {
-        storage: Storage {
+    let expected = Value::Tensor(Arc::new(Tensor {
+        storage: Arc::new(Storage {
             key: "7".to_owned(),
             element: ElementType::F32,
             len: 6,
-        },
+        }),
         offset: 1,
         shape: vec![2, 2],
         stride: vec![1, 3],
-    });
+    }));
     assert_eq!(root(&[&tensor[..], b"."].concat()), expected);
     let parameter = [b"ctorch._utils\n_rebuild_parameter\n(", &tensor[..], b"\x88}tR."].concat();
     assert_eq!(root(&parameter), expected);
@@ -164,9 +161,89 @@ fn broken_programs_are_errors() {
 
 #[test]
 fn depth_and_sharing_cost_nothing() {
-    // A million nested tuples, and fifty doublings of a tuple that would be 2^50 values if they were copied.
-    let deep = [&b")"[..], &vec![0x85; 1_000_000], b"."].concat();
+    // 300,000 nested tuples, and fifty doublings of a tuple that would be 2^50 values if they were copied.
+    let deep = [&b")"[..], &vec![0x85; 300_000], b"."].concat();
     drop(parse(&deep).unwrap());
     let wide = [&b"K\x01"[..], &b"2\x86".repeat(50), b"."].concat();
     assert!(matches!(root(&wide), Value::Tuple(items) if items[0] == items[1]));
+}
+
+/// A byte that makes an empty value used to take 120 bytes of memory, without end.
+#[test]
+fn memory_of_values_is_held_against_the_length() {
+    for one in [
+        &b")"[..],
+        b"]",
+        b"}",
+        b"N",
+        b"\x94",
+        b"(",
+        b"]\x94",
+        b"(l",
+        b"2\x94",
+    ] {
+        let many = [b"N", &one.repeat(2 << 20)[..], b"."].concat();
+        match parse(&many) {
+            Err(PickleError::Memory { budget, .. }) => {
+                assert_eq!(budget, (16 << 20) + 16 * many.len() as u64);
+            }
+            // Within it.
+            other => assert!(
+                one.len() > 1 || one == b"(" || one == b"\x94",
+                "{one:?}: {other:?}"
+            ),
+        }
+    }
+    // What real checkpoints hold beside their tensors, such as a loss for each step.
+    let losses = [
+        b"](",
+        &b"G\x3f\xf8\x00\x00\x00\x00\x00\x00".repeat(1 << 18)[..],
+        b"e.",
+    ]
+    .concat();
+    assert!(matches!(root(&losses), Value::List(items) if items.len() == 1 << 18));
+}
+
+/// Each use of a long name, or of a tuple of sizes, used to copy it.
+#[test]
+fn values_that_are_used_again_are_not_copied() {
+    assert!(size_of::<Value>() <= 32);
+    let key = [b"X\x00\x00\x10\x00".to_vec(), vec![b'k'; 1 << 20]].concat();
+    let storage = [
+        &b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"[..],
+        &key,
+        b"X\x03\x00\x00\x00cpuK\x06tq\x01Q",
+        &b"h\x01Q".repeat(1000),
+        b".",
+    ]
+    .concat();
+    assert!(matches!(
+        parse(&storage),
+        Err(PickleError::Malformed {
+            what: "not a tensor storage",
+            ..
+        })
+    ));
+    // The name of a global.
+    let names = [&key[..], b"q\x01h\x01\x93."].concat();
+    let Err(PickleError::Global(name)) = parse(&names) else {
+        panic!("a global of 2 MiB is no global")
+    };
+    assert!(name.len() < 200, "{} bytes", name.len());
+    // Sizes along a thousand axes.
+    let sizes = [b"(".to_vec(), b"K\x01".repeat(1000), b"tq\x02".to_vec()].concat();
+    let tensor = [
+        FLOATS,
+        b"q\x03",
+        &sizes,
+        b"ctorch._utils\n_rebuild_tensor_v2\n(h\x03K\x00h\x02h\x02tR.",
+    ]
+    .concat();
+    assert!(matches!(
+        parse(&tensor),
+        Err(PickleError::Malformed {
+            what: "unexpected arguments of a tensor",
+            ..
+        })
+    ));
 }
