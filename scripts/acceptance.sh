@@ -90,6 +90,25 @@ check 'noface_face: one line for each frame' faces count "$results/noface_face/f
 check 'noface_face: no face before the cut' faces none "$results/noface_face/faces.jsonl" --frames 0:93
 check 'noface_face: the face after it' faces found "$results/noface_face/faces.jsonl" --frames 98:165 --share 0.95
 
+# As phones write them: the pixels lie on their side, and players are told how to turn them.
+turned_clip() {
+    gst-launch-1.0 -q filesrc location="$MEDIA/WolfgangLanger_Pexels.mp4" ! decodebin ! identity eos-after=48 ! videoconvert \
+        ! videoflip video-direction=90l ! jpegenc ! qtmux ! filesink location="$1" >&2 </dev/null &&
+        "$python" "$ROOT/scripts/lib/mp4_orientation.py" "$1" 90r
+}
+says_orientation() {
+    local lines
+    lines=$(grep -c "\"orientation\":\"$2\"" "$1") && printf '%s lines' "$lines" && ((lines == $(wc -l <"$1")))
+}
+is_tagged() { LC_ALL=C gst-launch-1.0 -t filesrc location="$1" ! decodebin ! fakesink 2>&1 </dev/null | grep -q "image orientation: $2"; }
+turned=$results/turned.mov
+check 'turned clip: can be made' turned_clip "$turned"
+check 'turned clip: is marked' is_tagged "$turned" rotate-90
+check 'turned clip: runs' "$ROOT/scripts/demo.sh" "$turned" --output "$results/turned" --quiet
+check 'turned clip: is looked at upright' says_orientation "$results/turned/faces.jsonl" 90r
+check 'turned clip: the face is found' faces found "$results/turned/faces.jsonl" --share 0.95
+check 'turned clip: the annotated video is marked, too' is_tagged "$results/turned/annotated.mp4" rotate-90
+
 # What a user gets wrong ends with one clear line.
 refused() {
     local expected=$1 message

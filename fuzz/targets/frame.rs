@@ -4,6 +4,7 @@
 use arbitrary::Arbitrary;
 use img2pose::frame::{
     ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, PixelFormat, Plane,
+    Orientation, PixelAspectRatio, View,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -14,6 +15,8 @@ struct Input<'a> {
     full: bool,
     /// Wide sizes are refused or need few rows.
     width: u16,
+    pixel: [u8; 2],
+    orientation: u8,
     height: u8,
     min_size: u8,
     max_size: u16,
@@ -45,6 +48,11 @@ fuzz_target!(|input: Input<'_>| {
         } else {
             ColorRange::Limited
         },
+        view: View {
+            pixel_aspect_ratio: PixelAspectRatio::new(input.pixel[0].into(), input.pixel[1].into())
+                .unwrap_or_default(),
+            orientation: Orientation::ALL[input.orientation as usize % 8],
+        },
     };
     if layout.width == 0
         || layout.height == 0
@@ -55,7 +63,7 @@ fuzz_target!(|input: Input<'_>| {
         return;
     }
     let (min, max) = (input.min_size.into(), input.max_size.into());
-    let size = NetworkSize::new(layout.width, layout.height, min, max, input.divisor.into());
+    let size = NetworkSize::of_layout(&layout, min, max, input.divisor.into());
     if size.tensor_len() > MOST_FLOATS {
         return;
     }

@@ -83,6 +83,7 @@ fuzz_target!(|changes: Vec<Change>| {
     };
     let frame = meta::FrameFaces {
         frame_width: 64,
+        orientation: img2pose::frame::Orientation::Identity,
         frame_height: 48,
         pixel_aspect_ratio: gst::Fraction::new(1, 1),
         reused: false,

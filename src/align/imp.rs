@@ -315,6 +315,8 @@ impl Img2PoseAlign {
             index: crop.face as u32,
             frame_width: recorded.frame_width,
             frame_height: recorded.frame_height,
+            pixel_aspect_ratio: recorded.pixel_aspect_ratio,
+            orientation: recorded.orientation,
             face: recorded.faces[crop.face].clone(),
             reused: recorded.reused,
             alignment: crop.alignment,
@@ -370,6 +372,10 @@ impl Img2PoseAlign {
             }
             gst::EventView::StreamStart(_) => self.restart(),
             gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
+            gst::EventView::Tag(tags) => {
+                let event = upright(&event, tags.tag());
+                return gst::Pad::event_default(pad, Some(&*self.obj()), event);
+            }
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
@@ -417,6 +423,18 @@ impl Img2PoseAlign {
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
     }
+}
+
+/// A tag event without word of how the video is to be turned: crops are upright.
+fn upright(event: &gst::Event, tags: &gst::TagListRef) -> gst::Event {
+    if tags.size_by_name(gst::tags::ImageOrientation::TAG_NAME.as_str()) == 0 {
+        return event.clone();
+    }
+    let mut tags = tags.to_owned();
+    // Not taken out: what was said before has to be replaced.
+    tags.make_mut()
+        .add::<gst::tags::ImageOrientation>(&"rotate-0", gst::TagMergeMode::Replace);
+    gst::event::Tag::builder(tags).seqnum(event.seqnum()).build()
 }
 
 /// The caps, in the order of the query's filter.

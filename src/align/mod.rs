@@ -14,6 +14,9 @@
 //! Downstream's caps say how large crops are, where they leave no choice: `img2posealign ! video/x-raw,width=224,height=224`. Else it
 //! is `size`, or what of downstream's sizes is nearest to it.
 //!
+//! Crops have square pixels and are upright, whatever the pixels of the frame are, and those of mirrored frames are mirrored
+//! back. So the stream's `image-orientation` tag, which is about the frames, goes on as `rotate-0`.
+//!
 //! A frame that gives no crop becomes a GAP event, so that sinks do not wait.
 //!
 //! # Which faces

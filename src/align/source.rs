@@ -1,7 +1,7 @@
 //! From the faces of a frame to where in it their crops come from.
 
 use img2pose::frame::{RgbPicture, Warper};
-use img2pose::pose::{Affine, Alignment, align};
+use img2pose::pose::{Affine, Alignment, align_with_pixels};
 
 use super::settings::Settings;
 use crate::detect::InputFormat;
@@ -55,7 +55,7 @@ impl Source {
 /// The crops that the settings ask for, in the order of the record. A face whose pose has no picture gives none.
 pub fn crops<'f>(current: &'f CurrentFaces, settings: &'f Settings) -> impl Iterator<Item = Crop> + 'f {
     let recorded = &current.recorded;
-    let (width, height) = (recorded.frame_width, recorded.frame_height);
+    let (width, height, view) = (recorded.frame_width, recorded.frame_height, recorded.view());
     let [x_scale, y_scale] = current.scale();
     // The middle of pixel 0 lies half a pixel from the corner, which is what stays in its place.
     let now = Affine([
@@ -68,7 +68,7 @@ pub fn crops<'f>(current: &'f CurrentFaces, settings: &'f Settings) -> impl Iter
         .enumerate()
         .filter(|(_, face)| settings.want(face, current.scaled_box(face.bbox)))
         .filter_map(move |(index, face)| {
-            let alignment = align(&face.pose, width, height, settings.size)?;
+            let alignment = align_with_pixels(&face.pose, width, height, view, settings.size)?;
             let to_frame = alignment.transform.inverse()?.then(&now);
             Some(Crop {
                 face: index,
@@ -82,6 +82,7 @@ pub fn crops<'f>(current: &'f CurrentFaces, settings: &'f Settings) -> impl Iter
 #[cfg(test)]
 mod tests {
     use img2pose::Face;
+    use img2pose::frame::Orientation;
 
     use super::*;
     use crate::meta::{FrameChange, FrameFaces};
@@ -94,6 +95,7 @@ mod tests {
                 frame_height: 480,
                 pixel_aspect_ratio: gst::Fraction::new(1, 1),
                 reused: false,
+                orientation: Orientation::Identity,
                 faces,
             },
             change: FrameChange::Scaled,

@@ -4,7 +4,9 @@ use gst::MemoryMap;
 use gst::memory::Readable;
 use gst::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoInfo};
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{
+    ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, View,
+};
 
 /// The raw video formats that the detector reads, those that need no conversion of colours first.
 pub const FORMATS: [VideoFormat; 9] = [
@@ -70,6 +72,10 @@ impl InputFormat {
             height: info.height(),
             matrix,
             range,
+            view: View {
+                pixel_aspect_ratio: pixel_aspect_ratio(info.par()),
+                orientation: Orientation::Identity,
+            },
         };
         Ok(Self {
             info,
@@ -83,6 +89,13 @@ impl InputFormat {
     /// in the same way.
     pub fn is_like(&self, other: &Self) -> bool {
         self.layout == other.layout && self.info.par() == other.info.par()
+    }
+
+    /// The same frames, to be turned by `orientation` to be upright.
+    pub fn turned(&self, orientation: Orientation) -> Self {
+        let mut turned = self.clone();
+        turned.layout.view.orientation = orientation;
+        turned
     }
 
     /// Maps the buffer and gives its pixels to `read`, without a copy. Strides and offsets are those of the
@@ -212,6 +225,12 @@ fn find_memory<'b>(buffer: &'b gst::BufferRef, extent: &Extent) -> Option<(&'b g
     None
 }
 
+/// The shape of a pixel; one that is no shape counts as square.
+pub fn pixel_aspect_ratio(ratio: gst::Fraction) -> PixelAspectRatio {
+    let side = |number: i32| u32::try_from(number).unwrap_or(0);
+    PixelAspectRatio::new(side(ratio.numer()), side(ratio.denom())).unwrap_or_default()
+}
+
 fn color(info: &VideoInfo, format: PixelFormat) -> (ColorMatrix, ColorRange, Option<&'static str>) {
     let colorimetry = info.colorimetry();
     let is_gray = format == PixelFormat::Gray8;
@@ -326,6 +345,20 @@ mod tests {
                 .layout
         };
         assert_eq!(layout(""), layout(",colorimetry=bt709"));
+    }
+
+    #[test]
+    fn the_shape_of_a_pixel() {
+        let ratio = |extra: &str| {
+            let format = format(&format!("video/x-raw,format=RGB,width=6,height=4{extra}")).unwrap();
+            format.layout.view.pixel_aspect_ratio
+        };
+        assert_eq!(ratio(""), PixelAspectRatio::SQUARE);
+        assert_eq!(
+            ratio(",pixel-aspect-ratio=16/15"),
+            PixelAspectRatio::new(16, 15).unwrap()
+        );
+        assert_eq!(ratio(",pixel-aspect-ratio=0/1"), PixelAspectRatio::SQUARE);
     }
 
     #[test]

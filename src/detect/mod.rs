@@ -34,6 +34,13 @@
 //! picture may be another: at a SEGMENT or GAP, and when the size, the shape of the pixels or the format changes, as it always does at the
 //! start of a stream and after a flush. So no frame is without faces.
 //!
+//! # Which way up
+//! Frames are looked at as they are meant to be seen: pixels that are not square (`pixel-aspect-ratio` in the caps) as square
+//! ones, and pictures that have to be turned as the `image-orientation` tag or the property `orientation` says. The
+//! buffers stay as they are, and boxes, keypoints and poses are those of their own pixels: a head in a video that is to be
+//! turned clockwise by 90 degrees has a roll of about -90. Put `videoflip video-direction=auto` before the element to have
+//! the pixels turned instead.
+//!
 //! # Sharing a model
 //! Elements with the same `model-instance-id` share one loaded model and its worker. Frames of one size and format from
 //! any of them go through the network together; each element gets its own results in its own order, and one that is
@@ -48,6 +55,7 @@ mod instance;
 mod latency;
 mod model;
 mod network;
+mod orientation;
 mod probe;
 mod queue;
 mod settings;
@@ -64,7 +72,8 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-pub(crate) use input::{FORMATS, InputFormat};
+pub(crate) use input::{FORMATS, InputFormat, pixel_aspect_ratio};
+pub use orientation::Orientation;
 pub use settings::ExecutionProvider;
 
 /// Debug category of the element: every decision is traced in it.

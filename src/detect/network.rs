@@ -68,9 +68,9 @@ pub struct DetectorHandle {
 }
 
 impl DetectorHandle {
-    /// The sizes that a frame of `width` x `height` pixels is brought to.
-    pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
-        self.maker.network_size(width, height)
+    /// The sizes that a frame of `layout` is brought to.
+    pub fn network_size(&self, layout: &FrameLayout) -> NetworkSize {
+        self.maker.network_size(layout)
     }
 }
 

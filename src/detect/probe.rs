@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 
 use super::network::Network;
 use super::worker::Worker;
@@ -19,6 +19,7 @@ pub const USUAL_LAYOUT: FrameLayout = FrameLayout {
     height: 720,
     matrix: ColorMatrix::Bt601,
     range: ColorRange::Full,
+    view: View::PLAIN,
 };
 
 /// What a probe found.

@@ -9,6 +9,7 @@ use gst::ClockTime;
 use gst::glib::{self, prelude::*};
 use img2pose::{DetectorOptions, Selection};
 
+use super::orientation::Orientation;
 use crate::properties::{path_of, text_of, value_of};
 
 /// The largest `min-size` and `max-size`, in pixels.
@@ -140,6 +141,8 @@ pub struct Settings {
     pub reuse_faces: bool,
     /// Whether frames that are too late for downstream are not inferred.
     pub qos: bool,
+    /// How frames are turned before they are looked at.
+    pub orientation: Orientation,
     /// How often the statistics are posted on the bus; zero: never.
     pub stats_interval: ClockTime,
 }
@@ -157,6 +160,8 @@ pub struct Intake {
     pub reuse_faces: bool,
     /// Whether frames that are too late for downstream are not inferred.
     pub qos: bool,
+    /// How frames are turned before they are looked at.
+    pub orientation: Orientation,
 }
 
 /// A batch of 4 costs a live stream three frame times of latency and gives a GPU most of what batches can give; on
@@ -184,6 +189,7 @@ impl Default for Settings {
             inference_interval: 1,
             reuse_faces: false,
             qos: false,
+            orientation: Orientation::default(),
             stats_interval: ClockTime::ZERO,
         }
     }
@@ -263,6 +269,7 @@ impl Settings {
             inference_interval: self.inference_interval.into(),
             reuse_faces: self.reuse_faces,
             qos: self.qos,
+            orientation: self.orientation,
         }
     }
 
@@ -296,7 +303,7 @@ impl Settings {
     pub fn effect(name: &str) -> Effect {
         match name {
             "batch-timeout" => Effect::Timing,
-            "inference-interval" | "reuse-faces" | "qos" | "stats-interval" => Effect::Frames,
+            "inference-interval" | "reuse-faces" | "qos" | "orientation" | "stats-interval" => Effect::Frames,
             "score-threshold" | "max-faces" | "bbox-x-factor" | "bbox-y-factor" | "expand-forehead" => {
                 Effect::Selection
             }
@@ -327,6 +334,7 @@ impl Settings {
             "inference-interval" => self.inference_interval = value_of(value),
             "reuse-faces" => self.reuse_faces = value_of(value),
             "qos" => self.qos = value_of(value),
+            "orientation" => self.orientation = value_of(value),
             "stats-interval" => self.stats_interval = ClockTime::from_nseconds(value_of(value)),
             other => unreachable!("no writable property '{other}'"),
         }
@@ -358,6 +366,7 @@ impl Settings {
             "inference-interval" => self.inference_interval.to_value(),
             "reuse-faces" => self.reuse_faces.to_value(),
             "qos" => self.qos.to_value(),
+            "orientation" => self.orientation.to_value(),
             "stats-interval" => self.stats_interval.nseconds().to_value(),
             other => unreachable!("no property '{other}'"),
         }

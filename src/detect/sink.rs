@@ -10,6 +10,7 @@ use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
 use super::latency::Patience;
+use super::orientation::OrientationTags;
 use super::stream::{Admission, Pending, Source, State, Stream};
 use super::worker::Submitted;
 
@@ -42,6 +43,7 @@ impl Img2PoseDetect {
             let timer = {
                 let mut state = self.stream.lock();
                 state.format = None;
+                state.tags = OrientationTags::default();
                 state.live = None;
                 state.live_asked = false;
                 state.reset()
@@ -174,6 +176,20 @@ impl Img2PoseDetect {
                     gst::error!(CAT, imp = self, "frame before caps");
                     return Err(gst::FlowError::NotNegotiated);
                 };
+                let orientation = intake.orientation.resolve(state.tags);
+                if format.layout.view.orientation != orientation {
+                    gst::info!(
+                        CAT,
+                        imp = self,
+                        "frames are turned by {orientation:?} from now on"
+                    );
+                    state.format = Some(Arc::new(format.turned(orientation)));
+                    drop(state);
+                    // No frame joins those that are turned otherwise.
+                    self.close_batch("another orientation");
+                    state = self.stream.lock();
+                    continue;
+                }
                 let running_time = state.running_time(buffer);
                 let admission = state.admit(&format, running_time, &intake);
                 if matches!(admission, Admission::Pass(Source::Late)) {

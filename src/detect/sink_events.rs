@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use img2pose::frame::NetworkSize;
+use img2pose::frame::{FrameLayout, NetworkSize};
 
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
+use super::orientation::OrientationTags;
 use super::queue::{Item, begins_anew, ends_batch, starts_anew};
 use super::settings::LARGEST_SIDE;
 use super::stream::{Pending, Stream};
@@ -59,7 +60,7 @@ impl Img2PoseDetect {
     fn sink_serialized_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         let format = match event.view() {
             gst::EventView::Caps(caps) => match read_caps(pad, caps.caps()) {
-                Some(format) => Some(Arc::new(format)),
+                Some(format) => Some(format),
                 None => return false,
             },
             _ => None,
@@ -69,6 +70,7 @@ impl Img2PoseDetect {
         }
 
         let is_eos = event.type_() == gst::EventType::Eos;
+        let orientation = self.settings().orientation;
         let mut change = None;
         let refused = {
             let mut state = self.stream.lock();
@@ -84,7 +86,10 @@ impl Img2PoseDetect {
                     state.eos = false;
                     state.live_asked = false;
                     state.position = 0;
+                    state.tags = OrientationTags::default();
                 }
+                // Frames that come from now on are looked at in that way, see `wait_for_room`.
+                gst::EventView::Tag(tags) => state.tags.read(tags.tag()),
                 gst::EventView::Segment(segment) => {
                     // Without a segment in time there is no running time, and so no lateness.
                     state.segment = segment.segment().downcast_ref().cloned();
@@ -102,6 +107,7 @@ impl Img2PoseDetect {
                 _ if accepted => {
                     state.eos |= is_eos;
                     if let Some(format) = format {
+                        let format = Arc::new(format.turned(orientation.resolve(state.tags)));
                         change = Some((state.format.replace(format.clone()), format));
                     }
                     state.queue.push_event(event);
@@ -131,9 +137,9 @@ impl Img2PoseDetect {
 
     /// What follows when frames of another kind come from now on; `old`: the kind before, if there was one.
     fn format_changed(&self, old: Option<&InputFormat>, new: &InputFormat) {
-        let size = |format: &InputFormat| (format.layout.width, format.layout.height);
+        let size = |format: &InputFormat| (format.layout.width, format.layout.height, format.info.par());
         if old.is_none_or(|old| size(old) != size(new)) {
-            self.check_min_size(size(new));
+            self.check_min_size(&new.layout);
         }
         if old.is_none_or(|old| old.frame_duration != new.frame_duration) {
             self.apply_patience();
@@ -142,7 +148,7 @@ impl Img2PoseDetect {
     }
 
     /// Says so when the model's own bound of the long side keeps frames from the `min-size` that was asked for.
-    fn check_min_size(&self, (width, height): (u32, u32)) {
+    fn check_min_size(&self, layout: &FrameLayout) {
         let (min_size, max_size) = {
             let settings = self.settings();
             (settings.load.min_size, settings.load.max_size)
@@ -151,8 +157,8 @@ impl Img2PoseDetect {
         let (true, Some(client)) = (min_size > 0 && max_size == 0, self.client()) else {
             return;
         };
-        let size = client.worker().handle().network_size(width, height);
-        if let Some(warning) = out_of_reach(min_size, &size) {
+        let size = client.worker().handle().network_size(layout);
+        if let Some(warning) = out_of_reach(min_size, layout, &size) {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{warning}"));
         }
     }
@@ -248,34 +254,20 @@ fn read_caps(pad: &gst::Pad, caps: &gst::CapsRef) -> Option<InputFormat> {
     if let Some(note) = format.note {
         gst::info!(CAT, obj = pad, "{note}");
     }
-    if format.info.par() != gst::Fraction::new(1, 1) {
-        gst::info!(
-            CAT,
-            obj = pad,
-            "pixels are not square ({}): faces look stretched to the network, put videoscale ! \
-             video/x-raw,pixel-aspect-ratio=1/1 before the element",
-            format.info.par()
-        );
-    }
     Some(format)
 }
 
 /// What to tell a user whose `min-size` frames do not get, because something else bounds their long side.
-fn out_of_reach(min_size: u32, size: &NetworkSize) -> Option<String> {
-    let NetworkSize {
-        frame_width,
-        frame_height,
-        width,
-        height,
-        ..
-    } = *size;
+fn out_of_reach(min_size: u32, layout: &FrameLayout, size: &NetworkSize) -> Option<String> {
+    let NetworkSize { width, height, .. } = *size;
+    let (frame_width, frame_height) = (layout.width, layout.height);
     // Sides are rounded down.
     if width.min(height).saturating_add(1) >= min_size {
         return None;
     }
-    let (short, long) = (frame_width.min(frame_height), frame_width.max(frame_height));
-    let needed = (u64::from(min_size) * u64::from(long)).div_ceil(u64::from(short));
-    let advice = match needed <= u64::from(LARGEST_SIDE) {
+    let [wide, high] = layout.square_size();
+    let needed = (f64::from(min_size) * wide.max(high) / wide.min(high)).ceil();
+    let advice = match needed <= f64::from(LARGEST_SIDE) {
         true => format!("set max-size={needed}, too"),
         false => format!("a larger max-size, of at most {LARGEST_SIDE}, gets nearer"),
     };
@@ -316,7 +308,9 @@ mod tests {
     #[test]
     fn only_a_max_size_that_can_be_set_is_advised() {
         let advice = |min_size, width, height| {
-            let warning = out_of_reach(min_size, &NetworkSize::new(width, height, min_size, 1400, 32));
+            let layout = FrameLayout::rgb(width, height);
+            let size = NetworkSize::of_layout(&layout, min_size, 1400, 32);
+            let warning = out_of_reach(min_size, &layout, &size);
             warning.map(|warning| warning.rsplit("; ").next().unwrap_or_default().to_owned())
         };
         assert_eq!(advice(960, 1080, 1920).as_deref(), Some("set max-size=1707, too"));

@@ -9,6 +9,7 @@ use img2pose::Batch;
 use super::batcher::BatchId;
 use super::input::InputFormat;
 use super::latency::{InferencePromise, Patience, Timing};
+use super::orientation::OrientationTags;
 use super::queue::{Item, ItemQueue};
 use super::settings::{Intake, Settings};
 use super::stats::Stats;
@@ -94,8 +95,10 @@ pub struct State {
     pub unreadable: bool,
     /// Whether an error was posted for this stream.
     pub error_posted: bool,
-    /// Format of the frames that arrive.
+    /// Format of the frames that arrive, and how they are turned.
     pub format: Option<Arc<InputFormat>>,
+    /// What the stream's tags say of which way up it is.
+    pub tags: OrientationTags,
     /// Segment of the frames that arrive.
     pub segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// Frames that have arrived since the start of the stream, the last flush, or the last frame that had to be looked at; for
@@ -161,6 +164,7 @@ impl Default for Stream {
                 unreadable: false,
                 error_posted: false,
                 format: None,
+                tags: OrientationTags::default(),
                 segment: None,
                 position: 0,
                 looked_at: None,
@@ -338,7 +342,7 @@ impl State {
         }
     }
 
-    /// Forgets the stream but not the format; for flushes. The caller drops the timer without the lock, because that
+    /// Forgets the stream but not the format and the tags; for flushes. The caller drops the timer without the lock, because that
     /// calls into the clock.
     #[must_use]
     pub fn reset(&mut self) -> Option<Timer> {

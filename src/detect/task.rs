@@ -141,7 +141,8 @@ impl Img2PoseDetect {
             Source::Batch(ticket) => match ticket.take() {
                 Some(Ok((faces, run))) => {
                     self.count_run(ticket.batch(), run);
-                    self.attach(&mut buffer, &format.info, FrameFaces::new(&format.info, faces));
+                    let found = FrameFaces::new(&format.info, faces).turned(format.layout.view.orientation);
+                    self.attach(&mut buffer, &format.info, found);
                 }
                 Some(Err(Failure::Failed(cause))) => self.fail(&format!("inference failed: {cause}")),
                 Some(Err(Failure::Cancelled)) => {

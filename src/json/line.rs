@@ -1,6 +1,7 @@
 //! One frame's faces as a line of JSON.
 
 use img2pose::Face;
+use img2pose::frame::Orientation;
 use img2pose::pose::yaw_pitch_roll;
 use serde::{Serialize, Serializer};
 
@@ -13,6 +14,10 @@ struct Line<'a> {
     frame: u64,
     width: u32,
     height: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixel_aspect_ratio: Option<[i32; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orientation: Option<&'static str>,
     #[serde(skip_serializing_if = "is_false")]
     frame_changed: bool,
     #[serde(serialize_with = "faces")]
@@ -80,9 +85,10 @@ pub(super) fn write(
     let FrameFaces {
         frame_width,
         frame_height,
+        pixel_aspect_ratio,
+        orientation,
         faces,
         reused,
-        ..
     } = located.as_ref().unwrap_or(&current.recorded);
     // About what a face takes: the vector grows rarely.
     let mut line = Vec::with_capacity(96 + 448 * faces.len());
@@ -93,6 +99,9 @@ pub(super) fn write(
             frame,
             width: *frame_width,
             height: *frame_height,
+            pixel_aspect_ratio: (*pixel_aspect_ratio != gst::Fraction::new(1, 1))
+                .then(|| [pixel_aspect_ratio.numer(), pixel_aspect_ratio.denom()]),
+            orientation: (*orientation != Orientation::Identity).then(|| orientation.name()),
             frame_changed,
             faces,
             frame_change: frame_changed.then(|| current.change.name()),
@@ -116,6 +125,7 @@ mod tests {
             frame_height: 480,
             pixel_aspect_ratio: square,
             reused: false,
+            orientation: Orientation::Identity,
             faces,
         };
         CurrentFaces {
@@ -174,6 +184,24 @@ mod tests {
             line,
             b"{\"pts\":null,\"frame\":0,\"width\":320,\"height\":240,\"faces\":[]}\n"
         );
+    }
+
+    #[test]
+    fn what_a_reader_needs_to_project_a_pose_is_said_where_it_is_not_as_usual() {
+        let mut current = current(vec![], FrameChange::None);
+        current.recorded.pixel_aspect_ratio = gst::Fraction::new(16, 15);
+        current.recorded.orientation = Orientation::CounterClockwise;
+        let (line, _) = write(None, 0, &current).unwrap();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"pts\":null,\"frame\":0,\"width\":640,\"height\":480,\"pixel_aspect_ratio\":[16,15],\
+             \"orientation\":\"90l\",\"faces\":[]}\n"
+        );
+        // Brought to square pixels meanwhile.
+        current.change = FrameChange::Scaled;
+        let (line, _) = write(None, 0, &current).unwrap();
+        let line = String::from_utf8(line).unwrap();
+        assert!(line.contains("\"height\":240,\"orientation\":\"90l\""), "{line}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Once;
 
 use gst::meta::CustomMeta;
 use img2pose::Face;
+use img2pose::frame::Orientation;
 use img2pose::pose::{Affine, Alignment};
 
 use super::{MetaError, fields};
@@ -30,6 +31,10 @@ pub struct AlignedFace {
     pub frame_width: u32,
     /// Height in pixels of the frame that was looked at.
     pub frame_height: u32,
+    /// Width of a pixel of that frame over its height.
+    pub pixel_aspect_ratio: gst::Fraction,
+    /// How that frame was turned to look at it. Where that mirrors it, the crop is mirrored too, and shows the head as it is.
+    pub orientation: Orientation,
     /// The face, in pixels of that frame.
     pub face: Face,
     /// Whether the face was found in an earlier frame, so that it may have moved since.
@@ -58,6 +63,7 @@ pub fn attach_aligned(buffer: &mut gst::BufferRef, aligned: &AlignedFace) -> Res
     let s = meta.mut_structure();
     let size = (aligned.frame_width, aligned.frame_height);
     fields::set_frame(s, size);
+    fields::set_view(s, aligned.pixel_aspect_ratio, aligned.orientation);
     if let Some(pts) = aligned.pts {
         s.set(PTS, pts.nseconds());
     }
@@ -86,6 +92,7 @@ pub fn read_aligned(buffer: &gst::BufferRef) -> Result<Option<AlignedFace>, Meta
     };
     let s = meta.structure();
     let (frame_width, frame_height) = fields::get_frame(s, ALIGNED_NAME)?;
+    let (pixel_aspect_ratio, orientation) = fields::get_view(s)?;
     let pts = if s.has_field(PTS) {
         let pts: u64 = fields::get(s, PTS, "an unsigned 64-bit integer")?;
         Some(gst::ClockTime::try_from(pts).map_err(|_| fields::wrong(s, PTS, pts, "a time"))?)
@@ -107,6 +114,8 @@ pub fn read_aligned(buffer: &gst::BufferRef) -> Result<Option<AlignedFace>, Meta
         index: fields::get(s, FACE, "an unsigned integer")?,
         frame_width,
         frame_height,
+        pixel_aspect_ratio,
+        orientation,
         face: fields::get_face(s, (frame_width, frame_height))?,
         reused: fields::get_reused(s)?,
         alignment: Alignment { transform, template },

@@ -2,6 +2,7 @@
 
 use gst::glib;
 use img2pose::Face;
+use img2pose::frame::Orientation;
 use img2pose::pose::yaw_pitch_roll;
 
 use super::{LAYOUT_VERSION, MetaError};
@@ -10,6 +11,8 @@ const VERSION: &str = "version";
 const FRAME_WIDTH: &str = "frame-width";
 const FRAME_HEIGHT: &str = "frame-height";
 const REUSED: &str = "reused";
+pub(super) const PIXEL_ASPECT_RATIO: &str = "pixel-aspect-ratio";
+const ORIENTATION: &str = "orientation";
 
 const X_MIN: &str = "x_min";
 const X_MAX: &str = "x_max";
@@ -28,6 +31,9 @@ const KEYPOINTS: [[&str; 2]; 5] = [
     ["mouth-left-x", "mouth-left-y"],
     ["mouth-right-x", "mouth-right-y"],
 ];
+
+/// The shape of most pixels.
+const SQUARE: gst::Fraction = gst::Fraction::new_raw(1, 1);
 
 /// Number of the class "face", the only one there is.
 const FACE_LABEL: i32 = 0;
@@ -80,6 +86,31 @@ pub(super) fn get_reused(s: &gst::StructureRef) -> Result<bool, MetaError> {
         true => get(s, REUSED, "a boolean"),
         false => Ok(false),
     }
+}
+
+/// How the frame is meant to be seen, as far as that is not what one expects.
+pub(super) fn set_view(s: &mut gst::StructureRef, ratio: gst::Fraction, orientation: Orientation) {
+    if ratio != SQUARE {
+        s.set(PIXEL_ASPECT_RATIO, ratio);
+    }
+    if orientation != Orientation::Identity {
+        s.set(ORIENTATION, orientation.name());
+    }
+}
+
+/// The shape of a pixel and the orientation of the frame.
+pub(super) fn get_view(s: &gst::StructureRef) -> Result<(gst::Fraction, Orientation), MetaError> {
+    let ratio = match s.has_field(PIXEL_ASPECT_RATIO) {
+        true => get(s, PIXEL_ASPECT_RATIO, "a fraction")?,
+        false => SQUARE,
+    };
+    if !s.has_field(ORIENTATION) {
+        return Ok((ratio, Orientation::Identity));
+    }
+    let name: &str = get(s, ORIENTATION, "a string")?;
+    let orientation = Orientation::from_name(name)
+        .ok_or_else(|| wrong(s, ORIENTATION, format!("'{name}'"), "the name of an orientation"))?;
+    Ok((ratio, orientation))
 }
 
 /// Width and height of the frame, from the meta `name` of this layout version.

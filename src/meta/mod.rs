@@ -39,11 +39,13 @@
 //! | `confidence` | double | probability that this is a face, 0 to 1 |
 //! | `label_id` | int | 0 |
 //! | `rx`, `ry`, `rz` | double | rotation vector in radians |
-//! | `tx`, `ty`, `tz` | double | translation in head units, in the camera of that frame (focal length width + height, principal point in the middle) |
+//! | `tx`, `ty`, `tz` | double | translation in head units, in the camera of that frame ([`FrameFaces::camera`]: focal length width + height, principal point in the middle) |
 //! | `yaw`, `pitch`, `roll` | double | degrees, see [`img2pose::pose::yaw_pitch_roll`] |
-//! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame; left and right as in the picture |
+//! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame; left and right of a head that is upright in the pixels |
+//! | `pixel-aspect-ratio` | fraction | width of a pixel over its height; the camera depends on it. Beside `frame-width`; absent where pixels are square, but always in the record |
+//! | `orientation` | string | how that frame was turned to look at it: `90r`, `180`, `90l`, `horiz`, `vert`, `ul-lr` or `ur-ll`, see [`img2pose::frame::Orientation`]. Beside `frame-width`; absent where it was not. Box, pose and keypoints are those of the pixels as they lie |
 //!
-//! The record's structure holds `version`, `frame-width`, `frame-height`, `pixel-aspect-ratio` (fraction),
+//! The record's structure holds `version`, `frame-width`, `frame-height`, `pixel-aspect-ratio`, `orientation`,
 //! `n-faces` (uint), `reused` (boolean, only where it is true, see [`FrameFaces::reused`]) and one structure `face` for each face under `face-0`, `face-1`, ... in order of falling
 //! confidence, with all fields of a face. A structure for each face, and not one flat list of names, because
 //! finding a field in a structure is a walk over all of them. `n-faces` is 0 on a frame that was looked at and
@@ -52,7 +54,7 @@
 //! The region of face `i` has the type `face`, the id `i`, no parent (-1), the smallest box of whole pixels that
 //! holds the face's box, and two parameter structures: `detection` (`x_min`, `x_max`, `y_min`, `y_max`,
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
-//! `frame-width`, `frame-height`, pose, angles, keypoints, `reused` as in the record).
+//! `frame-width`, `frame-height`, `pixel-aspect-ratio`, `orientation`, pose, angles, keypoints, `reused` as in the record).
 //!
 //! For [`read_current`] the record may have a field `likeness` (string: 64 means of samples for each face, two hexadecimal digits each), and beside the record
 //! there is a meta `Img2PosePlacementMeta` that follows scalers; other readers leave them alone. Fields are added to a version, never
@@ -60,8 +62,8 @@
 //!
 //! # Aligned crops
 //!
-//! A crop of `img2posealign` carries a custom meta named [`ALIGNED_NAME`]: `version`, `frame-width`, `frame-height` and all
-//! fields of the face, and
+//! A crop of `img2posealign` carries a custom meta named [`ALIGNED_NAME`]: `version`, `frame-width`, `frame-height`,
+//! `pixel-aspect-ratio`, `orientation` and all fields of the face, and
 //!
 //! | field | type | what |
 //! |---|---|---|
@@ -111,6 +113,10 @@ pub use region::REGION_TYPE;
 pub(crate) use region::pixel_box;
 
 use img2pose::Face;
+use img2pose::frame::{Orientation, View};
+use img2pose::pose::Camera;
+
+use crate::detect::pixel_aspect_ratio;
 
 /// The version of the layout that this crate writes, and the only one that it reads.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -127,6 +133,8 @@ pub struct FrameFaces {
     /// Whether they were found in an earlier frame of the stream and are given to this one, which nobody has looked at:
     /// `reuse-faces` of `img2posedetect`. They may have moved since, and others may have come.
     pub reused: bool,
+    /// How the frame was turned to look at it. The faces are those of its pixels as they lie.
+    pub orientation: Orientation,
     /// The faces, in order of falling confidence, in pixels of that frame.
     pub faces: Vec<Face>,
 }
@@ -139,8 +147,34 @@ impl FrameFaces {
             frame_height: info.height(),
             pixel_aspect_ratio: info.par(),
             reused: false,
+            orientation: Orientation::Identity,
             faces,
         }
+    }
+
+    /// The same, found in a frame that was turned by `orientation` to look at it.
+    #[must_use]
+    pub fn turned(self, orientation: Orientation) -> Self {
+        Self { orientation, ..self }
+    }
+
+    /// How the frame is meant to be seen.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View {
+            pixel_aspect_ratio: pixel_aspect_ratio(self.pixel_aspect_ratio),
+            orientation: self.orientation,
+        }
+    }
+
+    /// The camera that the poses belong to, in pixels of the frame.
+    #[must_use]
+    pub fn camera(&self) -> Camera {
+        Camera::with_pixels(
+            self.frame_width,
+            self.frame_height,
+            pixel_aspect_ratio(self.pixel_aspect_ratio),
+        )
     }
 
     /// Width and height in pixels of the frame.

@@ -73,8 +73,8 @@ impl CurrentFaces {
     /// The faces in pixels of the frame as it is now, or `None` if the change is [`FrameChange::Reframed`] or
     /// [`FrameChange::Unknown`].
     ///
-    /// Boxes and keypoints are scaled. Poses are not: they hold in the camera of the frame that was looked at,
-    /// and in that of the scaled frame where width and height were scaled alike.
+    /// Boxes and keypoints are scaled. Poses are not: they hold in the camera of the frame that was looked at and in that of
+    /// the scaled one ([`FrameFaces::camera`]), whose pixels make up for what was scaled unevenly.
     pub fn located(&self) -> Option<FrameFaces> {
         match self.change {
             FrameChange::None => Some(self.recorded.clone()),
@@ -111,6 +111,7 @@ impl CurrentFaces {
             frame_height: self.height,
             pixel_aspect_ratio: self.pixel_aspect_ratio,
             reused: self.recorded.reused,
+            orientation: self.recorded.orientation,
             faces: self.recorded.faces.iter().map(scale).collect(),
         }
     }

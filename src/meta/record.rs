@@ -12,7 +12,6 @@ use super::{FrameFaces, MetaError, fields};
 /// Name of the custom meta; `gst_buffer_get_custom_meta()` finds the record by it.
 pub const RECORD_NAME: &str = "Img2PoseFacesMeta";
 
-const PIXEL_ASPECT_RATIO: &str = "pixel-aspect-ratio";
 const N_FACES: &str = "n-faces";
 const LIKENESS: &str = "likeness";
 
@@ -58,7 +57,8 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
         CustomMeta::add(buffer, RECORD_NAME).map_err(|_| MetaError::NotRegistered { name: RECORD_NAME })?;
     let s = meta.mut_structure();
     fields::set_frame(s, frame.size());
-    s.set(PIXEL_ASPECT_RATIO, frame.pixel_aspect_ratio);
+    s.set(fields::PIXEL_ASPECT_RATIO, frame.pixel_aspect_ratio);
+    fields::set_view(s, frame.pixel_aspect_ratio, frame.orientation);
     s.set(N_FACES, frame.faces.len() as u32);
     fields::set_reused(s, frame.reused);
     for (index, face) in frame.faces.iter().enumerate() {
@@ -84,12 +84,13 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
             fields::get_face(nested, size)
         })
         .collect::<Result<_, _>>()?;
-    let pixel_aspect_ratio = fields::get(s, PIXEL_ASPECT_RATIO, "a fraction")?;
+    let (pixel_aspect_ratio, orientation) = fields::get_view(s)?;
     Ok(Some(FrameFaces {
         frame_width: size.0,
         frame_height: size.1,
         pixel_aspect_ratio,
         reused: fields::get_reused(s)?,
+        orientation,
         faces,
     }))
 }

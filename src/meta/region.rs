@@ -52,6 +52,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces, index: usize,
 
     let mut pose = gst::Structure::new_empty(FACE_POSE);
     fields::set_frame(&mut pose, frame.size());
+    fields::set_view(&mut pose, frame.pixel_aspect_ratio, frame.orientation);
     fields::set_pose(&mut pose, face);
     fields::set_reused(&mut pose, frame.reused);
     meta.add_param(pose);

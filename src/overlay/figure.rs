@@ -167,9 +167,8 @@ struct Head {
 impl Head {
     fn new(face: &Face, current: &CurrentFaces) -> Self {
         let [rx, ry, rz, tx, ty, tz] = face.pose.map(f64::from);
-        let (width, height) = (current.recorded.frame_width, current.recorded.frame_height);
         Self {
-            camera: Camera::of_frame(width, height),
+            camera: current.recorded.camera(),
             rotation: rotation_matrix([rx, ry, rz]),
             translation: [tx, ty, tz],
             scale: current.scale(),

@@ -18,6 +18,9 @@
 //!
 //! Faces that the detector found in an earlier frame (`reuse-faces`) have a dashed box, and a `~` before the label.
 //!
+//! In a video that players turn (see `orientation` of [`img2posedetect`](crate::detect)), text is upright for the viewer; angles are
+//! those of the pixels as they lie, like all numbers on the buffer.
+//!
 //! Colours are numbers 0xAARRGGBB. Lines and text are sized by the frame unless `thickness` and `text-size` say
 //! otherwise. All properties can be changed while the pipeline plays.
 //!

@@ -2,6 +2,7 @@
 
 use gst::glib;
 use gst_video::{VideoOverlayComposition, VideoOverlayRectangle};
+use img2pose::frame::Orientation;
 
 use super::figure::{Figure, PARTS};
 use super::label;
@@ -22,6 +23,8 @@ pub struct Painter {
     shapes: Shapes,
     glyphs: Option<Glyphs>,
     text: String,
+    /// Pixels of a label before it is turned.
+    upright: Vec<u8>,
     rectangles: Vec<VideoOverlayRectangle>,
     last: Option<Drawing>,
 }
@@ -110,6 +113,12 @@ impl Painter {
             Some(glyphs) if glyphs.size == style.text_size => self.glyphs.insert(glyphs),
             _ => self.glyphs.insert(Glyphs::new(style.text_size)),
         };
+        // As the viewer of the turned picture reads them.
+        let orientation = current.recorded.orientation;
+        let (upright_width, upright_height) = match orientation.swaps_sides() {
+            true => (height, width),
+            false => (width, height),
+        };
         // After all figures, so that none lies over a label.
         for (number, face) in current.recorded.faces.iter().enumerate() {
             label::write(
@@ -121,9 +130,22 @@ impl Painter {
             );
             let text = &self.text;
             let bbox = current.scaled_box(face.bbox);
-            if let Some(area) = label::place(text, glyphs, bbox, width, height) {
+            let bbox = orientation.turn_box(bbox, width as f32, height as f32);
+            if let Some(upright) = label::place(text, glyphs, bbox, upright_width, upright_height) {
+                let area = upright.turned(orientation.inverse(), upright_width, upright_height);
+                let memory = &mut self.upright;
                 let rectangle = self.pixels.rectangle(area, |pixels| {
-                    label::draw(text, glyphs, &settings.colors, area, pixels);
+                    let draw = |pixels: &mut [u8]| {
+                        label::draw(text, glyphs, &settings.colors, upright, pixels);
+                    };
+                    match orientation {
+                        Orientation::Identity => draw(pixels),
+                        _ => {
+                            memory.resize(pixels.len(), 0);
+                            draw(memory);
+                            turn_pixels(memory, upright, orientation.inverse(), pixels);
+                        }
+                    }
                 })?;
                 self.rectangles.push(rectangle);
             }
@@ -158,5 +180,62 @@ impl Painter {
         })?;
         self.rectangles.push(rectangle);
         Ok(())
+    }
+}
+
+/// Writes the pixels of a picture of the size of `area` turned by `orientation`.
+fn turn_pixels(pixels: &[u8], area: Area, orientation: Orientation, turned: &mut [u8]) {
+    let (width, height) = (area.width as f32, area.height as f32);
+    let turned_width = match orientation.swaps_sides() {
+        true => area.height,
+        false => area.width,
+    };
+    for (index, pixel) in (0..area.width * area.height).zip(pixels.chunks_exact(PIXEL)) {
+        // The middle of the pixel.
+        let middle = [index % area.width, index / area.width].map(|side| side as f32 + 0.5);
+        let [x, y] = orientation
+            .turn_point(middle, width, height)
+            .map(|side| side as u32);
+        let at = (y * turned_width + x) as usize * PIXEL;
+        turned[at..at + PIXEL].copy_from_slice(pixel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_turn_as_their_area_does() {
+        let area = Area {
+            x: 10,
+            y: 20,
+            width: 3,
+            height: 2,
+        };
+        let pixels: Vec<u8> = (0..6).flat_map(|index| [index; PIXEL]).collect();
+        let turned = |orientation| {
+            let mut turned = vec![99; pixels.len()];
+            turn_pixels(&pixels, area, orientation, &mut turned);
+            let values: Vec<u8> = turned.chunks_exact(PIXEL).map(|pixel| pixel[0]).collect();
+            let Area { x, y, width, height } = area.turned(orientation, 100, 50);
+            (values, [x, y, width, height])
+        };
+        assert_eq!(
+            turned(Orientation::Identity),
+            (vec![0, 1, 2, 3, 4, 5], [10, 20, 3, 2])
+        );
+        assert_eq!(
+            turned(Orientation::Clockwise),
+            (vec![3, 0, 4, 1, 5, 2], [28, 10, 2, 3])
+        );
+        assert_eq!(
+            turned(Orientation::HalfTurn),
+            (vec![5, 4, 3, 2, 1, 0], [87, 28, 3, 2])
+        );
+        assert_eq!(
+            turned(Orientation::MirrorHorizontal),
+            (vec![2, 1, 0, 5, 4, 3], [87, 20, 3, 2])
+        );
     }
 }

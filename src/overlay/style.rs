@@ -1,5 +1,7 @@
 //! Colours, areas, and sizes that follow the frame's.
 
+use img2pose::frame::Orientation;
+
 use super::settings::Settings;
 use crate::meta::pixel_box;
 
@@ -42,6 +44,21 @@ impl Area {
             y: 0,
             width,
             height,
+        }
+    }
+
+    /// The same area of a frame of `frame_width` x `frame_height` that is turned.
+    pub fn turned(self, orientation: Orientation, frame_width: u32, frame_height: u32) -> Self {
+        let sides = [self.x, self.y, self.x + self.width, self.y + self.height].map(|side| side as f32);
+        // Whole numbers, exact in f32 as far as frames reach.
+        let [x, y, right, bottom] = orientation
+            .turn_box(sides, frame_width as f32, frame_height as f32)
+            .map(|side| side as u32);
+        Self {
+            x,
+            y,
+            width: right - x,
+            height: bottom - y,
         }
     }
 

@@ -1,7 +1,10 @@
 //! One buffer for each face, and what it says of itself.
 
 use gst::prelude::*;
-use gstimg2pose::meta;
+use gst_video::{VideoFormat, VideoInfo};
+use gstimg2pose::meta::{self, FrameFaces};
+use img2pose::frame::Orientation;
+use img2pose::pose::turn_pose;
 
 use super::faces::{blank_frame, init};
 use super::support::{aligned, face, frame, harness, pixels, pull_all, rgb};
@@ -157,4 +160,89 @@ fn a_crop_says_whether_its_face_was_found_in_an_earlier_frame() {
         let crop = harness.push_and_pull(buffer).unwrap();
         assert_eq!(aligned(&crop).reused, reused);
     }
+}
+
+/// A frame of half as many columns, each twice as wide: the same crop, of square pixels.
+#[test]
+fn crops_of_stretched_frames_have_square_pixels() {
+    let square = rgb();
+    let narrow = VideoInfo::builder(VideoFormat::Rgb, 320, 480)
+        .par(gst::Fraction::new(2, 1))
+        .fps(gst::Fraction::new(25, 1))
+        .build()
+        .unwrap();
+    // A slope across the picture, the same in both.
+    let slope = |info: &VideoInfo| {
+        let width = info.width();
+        let row = |_| (0..width).flat_map(move |x| [(x * 255 / (width - 1)) as u8, 40, 90]);
+        gst::Buffer::from_mut_slice((0..480).flat_map(row).collect::<Vec<u8>>())
+    };
+    let pose_of = face(0.2, 0.9, 200.0);
+    let crop = |info: &VideoInfo| {
+        let mut buffer = slope(info);
+        let mut found = pose_of.clone();
+        found.bbox[0] *= info.width() as f32 / 640.0;
+        found.bbox[2] *= info.width() as f32 / 640.0;
+        meta::attach(buffer.get_mut().unwrap(), &FrameFaces::new(info, vec![found])).unwrap();
+        let mut harness = harness(info, "");
+        let crop = harness.push_and_pull(buffer).unwrap();
+        (pixels(&crop, 112), aligned(&crop))
+    };
+    let ((expected, from_square), (found, from_narrow)) = (crop(&square), crop(&narrow));
+    let largest = expected
+        .iter()
+        .zip(&found)
+        .map(|(a, b)| a.abs_diff(*b))
+        .max()
+        .unwrap();
+    assert!(largest <= 2, "{largest} grey levels");
+    assert_eq!(from_narrow.pixel_aspect_ratio, gst::Fraction::new(2, 1));
+    assert_eq!(from_square.pixel_aspect_ratio, gst::Fraction::new(1, 1));
+    // The transform takes the keypoints of the frame to the same places.
+    let place = |aligned: &meta::AlignedFace, [x, y]: [f64; 2]| aligned.alignment.transform.apply([x, y]);
+    let (a, b) = (
+        place(&from_square, [300.5, 200.0]),
+        place(&from_narrow, [150.0, 200.0]),
+    );
+    assert!(
+        (a[0] - b[0]).abs() < 1e-6 && (a[1] - b[1]).abs() < 1e-6,
+        "{a:?} {b:?}"
+    );
+}
+
+/// What a frame shows mirrored, a crop shows as it is.
+#[test]
+fn crops_of_mirrored_frames_are_not_mirrored() {
+    let info = rgb();
+    let pose = face(0.5, 0.9, 200.0);
+    let picture: Vec<u8> = (0..480_u32)
+        .flat_map(|y| {
+            (0..640_u32).flat_map(move |x| [(x * 255 / 639) as u8, (y / 2) as u8, (x * y % 251) as u8])
+        })
+        .collect();
+    let mirrored: Vec<u8> = picture
+        .chunks_exact(640 * 3)
+        .flat_map(|row| row.chunks_exact(3).rev().flatten().copied())
+        .collect();
+    let crop = |picture: &[u8], orientation: Orientation| {
+        let mut found = pose.clone();
+        let turned = turn_pose(pose.pose.map(f64::from), orientation.inverse());
+        found.pose = turned.map(|number| number as f32);
+        let mut buffer = gst::Buffer::from_mut_slice(picture.to_vec());
+        let faces = FrameFaces::new(&info, vec![found]).turned(orientation);
+        meta::attach(buffer.get_mut().unwrap(), &faces).unwrap();
+        let crop = harness(&info, "").push_and_pull(buffer).unwrap();
+        (pixels(&crop, 112), aligned(&crop))
+    };
+    let (expected, plain) = crop(&picture, Orientation::Identity);
+    let (found, aligned) = crop(&mirrored, Orientation::MirrorHorizontal);
+    assert_eq!(aligned.orientation, Orientation::MirrorHorizontal);
+    assert_eq!(aligned.alignment.template, plain.alignment.template);
+    let mean = expected
+        .iter()
+        .zip(&found)
+        .map(|(a, b)| f64::from(a.abs_diff(*b)))
+        .sum::<f64>()
+        / expected.len() as f64;
+    assert!(mean < 0.5, "{mean} grey levels");
 }

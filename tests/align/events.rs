@@ -73,6 +73,32 @@ fn events_keep_their_place_between_the_crops() {
     assert_eq!(pull_all(&mut harness).len(), 1);
 }
 
+/// A player or `videoflip` that follows the tag would turn crops that are upright.
+#[test]
+fn the_orientation_of_the_video_is_not_that_of_the_crops() {
+    let info = rgb();
+    let mut harness = harness(&info, "");
+    let mut tags = gst::TagList::new();
+    let inner = tags.make_mut();
+    inner.add::<gst::tags::ImageOrientation>(&"rotate-90", gst::TagMergeMode::Append);
+    inner.add::<gst::tags::Title>(&"stays", gst::TagMergeMode::Append);
+    inner.set_scope(gst::TagScope::Stream);
+    harness.push_event(gst::event::Tag::new(tags));
+    harness.push(frame(&info, 0, &[face(0.0, 0.9, 200.0)])).unwrap();
+    let events = events(&mut harness);
+    let tags = events.iter().find_map(|event| match event.view() {
+        gst::EventView::Tag(tags) => Some(tags.tag_owned()),
+        _ => None,
+    });
+    let tags = tags.expect("the tags go on");
+    assert_eq!(tags.scope(), gst::TagScope::Stream);
+    assert_eq!(
+        tags.get::<gst::tags::ImageOrientation>().unwrap().get(),
+        "rotate-0"
+    );
+    assert_eq!(tags.get::<gst::tags::Title>().unwrap().get(), "stays");
+}
+
 #[test]
 fn frames_are_counted_anew_after_a_flush_and_a_new_stream() {
     let info = rgb();

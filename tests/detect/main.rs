@@ -26,3 +26,4 @@ mod shared;
 mod statistics;
 mod timeout;
 mod two_elements;
+mod views;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use gst_video::{VideoFormat, VideoInfo};
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::{Detector, Face, Selection};
 
 use crate::support;
@@ -229,6 +229,7 @@ fn detect(detector: &mut Detector, stream: usize, picture: u8) -> Vec<Face> {
             height: info.height(),
             matrix: ColorMatrix::Bt601,
             range,
+            view: View::PLAIN,
         },
         planes,
     };

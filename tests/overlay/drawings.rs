@@ -3,7 +3,8 @@
 use gst_video::{VideoFormat, VideoInfo};
 use gstimg2pose::meta::FrameFaces;
 use img2pose::contract::REFERENCE_POINTS_68;
-use img2pose::pose::{project_landmarks, project_points};
+use img2pose::frame::Orientation;
+use img2pose::pose::{project_landmarks, project_points, turn_pose};
 
 use super::faces;
 use super::support::{NOTHING, Picture, blank, middle_face, render};
@@ -198,5 +199,54 @@ fn the_box_of_a_face_of_an_earlier_frame_is_dashed() {
             "{top} {left}"
         );
         assert!(is_blue(200, 120), "a corner is seen");
+    }
+}
+
+/// A frame of half as many columns, each twice as wide: what is drawn lies where the head is.
+#[test]
+fn landmarks_of_stretched_frames_lie_on_the_face() {
+    faces::init();
+    let info = VideoInfo::builder(VideoFormat::Rgb, 320, 480)
+        .par(gst::Fraction::new(2, 1))
+        .fps(gst::Fraction::new(25, 1))
+        .build()
+        .unwrap();
+    let face = middle_face([0.1, 0.4, 0.2]);
+    let found = FrameFaces::new(&info, vec![face.clone()]);
+    let properties = format!("{NOTHING} draw-points=landmarks points-color=0xff00ffff thickness=4");
+    let picture = Picture::new(&render(&info, &properties, &found), &info);
+    for [x, y] in project_landmarks(&face.pose, 640, 480) {
+        assert_color(&picture, [x / 2.0, y], [0, 255, 255]);
+    }
+}
+
+/// Players turn the picture with what is drawn into it: text has to be upright then, and where it would be.
+#[test]
+fn labels_and_boxes_of_frames_to_be_turned_are_right_for_the_viewer() {
+    let upright_info = faces::info(VideoFormat::Rgb, 480, 640);
+    let properties = format!("{NOTHING} draw-box=true label=number+score text-size=30");
+    let mut upright = middle_face([0.0; 3]);
+    upright.bbox = [100.0, 200.0, 300.0, 400.0];
+    let expected = FrameFaces::new(&upright_info, vec![upright.clone()]);
+    let expected = Picture::new(&render(&upright_info, &properties, &expected), &upright_info);
+    for orientation in Orientation::ALL {
+        let back = orientation.inverse();
+        let (width, height) = match orientation.swaps_sides() {
+            true => (640, 480),
+            false => (480, 640),
+        };
+        let info = faces::info(VideoFormat::Rgb, width, height);
+        let mut face = upright.clone();
+        face.bbox = back.turn_box(upright.bbox, 480.0, 640.0);
+        face.pose = turn_pose(upright.pose.map(f64::from), back).map(|number| number as f32);
+        let found = FrameFaces::new(&info, vec![face]).turned(orientation);
+        let picture = Picture::new(&render(&info, &properties, &found), &info);
+        for y in 0..640 {
+            for x in 0..480 {
+                let at = back.turn_point([x as f32 + 0.5, y as f32 + 0.5], 480.0, 640.0);
+                let found = picture.at(at[0] as usize, at[1] as usize);
+                assert_eq!(found, expected.at(x, y), "{orientation:?}: {x} {y}");
+            }
+        }
     }
 }

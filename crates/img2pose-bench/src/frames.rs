@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gst::prelude::*;
 use gst_video::prelude::*;
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{
+    ColorMatrix, ColorRange, Frame, FrameLayout, PixelAspectRatio, PixelFormat, Plane, View,
+};
 
 /// How long decoding may stand still.
 const DECODE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -154,6 +156,12 @@ impl Clip {
         self.frames.iter().map(|frame| view(frame, layout)).collect()
     }
 
+    fn pixel_aspect_ratio(&self) -> PixelAspectRatio {
+        let side = |number: i32| u32::try_from(number).unwrap_or(0);
+        let ratio = self.info.par();
+        PixelAspectRatio::new(side(ratio.numer()), side(ratio.denom())).unwrap_or_default()
+    }
+
     pub fn layout(&self) -> Result<FrameLayout> {
         use gst_video::{VideoColorMatrix, VideoColorRange};
         let colorimetry = self.info.colorimetry();
@@ -168,6 +176,10 @@ impl Clip {
             range: match colorimetry.range() {
                 VideoColorRange::Range0_255 => ColorRange::Full,
                 _ => ColorRange::Limited,
+            },
+            view: View {
+                pixel_aspect_ratio: self.pixel_aspect_ratio(),
+                ..View::PLAIN
             },
         })
     }

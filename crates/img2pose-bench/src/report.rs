@@ -114,9 +114,8 @@ impl Report {
     pub fn new(arguments: &Arguments, clip: &Clip) -> Result<Self> {
         let info = &clip.info;
         let contract = img2pose::Model::open(&arguments.model)?.contract().clone();
-        let size = img2pose::frame::NetworkSize::new(
-            info.width(),
-            info.height(),
+        let size = img2pose::frame::NetworkSize::of_layout(
+            &clip.layout()?,
             arguments.min_size.unwrap_or(contract.min_size),
             arguments.max_size.unwrap_or(contract.max_size),
             contract.size_divisor,

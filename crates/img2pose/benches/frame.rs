@@ -1,7 +1,8 @@
 //! Frame to tensor, one core: `cargo bench -p img2pose --bench frame`.
 
 use img2pose::frame::{
-    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, PixelFormat, Plane,
+    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, Orientation, PixelFormat, Plane,
+    View,
 };
 
 /// Frame sizes, all to the network size for `min_size` 480.
@@ -11,15 +12,24 @@ fn main() {
     divan::main();
 }
 
-fn convert(bencher: divan::Bencher<'_, '_>, format: PixelFormat, (width, height): (u32, u32)) {
+fn convert(
+    bencher: divan::Bencher<'_, '_>,
+    format: PixelFormat,
+    (width, height): (u32, u32),
+    orientation: Orientation,
+) {
     let layout = FrameLayout {
         format,
         width,
         height,
         matrix: ColorMatrix::Bt709,
         range: ColorRange::Limited,
+        view: View {
+            orientation,
+            ..View::PLAIN
+        },
     };
-    let size = NetworkSize::new(width, height, 480, 1400, 32);
+    let size = NetworkSize::of_layout(&layout, 480, 1400, 32);
     let mut converter = Converter::new(layout, size, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]).unwrap();
     let stride = width as usize * 4;
     // Noise of a small linear congruential generator: no byte can be predicted from its neighbours.
@@ -58,9 +68,16 @@ macro_rules! formats {
         #[divan::bench(args = SIZES.map(|(w, h)| format!("{w}x{h}")), min_time = 1)]
         fn $name(bencher: divan::Bencher<'_, '_>, size: &str) {
             let (width, height) = size.split_once('x').unwrap();
-            convert(bencher, PixelFormat::$format, (width.parse().unwrap(), height.parse().unwrap()));
+            let size = (width.parse().unwrap(), height.parse().unwrap());
+            convert(bencher, PixelFormat::$format, size, Orientation::Identity);
         }
     )* };
 }
 
 formats!(nv12: Nv12, i420: I420, rgb: Rgb, bgrx: Bgrx, gray8: Gray8);
+
+/// NV12 frames of 1280x720 in each orientation.
+#[divan::bench(args = Orientation::ALL, min_time = 1)]
+fn turned(bencher: divan::Bencher<'_, '_>, orientation: &Orientation) {
+    convert(bencher, PixelFormat::Nv12, (1280, 720), *orientation);
+}

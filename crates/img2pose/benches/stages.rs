@@ -1,7 +1,7 @@
 //! The stages after the network's convolutions, one frame of 640x360 at `min_size` 480, one core:
 //! `cargo bench -p img2pose --bench stages`. Needs ONNX Runtime, which makes what the stages work on.
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::stages::Stages;
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Selection};
 
@@ -26,6 +26,7 @@ fn stages() -> Stages {
             height: HEIGHT as u32,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
+            view: View::PLAIN,
         },
         planes: [Plane {
             data: &pixels,

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use img2pose::frame::{
-    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, PixelFormat, Plane,
+    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, PixelFormat, Plane, View,
 };
 
 /// With these the network images are in gray levels.
@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             other => return Err(format!("unknown matrix '{other}'").into()),
         },
         range: ColorRange::Limited,
+        view: View::PLAIN,
     };
     let (width, height) = (layout.width, layout.height);
     let own_size = NetworkSize::new(width, height, width.min(height), width.max(height), 1);

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Precision, StageTimes};
 
 const ROUNDS: usize = 15;
@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         height,
         matrix: ColorMatrix::Bt709,
         range: ColorRange::Limited,
+        view: View::PLAIN,
     };
     // A pattern with edges at every scale, so that proposals survive suppression as they do in a photo.
     let (w, h) = (width as usize, height as usize);

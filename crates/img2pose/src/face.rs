@@ -8,7 +8,9 @@ pub struct Face {
     /// Probability that this is a face, 0 to 1.
     pub confidence: f32,
     /// `rx, ry, rz` (rotation vector, radians) and `tx, ty, tz` (translation, head units) in the camera of the
-    /// whole frame: focal length width + height, principal point in the middle of the frame.
+    /// whole frame: focal length width + height, principal point in the middle of the frame; where pixels are not square,
+    /// that of [`Camera::with_pixels`](crate::pose::Camera::with_pixels). It is the pose in the frame as its pixels lie, also when
+    /// the frame has to be turned ([`View`](crate::frame::View)).
     pub pose: [f32; 6],
     /// Left eye, right eye, nose, left and right mouth corner: `x, y` in pixels of the frame; outside it where
     /// the face is cut.

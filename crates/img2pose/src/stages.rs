@@ -4,7 +4,7 @@ use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::detect::{ScoredProposal, choose_wanted, process_prediction, set_poses};
 use crate::error::Error;
 use crate::face::Face;
-use crate::frame::NetworkSize;
+use crate::frame::{FrameLayout, NetworkSize};
 use crate::model::{HalfParts, Model, Networks};
 use crate::nms::Kept;
 use crate::proposals::{LevelOutput, ProposalMaker};
@@ -16,6 +16,7 @@ pub struct Stages {
     contract: Contract,
     selection: Selection,
     channels: usize,
+    layout: FrameLayout,
     size: NetworkSize,
     features: Vec<Level>,
     objectness: Vec<Level>,
@@ -64,7 +65,7 @@ impl Stages {
         let Networks::Host { dense, heads } = networks else {
             panic!("the detector must compute on the processor");
         };
-        let size = *batch.network_size();
+        let (layout, size) = (batch.layout(), *batch.network_size());
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let images = batch.images().expect("a detector on the processor takes images");
         let outputs = dense.run(images, 1, height, width)?;
@@ -87,6 +88,7 @@ impl Stages {
             contract,
             selection,
             channels,
+            layout,
             size,
             features,
             objectness,
@@ -164,10 +166,11 @@ impl Stages {
 
     /// Turns the poses into faces; returns their number.
     pub fn faces(&mut self) -> usize {
-        let (size, selection, contract) = (&self.size, &self.selection, &self.contract);
+        let (selection, contract) = (&self.selection, &self.contract);
         process_prediction(
             &mut self.candidates,
-            size,
+            &self.layout,
+            &self.size,
             selection,
             contract,
             &mut self.kept,

@@ -5,7 +5,7 @@ mod class_head;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::{Detector, DetectorOptions, Selection};
 
 /// The system's allocator, counting the calls of all threads. ONNX Runtime has its own and is not counted.
@@ -54,6 +54,7 @@ fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
             height: HEIGHT as u32,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Limited,
+            view: View::PLAIN,
         },
         planes: [plane(0), plane(WIDTH * HEIGHT), plane(WIDTH * HEIGHT)],
     };

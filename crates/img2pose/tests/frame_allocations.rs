@@ -4,7 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use img2pose::frame::{
-    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, PixelFormat, Plane,
+    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, Orientation, PixelFormat, Plane,
+    View,
 };
 
 /// The system's allocator, counting the calls of each thread.
@@ -37,21 +38,28 @@ fn converting_allocates_nothing() {
     let bytes = vec![50; 4 * 320 * 180];
     assert!(ALLOCATIONS.get() > before, "the allocator does not count");
 
-    for format in [
+    for (format, orientation) in [
         PixelFormat::Rgb,
         PixelFormat::Bgrx,
         PixelFormat::Gray8,
         PixelFormat::Nv12,
         PixelFormat::I420,
-    ] {
+    ]
+    .into_iter()
+    .flat_map(|format| Orientation::ALL.map(|orientation| (format, orientation)))
+    {
         let layout = FrameLayout {
             format,
             width: 320,
             height: 180,
             matrix: ColorMatrix::Bt709,
             range: ColorRange::Limited,
+            view: View {
+                orientation,
+                ..View::PLAIN
+            },
         };
-        let size = NetworkSize::new(320, 180, 240, 1400, 32);
+        let size = NetworkSize::of_layout(&layout, 240, 1400, 32);
         let mut converter = Converter::new(layout, size, [0.5; 3], [0.2; 3]).unwrap();
         let mut slot = vec![0.0; size.tensor_len()];
         let frame = Frame {
@@ -66,6 +74,6 @@ fn converting_allocates_nothing() {
         for _ in 0..3 {
             converter.convert(&frame, &mut slot).unwrap();
         }
-        assert_eq!(ALLOCATIONS.get(), before, "{format:?}");
+        assert_eq!(ALLOCATIONS.get(), before, "{format:?} {orientation:?}");
     }
 }

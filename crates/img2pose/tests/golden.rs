@@ -70,6 +70,25 @@ fn faces_equal_the_reference() {
     }
 }
 
+/// The scale of the network image used to be rounded to f32: one pixel short, faces were missing and turned by degrees.
+#[test]
+fn sizes_equal_the_reference_above_the_floor() {
+    let Some(golden) = golden("sizes_equal_the_reference_above_the_floor") else {
+        return;
+    };
+    let mut faces = 0;
+    for (name, (image, expected)) in test_support::read_sizes(&golden) {
+        let mut detector = open(&golden, expected.min_size, expected.score_threshold);
+        let frame = frame(&image);
+        let size = detector.network_size(&frame.layout);
+        assert_eq!([size.height, size.width], expected.net_image_size_hw, "{name}");
+        let found = detector.detect(&[frame]).unwrap();
+        assert_faces_equal(&found[0], &expected.faces, &name);
+        faces += found[0].len();
+    }
+    assert!(faces >= 76, "{faces}");
+}
+
 struct Collages {
     names: Vec<String>,
     images: Vec<Image>,

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Model};
 
 /// Set in the process that is under the limit.
@@ -19,6 +19,7 @@ fn layout(width: u32, height: u32) -> FrameLayout {
         height,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     }
 }
 

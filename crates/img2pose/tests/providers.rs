@@ -137,7 +137,7 @@ fn options_out_of_range_are_named() {
 
 #[test]
 fn a_cancelled_detector_fails_until_it_is_reset() {
-    use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+    use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
     let mut detector = open(ExecutionProvider::Cpu, Precision::Auto).unwrap();
     let layout = FrameLayout {
         format: PixelFormat::Gray8,
@@ -145,6 +145,7 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
         height: 48,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     };
     let pixels = [0; 64 * 48];
     let frame = Frame {
@@ -180,7 +181,7 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
 
 /// What a detector says of a model whose weights are finite and whose outputs are not, at load or at a frame of `grey`.
 fn failure(name: &str, factor: f32, grey: u8) -> Option<Error> {
-    use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+    use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
     let model = class_head::model_with_scaled_weights(name, factor);
     let options = DetectorOptions {
         min_size: Some(64),
@@ -197,6 +198,7 @@ fn failure(name: &str, factor: f32, grey: u8) -> Option<Error> {
         height: 48,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     };
     let pixels = [grey; 64 * 48];
     let frame = Frame {

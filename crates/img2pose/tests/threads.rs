@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Selection};
 use test_support::shipped_model;
 
@@ -77,6 +77,7 @@ fn a_detector_has_and_uses_the_threads_that_it_was_given() {
             height: SIDE as u32,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
+            view: View::PLAIN,
         },
         planes: [Plane {
             data: &pixels,

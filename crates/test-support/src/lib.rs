@@ -147,6 +147,7 @@ pub struct GoldenFace {
     /// Rotation vector and translation.
     pub pose: [f32; 6],
     /// Five keypoints in pixels.
+    #[serde(deserialize_with = "keypoints")]
     pub keypoints: [[f32; 2]; 5],
 }
 
@@ -163,6 +164,48 @@ pub struct GoldenResult {
     pub net_image_size_hw: [u32; 2],
     /// Faces with a score of at least 0.5.
     pub faces: Vec<GoldenFace>,
+}
+
+/// What the reference says of one picture of [`read_sizes`].
+#[derive(Debug, Deserialize)]
+pub struct GoldenSize {
+    /// Short side of the network image.
+    pub min_size: u32,
+    /// Upper bound of its long side.
+    pub max_size: u32,
+    /// Least score of a face.
+    pub score_threshold: f32,
+    /// Height and width of the network image before padding.
+    pub net_image_size_hw: [u32; 2],
+    /// The faces.
+    pub faces: Vec<GoldenFace>,
+}
+
+/// Keypoints as a list, or as members named for what they are.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum GoldenKeypoints {
+    List([[f32; 2]; 5]),
+    Named {
+        left_eye: [f32; 2],
+        right_eye: [f32; 2],
+        nose: [f32; 2],
+        mouth_left: [f32; 2],
+        mouth_right: [f32; 2],
+    },
+}
+
+fn keypoints<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[[f32; 2]; 5], D::Error> {
+    GoldenKeypoints::deserialize(deserializer).map(|keypoints| match keypoints {
+        GoldenKeypoints::List(points) => points,
+        GoldenKeypoints::Named {
+            left_eye,
+            right_eye,
+            nose,
+            mouth_left,
+            mouth_right,
+        } => [left_eye, right_eye, nose, mouth_left, mouth_right],
+    })
 }
 
 /// How the reference aligns a face that it found at `min_size` 480.
@@ -224,6 +267,18 @@ pub fn read_result(golden: &Path, name: &str, min_size: u32) -> GoldenResult {
 /// Reads the detections above 0.05 in the collages, by file name.
 pub fn read_collages(golden: &Path) -> BTreeMap<String, Vec<GoldenFace>> {
     read_json(&golden.join("collages/collages_min480.json"))
+}
+
+/// Pictures of sizes at which a scale rounded to f32 makes the network image a pixel short, by name, each with all
+/// detections above 0.05.
+pub fn read_sizes(golden: &Path) -> BTreeMap<String, (Image, GoldenSize)> {
+    let folder = golden.join("sizes");
+    let results: BTreeMap<String, GoldenSize> = read_json(&folder.join("sizes.json"));
+    let with_image = |(name, result): (String, GoldenSize)| {
+        let image = read_png(&folder.join(format!("{name}.png")));
+        (name, (image, result))
+    };
+    results.into_iter().map(with_image).collect()
 }
 
 /// Reads the alignments of all faces, by name of the image.

@@ -3,7 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
-use super::{ExecutionProvider, LARGEST_SIDE, Precision, Settings};
+use super::{ExecutionProvider, LARGEST_SIDE, Orientation, Precision, Settings};
 
 /// All properties of the element, in the order of importance.
 pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
@@ -187,6 +187,15 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
                  are never dropped",
             )
             .default_value(defaults.qos)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("orientation", Orientation::default())
+            .nick("Orientation")
+            .blurb(
+                "How frames are turned before they are looked at, as in videoflip's video-direction; auto: as the stream's \
+                 image-orientation tag says, which players follow too. Buffers stay as they are; boxes, keypoints and \
+                 poses are those of their own pixels",
+            )
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("active-provider")

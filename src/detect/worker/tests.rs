@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use img2pose::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
 
 use img2pose::frame::Frame;
 
@@ -225,6 +225,7 @@ pub(super) fn submit<N: Network<Batch = Bytes>>(
         height: 1,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     };
     let data = [byte];
     let plane = Plane {
@@ -352,6 +353,7 @@ fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
         height: 1,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     };
     let plane = Plane { data: &[], stride: 1 };
     let bad = client.submit(&Frame {
@@ -392,6 +394,7 @@ fn a_batch_that_cannot_be_made_is_an_error_of_the_frame() {
         height: 1,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     };
     let plane = Plane {
         data: &[1],

@@ -1,6 +1,6 @@
 //! Gray frames that look different, and the faces that each has alone.
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::{Detector, Face};
 
 /// At 25 frames a second.
@@ -8,6 +8,11 @@ pub const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 /// The faces that frame `index` of the given size has alone.
 pub fn faces_of(detector: &mut Detector, width: u32, height: u32, index: u64) -> Vec<Face> {
+    faces_seen(detector, width, height, index, View::PLAIN)
+}
+
+/// The faces that frame `index` has alone when it is looked at in that way.
+pub fn faces_seen(detector: &mut Detector, width: u32, height: u32, index: u64, view: View) -> Vec<Face> {
     let data = pixels(width, height, index);
     let plane = Plane {
         data: &data,
@@ -20,6 +25,7 @@ pub fn faces_of(detector: &mut Detector, width: u32, height: u32, index: u64) ->
             height,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
+            view,
         },
         planes: [plane; 3],
     };

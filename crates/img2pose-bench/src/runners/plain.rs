@@ -35,7 +35,7 @@ impl Plain {
             .commit_from_file(model.path())?;
         let detector = Detector::open(&settings.model, settings.options())?;
         let (layout, contract) = (clip.layout()?, detector.contract());
-        let size = detector.network_size(layout.width, layout.height);
+        let size = detector.network_size(&layout);
         let mut converter = Converter::new(layout, size, contract.image_mean, contract.image_std)?;
         let mut images = vec![0.0; size.tensor_len() * clip.len()];
         for (frame, image) in clip

@@ -49,9 +49,9 @@ impl BatchMaker {
         }
     }
 
-    /// The sizes that a frame of `width` x `height` pixels is brought to.
-    pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
-        NetworkSize::new(width, height, self.min_size, self.max_size, self.size_divisor)
+    /// The sizes that a frame of `layout` is brought to.
+    pub fn network_size(&self, layout: &FrameLayout) -> NetworkSize {
+        NetworkSize::of_layout(layout, self.min_size, self.max_size, self.size_divisor)
     }
 
     /// An empty batch for `capacity` frames of one layout.
@@ -65,7 +65,7 @@ impl BatchMaker {
 
 impl Batch {
     fn new(layout: FrameLayout, maker: &BatchMaker, capacity: usize) -> Result<Self, Error> {
-        let size = maker.network_size(layout.width, layout.height);
+        let size = maker.network_size(&layout);
         if capacity == 0 {
             return Err(Error::Option {
                 option: "capacity",
@@ -236,7 +236,7 @@ fn device_converts(layout: &FrameLayout, size: &NetworkSize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
+    use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
 
     /// The process used to be aborted.
     #[test]
@@ -249,6 +249,7 @@ mod tests {
             height: 1000,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
+            view: View::PLAIN,
         };
         for capacity in [usize::MAX, 1_000_000_000] {
             let error = maker.new_batch(layout, capacity).err().expect("too large");
@@ -268,6 +269,7 @@ mod tests {
             height: 32,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
+            view: View::PLAIN,
         };
         let maker = BatchMaker::new(&contract, Some(32), None, None);
         maker.new_batch(layout, capacity).unwrap()

@@ -102,7 +102,7 @@ pub(super) fn detect(
     times: &mut StageTimes,
 ) -> Result<(), Error> {
     let mut clock = Clock::start();
-    let size = *batch.network_size();
+    let (layout, size) = (batch.layout(), *batch.network_size());
     let frames = terms.shapes.frames(batch.len(), batch.capacity());
     let Device {
         frames: preparation,
@@ -167,6 +167,7 @@ pub(super) fn detect(
         let selection = terms.selection;
         process_prediction(
             &mut work.wanted,
+            &layout,
             &size,
             selection,
             contract,

@@ -5,7 +5,7 @@ use ort::value::TensorRef;
 use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_png, shipped_model};
 
 use super::*;
-use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
+use crate::frame::{ColorMatrix, ColorRange, Orientation, PixelAspectRatio, PixelFormat, Plane, View};
 use crate::model::{Memory, Networks, Placement, Sessions};
 use crate::pose::angle_between;
 
@@ -239,13 +239,22 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
             (ColorMatrix::Bt709, ColorRange::Limited),
             (ColorMatrix::Bt709, ColorRange::Full),
         ] {
-            for (width, height) in sizes {
+            for ((width, height), orientation) in sizes.into_iter().zip(Orientation::ALL).chain([
+                ((61, 43), Orientation::Clockwise),
+                ((101, 211), Orientation::MirrorAntiDiagonal),
+                ((64, 64), Orientation::Identity),
+                ((97, 96), Orientation::HalfTurn),
+            ]) {
                 let layout = FrameLayout {
                     format,
                     width,
                     height,
                     matrix,
                     range,
+                    view: View {
+                        pixel_aspect_ratio: PixelAspectRatio::new(12, 11).unwrap(),
+                        orientation,
+                    },
                 };
                 let planes = [0, 101, 202].map(|start| Plane {
                     data: &bytes[start..],

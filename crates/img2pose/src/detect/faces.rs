@@ -3,9 +3,9 @@
 use crate::contract::Contract;
 use crate::detect::Selection;
 use crate::face::Face;
-use crate::frame::NetworkSize;
+use crate::frame::{FrameLayout, NetworkSize};
 use crate::nms::Kept;
-use crate::pose::{Camera, FaceBox, face_box, project_keypoints, to_frame_camera};
+use crate::pose::{Camera, FaceBox, face_box, keypoints_by, to_frame_camera, turn_pose};
 
 /// A proposal that passed the threshold, with the network's answer for it.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +72,11 @@ pub(crate) fn choose_wanted(
 /// Puts the faces of one frame into `faces`, most confident first. `kept` is working memory.
 ///
 /// Poses are denormalised and brought into the frame's camera, boxes are projected from them, overlapping boxes are
-/// suppressed, the rest is scaled to the frame and given its keypoints. `proposals` come in any order.
+/// suppressed, the rest is scaled to the frame, turned to how its pixels lie, and given its keypoints. `proposals` come in
+/// any order; `size` is that of the network image of a frame of `layout`.
 pub(crate) fn process_prediction(
     proposals: &mut [ScoredProposal],
+    layout: &FrameLayout,
     size: &NetworkSize,
     selection: &Selection,
     contract: &Contract,
@@ -89,8 +91,11 @@ pub(crate) fn process_prediction(
         y_factor: selection.bbox_y_factor,
         forehead: selection.expand_forehead,
     };
-    let scale_x = size.frame_width as f32 / size.width as f32;
-    let scale_y = size.frame_height as f32 / size.height as f32;
+    let (upright_width, upright_height) = (size.frame_width as f32, size.frame_height as f32);
+    let scale_x = upright_width / size.width as f32;
+    let scale_y = upright_height / size.height as f32;
+    let frame_camera = Camera::with_pixels(layout.width, layout.height, layout.view.pixel_aspect_ratio);
+    let back = layout.view.orientation.inverse();
 
     kept.clear();
     faces.clear();
@@ -113,19 +118,20 @@ pub(crate) fn process_prediction(
         if !kept.keep(bbox, contract.nms_threshold) {
             continue;
         }
-        let pose = pose.map(|value| value as f32);
+        let pose = turn_pose(pose, back).map(|value| value as f32);
         // The reference clips each side at one edge only, so the box of a head beside the frame turns inside out.
         let (width, height) = (size.width as f32, size.height as f32);
+        let upright = [
+            bbox[0].min(width) * scale_x,
+            bbox[1].min(height) * scale_y,
+            bbox[2].max(0.0) * scale_x,
+            bbox[3].max(0.0) * scale_y,
+        ];
         faces.push(Face {
-            bbox: [
-                bbox[0].min(width) * scale_x,
-                bbox[1].min(height) * scale_y,
-                bbox[2].max(0.0) * scale_x,
-                bbox[3].max(0.0) * scale_y,
-            ],
+            bbox: back.turn_box(upright, upright_width, upright_height),
             confidence: candidate.score,
             pose,
-            keypoints: project_keypoints(&pose, size.frame_width, size.frame_height),
+            keypoints: keypoints_by(&frame_camera, &pose),
         });
     }
 }
@@ -137,7 +143,8 @@ mod tests {
     #[test]
     fn regression_box_of_a_head_beside_the_frame_is_not_inside_out() {
         let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
-        let size = NetworkSize::new(320, 240, 480, 1400, 32);
+        let layout = FrameLayout::rgb(320, 240);
+        let size = NetworkSize::of_layout(&layout, 480, 1400, 32);
         for (x, y) in [(-40.0, 0.0), (40.0, 0.0), (0.0, -40.0), (0.0, 40.0)] {
             let mut proposals = [ScoredProposal {
                 rank: 0,
@@ -148,6 +155,7 @@ mod tests {
             let mut faces = Vec::new();
             process_prediction(
                 &mut proposals,
+                &layout,
                 &size,
                 &Selection::default(),
                 &contract,

@@ -102,7 +102,7 @@ pub(super) fn detect(
     times: &mut StageTimes,
 ) -> Result<(), Error> {
     let (contract, channels) = (terms.contract, terms.channels);
-    let size = *batch.network_size();
+    let (layout, size) = (batch.layout(), *batch.network_size());
     let (height, width) = (size.padded_height as usize, size.padded_width as usize);
     let mut clock = Clock::start();
     let Work {
@@ -188,7 +188,7 @@ pub(super) fn detect(
             set_poses(wanted, poses);
         }
         clock.lap(&mut times.pose_head);
-        process_prediction(wanted, &size, terms.selection, contract, kept, faces);
+        process_prediction(wanted, &layout, &size, terms.selection, contract, kept, faces);
         clock.lap(&mut times.faces);
     }
     Ok(())

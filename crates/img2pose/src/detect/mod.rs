@@ -238,9 +238,9 @@ impl Detector {
         )
     }
 
-    /// The sizes that a frame of `width` x `height` pixels is brought to.
-    pub fn network_size(&self, width: u32, height: u32) -> NetworkSize {
-        self.batch_maker().network_size(width, height)
+    /// The sizes that a frame of `layout` is brought to.
+    pub fn network_size(&self, layout: &FrameLayout) -> NetworkSize {
+        self.batch_maker().network_size(layout)
     }
 
     /// An empty batch for `capacity` frames of one layout.

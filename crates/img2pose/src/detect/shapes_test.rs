@@ -1,7 +1,7 @@
 //! A GPU's choice of shapes, on the processor.
 
 use super::*;
-use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane};
+use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
 
 const SIDE: usize = 96;
 
@@ -35,6 +35,7 @@ fn blank_frames_and_rows_change_no_face() {
         height: SIDE as u32,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     };
     let pictures: Vec<Vec<u8>> = (0..4).map(picture).collect();
     let frames = pictures.iter().map(|data| Frame {

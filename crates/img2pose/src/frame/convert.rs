@@ -2,8 +2,9 @@
 
 use super::kernels::Normalise;
 use super::rows::RowResizer;
-use super::simd::Simd;
+use super::simd::{LANES, Simd};
 use super::taps::Taps;
+use super::turn::Turned;
 use super::{Frame, FrameError, FrameLayout, NetworkSize};
 
 /// Longest side of a frame or a network image, in pixels.
@@ -18,6 +19,9 @@ const MAX_SIDE: u32 = 1 << 16;
 ///
 /// A chroma sample of NV12 or I420 serves its 2x2 pixels as it is.
 ///
+/// A frame that has to be turned ([`View`](super::View)) is read turned, at no more than the cost of writing its network
+/// image once more; the image is that of the turned frame but for the last bits of its numbers.
+///
 /// The same frame gives the same bits on every machine. Nothing is allocated after [`Converter::new`].
 pub struct Converter {
     layout: FrameLayout,
@@ -25,10 +29,12 @@ pub struct Converter {
     simd: Simd,
     normalise: [Normalise; 3],
     resizer: RowResizer,
-    /// Taps from the rows of the network image to the rows of the frame.
+    /// Taps from the rows of the resized frame to the rows of the frame.
     rows: Taps,
     /// The two resized rows in use.
     cache: [CachedRow; 2],
+    /// How the resized frame becomes the network image; `None` if it is that already.
+    turned: Option<Turned>,
 }
 
 /// A resized row of the frame at hand.
@@ -69,19 +75,35 @@ impl Converter {
                 std: image_std,
             });
         }
-        let resizer = RowResizer::new(&layout, size.width, simd);
+        let orientation = layout.view.orientation;
+        let (width, height) = match orientation.swaps_sides() {
+            true => (size.height, size.width),
+            false => (size.width, size.height),
+        };
+        // Positions are those of the upright picture, whichever way the frame runs.
+        let columns = match orientation.reverses_columns() {
+            true => Taps::reversed(layout.width, width, LANES),
+            false => Taps::new(layout.width, width, LANES),
+        };
+        let rows = Taps::new(layout.height, height, 1);
+        let rows = match orientation.reverses_rows() {
+            true => rows.seen_from_the_end(layout.height),
+            false => rows,
+        };
+        let resizer = RowResizer::new(&layout, columns, simd);
         let row_len = resizer.channels() * resizer.channel_len();
         Ok(Self {
             layout,
             size,
             simd,
             normalise,
-            rows: Taps::new(layout.height, size.height, 1),
+            rows,
             cache: [0, 1].map(|_| CachedRow {
                 source: None,
                 values: vec![0.0; row_len],
             }),
             resizer,
+            turned: Turned::new(orientation, &size),
         })
     }
 
@@ -117,45 +139,69 @@ impl Converter {
 
         // Rows that are left from the frame before.
         self.cache.iter_mut().for_each(|row| row.source = None);
+        // Taken out, so that the rows can be made meanwhile.
+        match self.turned.take() {
+            None => self.convert_upright(frame, slot),
+            Some(mut turned) => {
+                self.convert_turned(frame, slot, &mut turned);
+                self.turned = Some(turned);
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_upright(&mut self, frame: &Frame<'_>, slot: &mut [f32]) {
         let (width, height) = (self.size.width as usize, self.size.height as usize);
         let padded_width = self.size.padded_width as usize;
         let plane_len = padded_width * self.size.padded_height as usize;
         for y in 0..height {
             self.load_rows(frame, self.rows.first[y], self.rows.second[y]);
-            let [first, second] = &self.cache;
-            // Where the second row has no weight it is not loaded.
-            let second = if self.rows.second[y] == self.rows.first[y] {
-                first
-            } else {
-                second
-            };
-            let channel_len = self.resizer.channel_len();
-            for (channel, (plane, normalise)) in
-                slot.chunks_exact_mut(plane_len).zip(&self.normalise).enumerate()
-            {
-                // A gray row has one channel for all three.
-                let start = channel.min(self.resizer.channels() - 1) * channel_len;
+            for (channel, plane) in slot.chunks_exact_mut(plane_len).enumerate() {
                 let (image, padding) = plane[y * padded_width..][..padded_width].split_at_mut(width);
-                self.simd.blend_rows(
-                    &first.values[start..][..width],
-                    &second.values[start..][..width],
-                    self.rows.weight[y],
-                    normalise,
-                    image,
-                );
+                self.blend(y, channel, image);
                 padding.fill(0.0);
             }
         }
         for plane in slot.chunks_exact_mut(plane_len) {
             plane[height * padded_width..].fill(0.0);
         }
-        Ok(())
+    }
+
+    fn convert_turned(&mut self, frame: &Frame<'_>, slot: &mut [f32], turned: &mut Turned) {
+        turned.blank_padding(slot);
+        for y in 0..turned.rows() {
+            self.load_rows(frame, self.rows.first[y], self.rows.second[y]);
+            for channel in 0..3 {
+                self.blend(y, channel, turned.row(y, channel));
+            }
+            turned.write_if_due(y, slot);
+        }
+    }
+
+    /// One channel of row `y` of the resized frame, normalised, out of the rows that are loaded.
+    fn blend(&self, y: usize, channel: usize, output: &mut [f32]) {
+        let [first, second] = &self.cache;
+        // Where the second row has no weight it is not loaded.
+        let second = if self.rows.second[y] == self.rows.first[y] {
+            first
+        } else {
+            second
+        };
+        // A gray row has one channel for all three.
+        let start = channel.min(self.resizer.channels() - 1) * self.resizer.channel_len();
+        self.simd.blend_rows(
+            &first.values[start..][..output.len()],
+            &second.values[start..][..output.len()],
+            self.rows.weight[y],
+            &self.normalise[channel],
+            output,
+        );
     }
 
     /// Brings source row `first` into the first cached row, and `second` into the second unless it is the same.
     fn load_rows(&mut self, frame: &Frame<'_>, first: u32, second: u32) {
         if self.cache[0].source != Some(first) {
-            // Going down the frame, the second row is often the next first.
+            // The second row is often the next first.
             if self.cache[1].source == Some(first) {
                 self.cache.swap(0, 1);
             } else {
@@ -194,12 +240,13 @@ fn check_sizes(layout: &FrameLayout, size: &NetworkSize) -> Result<(), FrameErro
             });
         }
     }
-    if (size.frame_width, size.frame_height) != (layout.width, layout.height) {
+    let (width, height) = layout.upright_size();
+    if (size.frame_width, size.frame_height) != (width, height) {
         return Err(FrameError::SizeMismatch {
             expected_width: size.frame_width,
             expected_height: size.frame_height,
-            width: layout.width,
-            height: layout.height,
+            width,
+            height,
         });
     }
     if size.width > size.padded_width || size.height > size.padded_height {
@@ -215,7 +262,7 @@ fn check_sizes(layout: &FrameLayout, size: &NetworkSize) -> Result<(), FrameErro
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ColorMatrix, ColorRange, PixelFormat, Plane};
+    use super::super::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
     use super::*;
 
     /// Each format, at ratios that take one window of bytes, two, four, and none, and in rows shorter than a window.
@@ -249,6 +296,7 @@ mod tests {
                         height: 21,
                         matrix,
                         range,
+                        view: View::PLAIN,
                     };
                     let size = NetworkSize {
                         frame_width,

@@ -28,7 +28,7 @@ pub enum FrameError {
         /// Longest side that is accepted, in pixels.
         limit: u32,
     },
-    /// The network size was made for frames of another size.
+    /// The network size was made for frames of another size; sizes are those of the upright picture.
     #[error(
         "the network size is for frames of {expected_width}x{expected_height}, the layout has {width}x{height}"
     )]

@@ -17,6 +17,8 @@ mod rows;
 mod simd;
 mod size;
 mod taps;
+mod turn;
+mod view;
 mod warp;
 
 pub(crate) use conversion::{Colours, Conversion};
@@ -24,6 +26,8 @@ pub use convert::Converter;
 pub use error::FrameError;
 pub(crate) use raw::{copy_raw, raw_len};
 pub use size::NetworkSize;
+pub(crate) use size::in_square_pixels;
+pub use view::{Orientation, PixelAspectRatio, View};
 pub use warp::{RgbPicture, Warper};
 
 /// How the pixels of a frame are laid out.
@@ -89,6 +93,8 @@ pub struct FrameLayout {
     pub matrix: ColorMatrix,
     /// Range of a YCbCr or gray frame; ignored for RGB, which is full.
     pub range: ColorRange,
+    /// The shape of the pixels, and how they are to be turned.
+    pub view: View,
 }
 
 /// One plane of a frame: rows of bytes, `stride` bytes apart.
@@ -119,6 +125,7 @@ impl FrameLayout {
             // Of no meaning for RGB.
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
+            view: View::PLAIN,
         }
     }
 }

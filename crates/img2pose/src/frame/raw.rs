@@ -33,7 +33,7 @@ pub(crate) fn copy_raw(frame: &Frame<'_>, into: &mut [u8]) -> Result<(), FrameEr
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ColorMatrix, ColorRange, PixelFormat, Plane};
+    use super::super::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
     use super::*;
 
     #[test]
@@ -50,6 +50,7 @@ mod tests {
             height: 3,
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Limited,
+            view: View::PLAIN,
         };
         let mut frame = Frame {
             layout,

@@ -6,7 +6,7 @@
 use super::kernels::{self, YCbCrToRgb};
 use super::pick::{BytePicker, pick_pixels};
 use super::planes::Planes;
-use super::simd::{LANES, Simd};
+use super::simd::Simd;
 use super::taps::Taps;
 use super::{Frame, FrameLayout, PixelFormat};
 
@@ -63,9 +63,8 @@ pub(super) struct RowResizer {
 }
 
 impl RowResizer {
-    /// For frames of `layout`, to rows of `width` pixels.
-    pub(super) fn new(layout: &FrameLayout, width: u32, simd: Simd) -> Self {
-        let taps = Taps::new(layout.width, width, LANES);
+    /// For frames of `layout`, to rows of pixels at `taps`, whose number is a multiple of [`LANES`](super::simd::LANES) and which never fall.
+    pub(super) fn new(layout: &FrameLayout, taps: Taps, simd: Simd) -> Self {
         let planes = Planes::new(layout);
         let len = taps.first.len();
         let packed = |shifts| Pixels::Packed {
@@ -115,7 +114,7 @@ impl RowResizer {
         &self.planes
     }
 
-    /// Floats of one channel of a resized row: the width, rounded up to a multiple of [`LANES`].
+    /// Floats of one channel of a resized row: the width, rounded up to a multiple of [`LANES`](super::simd::LANES).
     pub(super) fn channel_len(&self) -> usize {
         self.taps.first.len()
     }

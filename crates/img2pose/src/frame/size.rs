@@ -1,14 +1,17 @@
 //! From the size of a frame to the size of the network's input.
 
+use super::{FrameLayout, PixelAspectRatio};
+
 /// The sizes that a frame goes through on its way into the network.
 ///
 /// Same rule as torchvision's `GeneralizedRCNNTransform`: scale so that the short side becomes `min_size`, unless
-/// the long side would pass `max_size`; then pad right and bottom to a multiple of the divisor.
+/// the long side would pass `max_size`; then pad right and bottom to a multiple of the divisor. The network image has
+/// square pixels and is upright.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NetworkSize {
-    /// Width of the frame in pixels.
+    /// Width in pixels of the frame, turned upright.
     pub frame_width: u32,
-    /// Height of the frame in pixels.
+    /// Height in pixels of the frame, turned upright.
     pub frame_height: u32,
     /// Width after resizing.
     pub width: u32,
@@ -21,15 +24,36 @@ pub struct NetworkSize {
 }
 
 impl NetworkSize {
-    /// Sizes for a frame of `frame_width` x `frame_height` pixels. Nothing may be 0; the result is meaningless then, and
-    /// [`Converter::new`](super::Converter::new) refuses it.
+    /// Sizes for an upright frame of `frame_width` x `frame_height` square pixels. Nothing may be 0; the result is meaningless
+    /// then, and [`Converter::new`](super::Converter::new) refuses it.
     pub fn new(frame_width: u32, frame_height: u32, min_size: u32, max_size: u32, divisor: u32) -> Self {
-        // torchvision computes the scale in f32 and lets interpolate() floor side * scale in f64.
-        let (short, long) = (frame_width.min(frame_height), frame_width.max(frame_height));
-        let scale = f64::from((min_size as f32 / short as f32).min(max_size as f32 / long as f32));
-        let resized = |side: u32| ((f64::from(side) * scale).floor() as u32).max(1);
+        let square = PixelAspectRatio::SQUARE;
+        Self::of_picture((frame_width, frame_height), square, min_size, max_size, divisor)
+    }
+
+    /// Sizes for frames of `layout`, whose pixels may be of any shape and which may have to be turned.
+    ///
+    /// The picture is stretched across where its pixels are wide and down where they are high, so that no side loses
+    /// pixels; which of the two makes no difference to the network image, because scaling follows.
+    pub fn of_layout(layout: &FrameLayout, min_size: u32, max_size: u32, divisor: u32) -> Self {
+        let ratio = layout.upright_pixel_aspect_ratio();
+        Self::of_picture(layout.upright_size(), ratio, min_size, max_size, divisor)
+    }
+
+    fn of_picture(
+        (frame_width, frame_height): (u32, u32),
+        ratio: PixelAspectRatio,
+        min_size: u32,
+        max_size: u32,
+        divisor: u32,
+    ) -> Self {
+        let [wide, high] = in_square_pixels(frame_width, frame_height, ratio);
+        // In doubles, as torchvision in eager mode: min(min_size / min(h, w), max_size / max(h, w)), and
+        // interpolate() cuts the fraction of side * scale off. In f32 half of all sizes come out a pixel short.
+        let scale = (f64::from(min_size) / wide.min(high)).min(f64::from(max_size) / wide.max(high));
+        let resized = |side: f64| ((side * scale).floor() as u32).max(1);
         let padded = |side: u32| side.div_ceil(divisor.max(1)).saturating_mul(divisor);
-        let (width, height) = (resized(frame_width), resized(frame_height));
+        let (width, height) = (resized(wide), resized(high));
         Self {
             frame_width,
             frame_height,
@@ -48,9 +72,89 @@ impl NetworkSize {
     }
 }
 
+/// Width and height in pixels as large as the shorter side of a pixel.
+pub(crate) fn in_square_pixels(width: u32, height: u32, ratio: PixelAspectRatio) -> [f64; 2] {
+    let (width, height, ratio) = (f64::from(width), f64::from(height), ratio.value());
+    match ratio >= 1.0 {
+        true => [width * ratio, height],
+        false => [width, height / ratio],
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{ColorMatrix, ColorRange, Orientation, PixelFormat, View};
     use super::*;
+
+    /// The scale used to be rounded to f32, which made every second network image a pixel short.
+    #[test]
+    fn thousands_of_sizes_are_torchvisions_own() {
+        let table = include_str!("../../tests/data/network_sizes.txt");
+        let mut compared = 0;
+        for line in table.lines().filter(|line| !line.starts_with('#')) {
+            let numbers: Vec<u32> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+            let [width, height, min_size, max_size, expected @ ..] = &numbers[..] else {
+                panic!("{line}");
+            };
+            let size = NetworkSize::new(*width, *height, *min_size, *max_size, 32);
+            assert_eq!([size.width, size.height], expected, "{line}");
+            compared += 1;
+        }
+        assert!(compared > 3000);
+    }
+
+    fn layout(width: u32, height: u32, ratio: (u32, u32), orientation: Orientation) -> FrameLayout {
+        FrameLayout {
+            format: PixelFormat::I420,
+            width,
+            height,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Limited,
+            view: View {
+                pixel_aspect_ratio: PixelAspectRatio::new(ratio.0, ratio.1).unwrap(),
+                orientation,
+            },
+        }
+    }
+
+    #[test]
+    fn pixels_that_are_not_square_become_square() {
+        for ((width, height), ratio, as_square) in [
+            ((720, 576), (16, 15), (768, 576)),
+            ((720, 576), (64, 45), (1024, 576)),
+            ((720, 480), (8, 9), (720, 540)),
+            ((320, 480), (2, 1), (640, 480)),
+            ((1440, 1080), (4, 3), (1920, 1080)),
+            ((640, 480), (1, 1), (640, 480)),
+        ] {
+            let found = NetworkSize::of_layout(
+                &layout(width, height, ratio, Orientation::Identity),
+                480,
+                1400,
+                32,
+            );
+            let square = NetworkSize::new(as_square.0, as_square.1, 480, 1400, 32);
+            assert_eq!((found.frame_width, found.frame_height), (width, height));
+            let rest = |size: NetworkSize| [size.width, size.height, size.padded_width, size.padded_height];
+            assert_eq!(rest(found), rest(square), "{width}x{height} {ratio:?}");
+        }
+    }
+
+    #[test]
+    fn frames_on_their_side_have_the_size_of_the_upright_picture() {
+        for orientation in Orientation::ALL {
+            let found = NetworkSize::of_layout(&layout(720, 576, (16, 15), orientation), 480, 1400, 32);
+            let upright = match orientation.swaps_sides() {
+                true => layout(576, 720, (15, 16), Orientation::Identity),
+                false => layout(720, 576, (16, 15), Orientation::Identity),
+            };
+            assert_eq!(
+                found,
+                NetworkSize::of_layout(&upright, 480, 1400, 32),
+                "{orientation:?}"
+            );
+        }
+    }
 
     #[test]
     fn sizes_of_torchvision() {
@@ -60,8 +164,10 @@ mod tests {
             ((480, 270), (480, 1400), (853, 480), (864, 480)),
             ((1280, 720), (480, 1400), (853, 480), (864, 480)),
             ((720, 1280), (480, 1400), (480, 853), (480, 864)),
-            // 0.35 as f32 is a little less, so the floor takes the pixel below.
-            ((4000, 1000), (480, 1400), (1399, 349), (1408, 352)),
+            // A scale in f32 is a little less, so that the floor would take the pixel below.
+            ((4000, 1000), (480, 1400), (1400, 350), (1408, 352)),
+            ((768, 576), (480, 1400), (640, 480), (640, 480)),
+            ((1024, 768), (640, 1400), (853, 640), (864, 640)),
         ];
         for ((width, height), (min_size, max_size), resized, padded) in cases {
             let size = NetworkSize::new(width, height, min_size, max_size, 32);
@@ -81,9 +187,12 @@ mod tests {
             for height in numbers {
                 for min_size in numbers {
                     for divisor in numbers {
-                        let size = NetworkSize::new(width, height, min_size, u32::MAX, divisor);
-                        assert!(size.width >= 1 && size.height >= 1);
-                        let _ = size.tensor_len();
+                        for ratio in [(1, 1), (u32::MAX, 1), (1, u32::MAX)] {
+                            let layout = layout(width, height, ratio, Orientation::Clockwise);
+                            let size = NetworkSize::of_layout(&layout, min_size, u32::MAX, divisor);
+                            assert!(size.width >= 1 && size.height >= 1);
+                            let _ = size.tensor_len();
+                        }
                     }
                 }
             }

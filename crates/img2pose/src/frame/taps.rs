@@ -39,4 +39,31 @@ impl Taps {
         }
         taps
     }
+
+    /// The positions of [`new`](Self::new), each seen from the far end of the source; for a source that runs the other way.
+    pub(super) fn seen_from_the_end(mut self, source: u32) -> Self {
+        for index in self.first.iter_mut().chain(&mut self.second) {
+            *index = source - 1 - *index;
+        }
+        self
+    }
+
+    /// The positions of [`new`](Self::new) for a source that runs the other way, in the order of that source: the last
+    /// output sample comes first.
+    pub(super) fn reversed(source: u32, output: u32, multiple: usize) -> Self {
+        let forward = Self::new(source, output, 1).seen_from_the_end(source);
+        let len = (output as usize).next_multiple_of(multiple);
+        let last = output as usize - 1;
+        let places = (0..len).map(|index| last - index.min(last));
+        Self {
+            first: places.clone().map(|place| forward.second[place]).collect(),
+            second: places.clone().map(|place| forward.first[place]).collect(),
+            weight: places
+                .map(|place| match forward.first[place] == forward.second[place] {
+                    true => 0.0,
+                    false => 1.0 - forward.weight[place],
+                })
+                .collect(),
+        }
+    }
 }

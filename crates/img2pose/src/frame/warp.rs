@@ -259,7 +259,7 @@ mod tests {
     use test_support::{Image, images, mean_difference, read_alignments, read_crop};
 
     use super::*;
-    use crate::frame::{ColorMatrix, ColorRange, Plane};
+    use crate::frame::{ColorMatrix, ColorRange, Plane, View};
     use crate::pose::align;
 
     const IDENTITY: Affine = Affine([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
@@ -271,6 +271,7 @@ mod tests {
             height,
             matrix: ColorMatrix::Bt709,
             range: ColorRange::Limited,
+            view: View::PLAIN,
         }
     }
 

@@ -46,6 +46,7 @@ pub(super) fn frame_graph(conversion: &Conversion) -> Vec<u8> {
         }
     };
     let resized = resized(&mut graph, &colours, conversion, channels);
+    let resized = turned(&mut graph, &resized, conversion);
     // One channel becomes three here.
     let factors = conversion.normalisation();
     let scaled = graph.with_colour("Mul", &resized, factors.map(|(scale, _)| scale));
@@ -111,21 +112,52 @@ fn tint(
     tint
 }
 
-/// Brought to the size of the network image without its padding.
+/// Size of the network image without its padding, its sides as those of the frame.
+fn resized_size(conversion: &Conversion) -> (u32, u32) {
+    let size = &conversion.size;
+    match conversion.layout.view.orientation.swaps_sides() {
+        true => (size.height, size.width),
+        false => (size.width, size.height),
+    }
+}
+
+/// Brought to the size of the network image without its padding, not turned yet.
 fn resized(graph: &mut Graph, colours: &str, conversion: &Conversion, channels: i64) -> String {
-    let (layout, size) = (&conversion.layout, &conversion.size);
-    if (layout.width, layout.height) == (size.width, size.height) {
+    let layout = &conversion.layout;
+    let (width, height) = resized_size(conversion);
+    if (layout.width, layout.height) == (width, height) {
         return colours.to_owned();
     }
     let shape = graph.node("Shape", &[colours], vec![]);
     let frames = graph.part(&shape, 0, 0, 1);
-    let rest = graph.integers(&[channels, size.height.into(), size.width.into()]);
+    let rest = graph.integers(&[channels, height.into(), width.into()]);
     let shape = graph.node("Concat", &[&frames, &rest], vec![int("axis", 0)]);
     let attributes = vec![
         text("mode", "linear"),
         text("coordinate_transformation_mode", "half_pixel"),
     ];
     graph.node("Resize", &[colours, "", "", &shape], attributes)
+}
+
+/// Upright.
+fn turned(graph: &mut Graph, resized: &str, conversion: &Conversion) -> String {
+    let orientation = conversion.layout.view.orientation;
+    let (width, height) = resized_size(conversion);
+    let mut image = resized.to_owned();
+    for (reversed, axis, side) in [
+        (orientation.reverses_rows(), 2, height),
+        (orientation.reverses_columns(), 3, width),
+    ] {
+        if reversed {
+            // Slice with a negative step is not known everywhere.
+            let places = graph.integers(&(0..i64::from(side)).rev().collect::<Vec<_>>());
+            image = graph.node("Gather", &[&image, &places], vec![int("axis", axis)]);
+        }
+    }
+    match orientation.swaps_sides() {
+        true => graph.node("Transpose", &[&image], vec![ints("perm", &[0, 1, 3, 2])]),
+        false => image,
+    }
 }
 
 /// With zeros right and below.

@@ -4,8 +4,9 @@
 //! to each of five templates from profile to profile, and the template that they come nearest to, by summed distance,
 //! wins. That is the alignment of the Python library.
 
-use super::{Camera, rotation_matrix};
+use super::{Camera, rotation_matrix, turn_pose};
 use crate::contract::REFERENCE_POINTS_5;
+use crate::frame::{Orientation, View, in_square_pixels};
 
 /// Side in pixels of the crops that the templates are written for.
 const TEMPLATE_SIZE: f64 = 112.0;
@@ -55,6 +56,9 @@ const TEMPLATES: [[[f64; 2]; 5]; 5] = [
 pub struct Affine(pub [[f64; 3]; 2]);
 
 impl Affine {
+    /// Every point to itself.
+    pub const IDENTITY: Self = Self([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
+
     /// Where a point goes.
     #[must_use]
     pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
@@ -92,25 +96,54 @@ impl Affine {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Alignment {
     /// From pixels of the frame to pixels of the crop, whole numbers being the middles of pixels in both. Turns, scales
-    /// and shifts, no more.
+    /// and shifts, no more, unless the pixels of the frame are not square or show it mirrored.
     pub transform: Affine,
     /// The template that fits: 0 left profile, 1 half left, 2 frontal, 3 half right, 4 right profile, as seen in the
     /// picture.
     pub template: usize,
 }
 
-/// How the face with `pose` in a frame of `width` x `height` pixels is brought into a crop of `size` x `size` pixels.
+/// How the face with `pose` in a frame of `width` x `height` square pixels is brought into a crop of `size` x `size` pixels.
 ///
 /// `None` if the pose has no picture: a number that is not finite, or a head that has shrunk to a point.
 #[must_use]
 pub fn align(pose: &[f32; 6], width: u32, height: u32, size: u32) -> Option<Alignment> {
-    let camera = Camera::of_frame(width, height);
-    let pose = pose.map(f64::from);
+    align_with_pixels(pose, width, height, View::PLAIN, size)
+}
+
+/// Like [`align`], for frames that are to be seen as `view` says. The crop has square pixels and shows the head upright and as it
+/// is: where the frame is mirrored, the transform mirrors it back.
+#[must_use]
+pub fn align_with_pixels(
+    pose: &[f32; 6],
+    width: u32,
+    height: u32,
+    view: View,
+    size: u32,
+) -> Option<Alignment> {
+    let [wide, high] = in_square_pixels(width, height, view.pixel_aspect_ratio);
+    let camera = Camera {
+        focal_length: [wide + high; 2],
+        center: [wide / 2.0, high / 2.0],
+    };
+    let mut pose = pose.map(f64::from);
+    let stretch = [wide / f64::from(width), high / f64::from(height)];
+    // The upper left corner stays in its place; the middle of pixel 0 lies half a pixel from it.
+    let [across, down] = stretch.map(|factor| (factor, (factor - 1.0) / 2.0));
+    let mut to_picture = Affine([[across.0, 0.0, across.1], [0.0, down.0, down.1]]);
+    if view.orientation.is_mirrored() {
+        pose = turn_pose(pose, Orientation::MirrorHorizontal);
+        to_picture = to_picture.then(&Affine([[-1.0, 0.0, wide - 1.0], [0.0, 1.0, 0.0]]));
+    }
     let rotation = rotation_matrix([pose[0], pose[1], pose[2]]);
     let translation = [pose[3], pose[4], pose[5]];
     // In f64: far from the frame's corner, f32 would cost a hundredth of a pixel of the crop.
     let points = REFERENCE_POINTS_5.map(|point| camera.project(&rotation, translation, point.map(f64::from)));
-    align_points(&points, size)
+    let mut alignment = align_points(&points, size)?;
+    if to_picture != Affine::IDENTITY {
+        alignment.transform = to_picture.then(&alignment.transform);
+    }
+    Some(alignment)
 }
 
 fn align_points(points: &[[f64; 2]; 5], size: u32) -> Option<Alignment> {

@@ -1,12 +1,13 @@
 //! The change of camera from a proposal to the frame, and the face box.
 
 use super::rotation::{Matrix, apply, matrix_to_rotation_vector, multiply, rotation_matrix};
+use crate::frame::PixelAspectRatio;
 
 /// A pinhole camera: focal length and principal point in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Camera {
-    /// Focal length in pixels.
-    pub focal_length: f64,
+    /// Focal length in pixels, across and down: two numbers where pixels are not square.
+    pub focal_length: [f64; 2],
     /// Principal point `x, y` in pixels.
     pub center: [f64; 2],
 }
@@ -20,19 +21,28 @@ pub(crate) struct FaceBox {
 }
 
 impl Camera {
-    /// The camera that img2pose assumes for a frame: focal length width + height, principal point in the middle.
+    /// The camera that img2pose assumes for a frame of square pixels: focal length width + height, principal point in the
+    /// middle.
     pub fn of_frame(width: u32, height: u32) -> Self {
+        Self::with_pixels(width, height, PixelAspectRatio::SQUARE)
+    }
+
+    /// The same camera where pixels may be of any shape: its focal length is width + height of the frame in square pixels. In
+    /// pixels of the frame, with the ratio r of a pixel's width to its height, that is width + height / r across and
+    /// width r + height down.
+    pub fn with_pixels(width: u32, height: u32, ratio: PixelAspectRatio) -> Self {
+        let (width, height, ratio) = (f64::from(width), f64::from(height), ratio.value());
         Self {
-            focal_length: f64::from(width) + f64::from(height),
-            center: [f64::from(width) / 2.0, f64::from(height) / 2.0],
+            focal_length: [width + height / ratio, width * ratio + height],
+            center: [width / 2.0, height / 2.0],
         }
     }
 
     /// The camera of the network image, whose principal point the reference keeps in whole pixels.
     pub(crate) fn of_network_image(width: u32, height: u32) -> Self {
         Self {
-            focal_length: f64::from(width) + f64::from(height),
             center: [f64::from(width / 2), f64::from(height / 2)],
+            ..Self::of_frame(width, height)
         }
     }
 
@@ -41,9 +51,20 @@ impl Camera {
         let [x, y, z] = apply(rotation, point);
         let [x, y, z] = [x + translation[0], y + translation[1], z + translation[2]];
         [
-            self.focal_length * x / z + self.center[0],
-            self.focal_length * y / z + self.center[1],
+            self.focal_length[0] * x / z + self.center[0],
+            self.focal_length[1] * y / z + self.center[1],
         ]
+    }
+
+    /// Pixel positions of `points` (head units, head frame) under `pose`.
+    pub fn project_points<const N: usize>(&self, points: &[[f32; 3]; N], pose: &[f32; 6]) -> [[f32; 2]; N] {
+        let pose = pose.map(f64::from);
+        let rotation = rotation_matrix([pose[0], pose[1], pose[2]]);
+        let translation = [pose[3], pose[4], pose[5]];
+        points.map(|point| {
+            self.project(&rotation, translation, point.map(f64::from))
+                .map(|side| side as f32)
+        })
     }
 }
 
@@ -59,7 +80,8 @@ pub(crate) fn to_frame_camera(pose: [f64; 6], proposal: [f32; 4], camera: &Camer
     let (width, height) = (proposal[2] - proposal[0], proposal[3] - proposal[1]);
     let middle = |low: f32, side: f32| f64::from((low + (side / 2.0).floor()).trunc());
     let center = [middle(proposal[0], width), middle(proposal[1], height)];
-    let focal_length = camera.focal_length;
+    // The network image has square pixels.
+    let [focal_length, _] = camera.focal_length;
     let offset = [
         (camera.center[0] - center[0]) / focal_length,
         (camera.center[1] - center[1]) / focal_length,
@@ -177,7 +199,7 @@ mod tests {
             let found = to_frame_camera(pose, proposal, &camera);
             let [w, h] = [proposal[2] - proposal[0], proposal[3] - proposal[1]];
             let center = [proposal[0] + (w / 2.0).floor(), proposal[1] + (h / 2.0).floor()].map(f32::trunc);
-            let f = camera.focal_length;
+            let [f, _] = camera.focal_length;
             let offset = [
                 (camera.center[0] - f64::from(center[0])) / f,
                 (camera.center[1] - f64::from(center[1])) / f,
@@ -193,6 +215,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_camera_of_stretched_pixels_sees_the_same_picture() {
+        let pose = [0.2, -0.4, 0.1, -3.0, 1.5, 25.0];
+        let points = crate::contract::REFERENCE_POINTS_68;
+        // A third as many columns, three times as wide.
+        let ratio = PixelAspectRatio::new(3, 1).unwrap();
+        let square = Camera::of_frame(960, 540).project_points(&points, &pose);
+        let narrow = Camera::with_pixels(320, 540, ratio).project_points(&points, &pose);
+        for (square, narrow) in square.into_iter().zip(narrow) {
+            assert!((square[0] - 3.0 * narrow[0]).abs() < 1e-3 && (square[1] - narrow[1]).abs() < 1e-3);
+        }
+        assert_eq!(
+            Camera::with_pixels(33, 47, PixelAspectRatio::SQUARE).focal_length,
+            [80.0; 2]
+        );
     }
 
     #[test]

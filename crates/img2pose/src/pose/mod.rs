@@ -1,23 +1,26 @@
 //! Geometry of head poses: rotations, the change of camera from a proposal to the frame, projection, boxes.
 //!
 //! Camera frames have x to the right, y down and z into the scene. A pose is a rotation vector in radians and a
-//! translation in head units; a camera is a focal length and a principal point in pixels.
+//! translation in head units; a camera is a focal length and a principal point in pixels. The functions that take a width
+//! and a height are for frames of square pixels; for others there is [`Camera::with_pixels`].
 
 mod align;
 mod camera;
 mod euler;
 mod rotation;
+mod turn;
 
-pub use align::{Affine, Alignment, align};
+pub use align::{Affine, Alignment, align, align_with_pixels};
 pub use camera::Camera;
 pub(crate) use camera::{FaceBox, face_box, to_frame_camera};
 pub use euler::yaw_pitch_roll;
 pub use rotation::{matrix_to_rotation_vector, rotation_matrix};
+pub use turn::turn_pose;
 
 use crate::contract::{REFERENCE_POINTS_5, REFERENCE_POINTS_68};
 
 /// Which of the 68 landmarks are reported as keypoints: outer corner of the left eye, outer corner of the right
-/// eye, tip of the nose, left and right mouth corner (as they are seen in the picture).
+/// eye, tip of the nose, left and right mouth corner (as they are seen in a picture with the head upright).
 pub const KEYPOINT_LANDMARKS: [usize; 5] = [36, 45, 30, 48, 54];
 
 /// Pixel positions of the 68 landmarks of a face in a frame of `width` x `height` pixels.
@@ -38,25 +41,17 @@ pub fn project_points<const N: usize>(
     width: u32,
     height: u32,
 ) -> [[f32; 2]; N] {
-    let camera = Camera::of_frame(width, height);
-    let pose = pose.map(f64::from);
-    let rotation = rotation_matrix([pose[0], pose[1], pose[2]]);
-    let translation = [pose[3], pose[4], pose[5]];
-    points.map(|point| {
-        camera
-            .project(&rotation, translation, point.map(f64::from))
-            .map(|side| side as f32)
-    })
+    Camera::of_frame(width, height).project_points(points, pose)
 }
 
 /// The five keypoints of a face, see [`KEYPOINT_LANDMARKS`].
 pub fn project_keypoints(pose: &[f32; 6], width: u32, height: u32) -> [[f32; 2]; 5] {
-    project_points(
-        &KEYPOINT_LANDMARKS.map(|index| REFERENCE_POINTS_68[index]),
-        pose,
-        width,
-        height,
-    )
+    keypoints_by(&Camera::of_frame(width, height), pose)
+}
+
+/// The five keypoints of a face as `camera` sees them.
+pub(crate) fn keypoints_by(camera: &Camera, pose: &[f32; 6]) -> [[f32; 2]; 5] {
+    camera.project_points(&KEYPOINT_LANDMARKS.map(|index| REFERENCE_POINTS_68[index]), pose)
 }
 
 /// Angle in degrees, 0 to 180, between the orientations of two poses.

@@ -1,6 +1,6 @@
 //! Every format against the f64 reference.
 
-use img2pose::frame::{ColorMatrix, ColorRange, Converter, FrameLayout, NetworkSize, PixelFormat};
+use img2pose::frame::{ColorMatrix, ColorRange, Converter, FrameLayout, NetworkSize, PixelFormat, View};
 use proptest::prelude::*;
 
 use super::picture::{FORMATS, MEAN, Picture, STD, layout, max_difference};
@@ -40,6 +40,7 @@ fn layouts(width: u32, height: u32) -> impl Iterator<Item = FrameLayout> {
                     height,
                     matrix,
                     range,
+                    view: View::PLAIN,
                 })
             })
     })

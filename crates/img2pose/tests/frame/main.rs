@@ -4,3 +4,4 @@ mod errors;
 mod formats;
 mod golden;
 mod picture;
+mod views;

@@ -1,7 +1,8 @@
 //! Test pictures, and the conversion written as its definition reads, in f64.
 
 use img2pose::frame::{
-    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, PixelFormat, Plane,
+    ColorMatrix, ColorRange, Converter, Frame, FrameLayout, NetworkSize, Orientation, PixelFormat, Plane,
+    View,
 };
 
 pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -23,6 +24,7 @@ pub fn layout(format: PixelFormat, width: u32, height: u32) -> FrameLayout {
         height,
         matrix: ColorMatrix::Bt601,
         range: ColorRange::Full,
+        view: View::PLAIN,
     }
 }
 
@@ -84,6 +86,23 @@ impl Picture {
 
     fn byte(&self, plane: usize, row: usize, offset: usize) -> f64 {
         f64::from(self.planes[plane][row * self.strides[plane] + offset])
+    }
+
+    /// R, G, B in 0..1 of a pixel of the upright picture: where in the frame it lies, as the documentation of
+    /// `GstVideoOrientationMethod` has it.
+    fn upright(&self, x: usize, y: usize) -> [f64; 3] {
+        let (right, bottom) = (self.layout.width as usize - 1, self.layout.height as usize - 1);
+        let (x, y) = match self.layout.view.orientation {
+            Orientation::Identity => (x, y),
+            Orientation::Clockwise => (y, bottom - x),
+            Orientation::HalfTurn => (right - x, bottom - y),
+            Orientation::CounterClockwise => (right - y, x),
+            Orientation::MirrorHorizontal => (right - x, y),
+            Orientation::MirrorVertical => (x, bottom - y),
+            Orientation::MirrorMainDiagonal => (y, x),
+            Orientation::MirrorAntiDiagonal => (right - y, bottom - x),
+        };
+        self.rgb(x, y)
     }
 
     /// R, G, B of a pixel in 0..1.
@@ -152,10 +171,10 @@ impl Picture {
             for x in 0..size.width {
                 let (left, right, across) = columns(x);
                 let corners = [
-                    self.rgb(left, top),
-                    self.rgb(right, top),
-                    self.rgb(left, bottom),
-                    self.rgb(right, bottom),
+                    self.upright(left, top),
+                    self.upright(right, top),
+                    self.upright(left, bottom),
+                    self.upright(right, bottom),
                 ];
                 for channel in 0..3 {
                     let [a, b, c, d] = corners.map(|rgb| rgb[channel]);

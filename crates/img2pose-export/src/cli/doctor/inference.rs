@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane};
+use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::locate::{self, DEFAULT_MODEL};
 use img2pose::runtime::{self, MINIMUM_VERSION, Runtime};
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Precision};
@@ -18,6 +18,7 @@ const LAYOUT: FrameLayout = FrameLayout {
     height: 480,
     matrix: ColorMatrix::Bt601,
     range: ColorRange::Full,
+    view: View::PLAIN,
 };
 
 /// Loads the library that the element would load.
