@@ -48,6 +48,7 @@ mod instance;
 mod latency;
 mod model;
 mod network;
+mod portion;
 mod probe;
 mod queue;
 mod settings;
@@ -64,7 +65,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-pub(crate) use input::{FORMATS, InputFormat};
+pub(crate) use input::{InputFormat, template_caps};
 pub use settings::ExecutionProvider;
 
 /// Debug category of the element: every decision is traced in it.

@@ -149,7 +149,7 @@ fn two_batches_run_at_one_time_and_the_third_waits() {
 fn an_eager_client_waits_until_the_whole_model_is_free() {
     let stage = Stage::new(4);
     let (busy, eager) = (stage.client(), stage.client());
-    eager.set_eager(true);
+    eager.set_eager(Some(Duration::ZERO));
     let both = [1, 2].map(|byte| {
         let frame = submit(&busy, u32::from(byte), byte);
         busy.close();

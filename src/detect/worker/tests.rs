@@ -312,7 +312,7 @@ fn a_timer_closes_only_its_batch_and_does_not_keep_the_worker() {
 fn an_eager_client_gets_what_is_there() {
     let stage = Stage::new(4);
     let client = stage.client();
-    client.set_eager(true);
+    client.set_eager(Some(Duration::ZERO));
     submit(&client, 1, 1);
     assert_eq!(stage.begun(), [1]);
     let frames = [2, 3].map(|byte| submit(&client, 1, byte));
