@@ -178,9 +178,9 @@ fn caps_without_a_framerate_are_taken_by_all_elements() {
                     .caps(&caps)
                     .format(gst::Format::Time)
                     .build();
-                let sink = gst_app::AppSink::builder().sync(false).build();
+                let sink = gst::ElementFactory::make("fakesink").build().unwrap();
                 let pipeline = gst::Pipeline::new();
-                let elements = [source.upcast_ref(), &element, sink.upcast_ref()];
+                let elements = [source.upcast_ref(), &element, &sink];
                 pipeline.add_many(elements).unwrap();
                 gst::Element::link_many(elements).unwrap();
                 let info = gst_video::VideoInfo::from_caps(&caps).unwrap();

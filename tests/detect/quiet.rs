@@ -2,6 +2,7 @@
 //!
 //! The clocks of the harnesses stand still: what is waited for does not depend on them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,29 +20,41 @@ fn flowing(element: &gst::Element) -> gst_check::Harness {
     harness
 }
 
-fn mean_fill(element: &gst::Element) -> f64 {
-    element
-        .property::<gst::Structure>("stats")
-        .get::<f64>("mean-fill")
-        .unwrap()
+/// Counts how often nothing came to an element for so long that a batch may have run early for it; on a busy machine that
+/// happens to the most even source.
+#[derive(Clone)]
+struct Pauses(Arc<AtomicU64>);
+
+impl Pauses {
+    fn of(element: &gst::Element) -> Self {
+        let pauses = Arc::<AtomicU64>::default();
+        let last = Mutex::new(None::<Instant>);
+        let pad = element.static_pad("sink").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, {
+            let pauses = pauses.clone();
+            move |_, _| {
+                let now = Instant::now();
+                let before = last.lock().unwrap().replace(now);
+                if before.is_some_and(|before| now - before > QUIET_TIME / 2) {
+                    pauses.fetch_add(1, Ordering::SeqCst);
+                }
+                gst::PadProbeReturn::Ok
+            }
+        });
+        Self(pauses)
+    }
+
+    /// Batches that may be small because of them: the one that ran, and those after it that did not wait.
+    fn allowance(&self) -> u64 {
+        4 * self.0.load(Ordering::SeqCst)
+    }
 }
 
-/// Repeats what needs a machine that keeps time until it says that it had one.
-fn when_calm(attempt: impl Fn() -> bool) {
-    assert!((0..40).any(|_| attempt()), "the machine never kept time");
-}
-
-/// Pushes frames from `first` on, a frame each `gap`. Returns the longest time in which none was pushed.
-fn push_evenly(harness: &mut gst_check::Harness, frames: std::ops::Range<u64>, gap: Duration) -> Duration {
-    let mut last = Instant::now();
-    let mut longest = Duration::ZERO;
+fn push_evenly(harness: &mut gst_check::Harness, frames: std::ops::Range<u64>, gap: Duration) {
     for index in frames {
         std::thread::sleep(gap);
         harness.push(frame(index)).unwrap();
-        longest = longest.max(last.elapsed());
-        last = Instant::now();
     }
-    longest
 }
 
 /// It used to wait for ever, from the second frame on.
@@ -54,8 +67,9 @@ fn an_application_that_pushes_one_and_pulls_one_gets_each() {
         assert_frame(&harness.pull().expect("the frame that was pushed"), index);
     }
     assert_eq!(stat(&element, "batches"), 30);
-    // The first is for the preroll, the second waits; then 8 do not, one is a test, and 16 more do not.
-    assert_eq!(stat(&element, "quiet-batches"), 3);
+    // The first is for the preroll, the second waits. Then 2, 4, 8 and 16 do not, and one between them does, to see
+    // whether it is still so.
+    assert_eq!(stat(&element, "quiet-batches"), 4);
 }
 
 #[test]
@@ -121,43 +135,35 @@ fn a_fixed_pool_smaller_than_a_batch_goes_round() {
 
 #[test]
 fn a_source_that_delivers_evenly_fills_its_batches() {
-    when_calm(|| {
-        let element = detector();
-        let mut harness = flowing(&element);
-        let longest = push_evenly(&mut harness, 1..25, Duration::from_millis(30));
-        for index in 1..25 {
-            assert_frame(&harness.pull().unwrap(), index);
-        }
-        let calm = longest < QUIET_TIME / 2;
-        if calm {
-            wait_until("all is counted", || stat(&element, "batches") >= 7);
-            // One for the preroll and six full ones.
-            assert_eq!((stat(&element, "batches"), stat(&element, "quiet-batches")), (7, 0));
-        }
-        calm
-    });
+    let element = detector();
+    let mut harness = flowing(&element);
+    let pauses = Pauses::of(&element);
+    push_evenly(&mut harness, 1..25, Duration::from_millis(30));
+    harness.push_event(gst::event::Eos::new());
+    for index in 1..25 {
+        assert_frame(&harness.pull().unwrap(), index);
+    }
+    // One for the preroll and six full ones.
+    let batches = stat(&element, "batches");
+    assert!(batches <= 7 + pauses.allowance(), "{batches}");
 }
 
 /// A frame that passes by shows that upstream is at work, although it does not go into the batch.
 #[test]
 fn frames_that_are_not_looked_at_keep_a_batch_open() {
-    when_calm(|| {
-        let element = detector();
-        element.set_property("batch-size", 2u32);
-        element.set_property("inference-interval", 4u32);
-        let mut harness = flowing(&element);
-        // A frame that is looked at comes every 200 ms.
-        let longest = push_evenly(&mut harness, 1..9, Duration::from_millis(50));
-        harness.push_event(gst::event::Eos::new());
-        for index in 1..9 {
-            assert_eq!(harness.pull().unwrap().offset(), index);
-        }
-        let calm = longest < QUIET_TIME - Duration::from_millis(20);
-        if calm {
-            assert_eq!((stat(&element, "batches"), stat(&element, "quiet-batches")), (2, 0));
-        }
-        calm
-    });
+    let element = detector();
+    element.set_property("batch-size", 2u32);
+    element.set_property("inference-interval", 4u32);
+    let mut harness = flowing(&element);
+    let pauses = Pauses::of(&element);
+    // A frame that is looked at comes every 160 ms.
+    push_evenly(&mut harness, 1..17, Duration::from_millis(40));
+    harness.push_event(gst::event::Eos::new());
+    for index in 1..17 {
+        assert_eq!(harness.pull().unwrap().offset(), index);
+    }
+    let batches = stat(&element, "batches");
+    assert!(batches <= 3 + pauses.allowance(), "{batches}");
 }
 
 #[test]
@@ -264,62 +270,38 @@ fn launch(description: &str) -> gst::Pipeline {
 /// waits for the element; and two elements that share a model.
 #[test]
 fn files_fill_their_batches() {
-    const SIZE: u32 = 8;
-    for (decoding, frames) in [(10_000, 120), (0, 1600)] {
+    const SIZE: u64 = 8;
+    for (decoding, frames) in [(10_000, 120), (0, 800)] {
         for pipelines in [1, 2] {
-            when_calm(|| {
-                let more = format!("model-instance-id=files-{pipelines}");
-                let description: String = (0..pipelines)
-                    .map(|number| {
-                        let detect = detect(number, SIZE, &more);
-                        format!(
-                            "videotestsrc num-buffers={frames} ! {CAPS} ! identity sleep-time={decoding} ! {detect} ! \
-                             fakesink "
-                        )
-                    })
-                    .collect();
-                let pipeline = launch(&description);
-                let elements: Vec<_> = (0..pipelines)
-                    .map(|number| pipeline.by_name(&format!("detect{number}")).unwrap())
-                    .collect();
-                let longest = elements.iter().map(longest_gap).collect::<Vec<_>>();
-                pipeline.set_state(gst::State::Playing).unwrap();
-                message(&pipeline, &[gst::MessageType::Eos]);
-                // What is not full: a batch for the preroll and the last one of each.
-                let full = f64::from(frames * pipelines as u32) / f64::from(SIZE);
-                let least = f64::from(SIZE) * full / (full + 2.0 * pipelines as f64);
-                let fills: Vec<f64> = elements.iter().map(mean_fill).collect();
-                pipeline.set_state(gst::State::Null).unwrap();
-                let calm = longest.iter().all(|gap| *gap.lock().unwrap() < QUIET_TIME / 2);
-                if calm {
-                    assert!(
-                        fills.iter().all(|fill| *fill >= least),
-                        "{fills:?} of {SIZE}, expected {least}; {pipelines} pipelines, decoding takes {decoding} us"
-                    );
-                }
-                calm
-            });
+            let more = format!("model-instance-id=files-{pipelines}");
+            let description: String = (0..pipelines)
+                .map(|number| {
+                    let detect = detect(number, SIZE as u32, &more);
+                    format!(
+                        "videotestsrc num-buffers={frames} ! {CAPS} ! identity sleep-time={decoding} ! {detect} ! fakesink "
+                    )
+                })
+                .collect();
+            let pipeline = launch(&description);
+            let elements = (0..pipelines).map(|number| pipeline.by_name(&format!("detect{number}")).unwrap());
+            let elements: Vec<_> = elements.map(|element| (Pauses::of(&element), element)).collect();
+            pipeline.set_state(gst::State::Playing).unwrap();
+            let end = message(&pipeline, &[gst::MessageType::Eos, gst::MessageType::Error]);
+            assert_eq!(end.type_(), gst::MessageType::Eos, "{end:?}");
+            let allowance: u64 = elements.iter().map(|(pauses, _)| pauses.allowance()).sum();
+            // What need not be full: a batch for the preroll and the last one, of each.
+            let most = (frames * pipelines as u64).div_ceil(SIZE) + 2 * pipelines as u64 + allowance;
+            for (_, element) in &elements {
+                let batches = stat(element, "batches");
+                assert!(
+                    batches <= most,
+                    "{batches} batches, expected at most {most}: {pipelines} pipelines of {frames} frames, decoding takes \
+                     {decoding} us"
+                );
+            }
+            pipeline.set_state(gst::State::Null).unwrap();
         }
     }
-}
-
-/// The longest time between two frames that come to the element.
-fn longest_gap(element: &gst::Element) -> Arc<Mutex<Duration>> {
-    let longest = Arc::<Mutex<Duration>>::default();
-    let last = Mutex::new(None::<Instant>);
-    let pad = element.static_pad("sink").unwrap();
-    pad.add_probe(gst::PadProbeType::BUFFER, {
-        let longest = longest.clone();
-        move |_, _| {
-            let now = Instant::now();
-            if let Some(last) = last.lock().unwrap().replace(now) {
-                let mut longest = longest.lock().unwrap();
-                *longest = now.duration_since(last).max(*longest);
-            }
-            gst::PadProbeReturn::Ok
-        }
-    });
-    longest
 }
 
 /// A tee's branches that meet again: the one without the element holds the tee up, which brings no more frames for a batch.
@@ -345,10 +327,10 @@ fn branches_of_a_tee_that_meet_again_go_on() {
 #[test]
 fn a_muxer_with_sound_gets_its_pictures() {
     let pipeline = launch(&format!(
-        "appsrc name=pictures format=time block=true max-buffers=1 max-bytes=0 caps={CAPS} ! {} ! \
+        "appsrc name=pictures format=time block=true max-buffers=1 max-bytes=0 ! {CAPS} ! {} ! \
          matroskamux name=mux ! fakesink \
-         appsrc name=sound format=time block=true max-buffers=1 max-bytes=0 \
-         caps=audio/x-raw,format=S16LE,rate=8000,channels=1,layout=interleaved ! queue max-size-buffers=2 ! mux.",
+         appsrc name=sound format=time block=true max-buffers=1 max-bytes=0 ! \
+         audio/x-raw,format=S16LE,rate=8000,channels=1,layout=interleaved ! queue max-size-buffers=2 ! mux.",
         detect(0, 16, "")
     ));
     let element = pipeline.by_name("detect0").unwrap();
@@ -357,6 +339,9 @@ fn a_muxer_with_sound_gets_its_pictures() {
         source.downcast::<gst_app::AppSrc>().unwrap()
     };
     let (pictures, sound) = (source("pictures"), source("sound"));
+    let sound_caps = "audio/x-raw,format=S16LE,rate=8000,channels=1,layout=interleaved";
+    pictures.set_caps(Some(&CAPS.parse().unwrap()));
+    sound.set_caps(Some(&sound_caps.parse().unwrap()));
     let demuxer = std::thread::spawn(move || {
         for index in 0..40 {
             let mut samples = gst::Buffer::from_mut_slice(vec![0u8; 640]);
