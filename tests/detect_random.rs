@@ -351,7 +351,8 @@ impl Stream<'_> {
                 while rig.clock.process_next_clock_id().is_some() {}
             }
             Step::Settle => {
-                let waits_for_clock = self.playing && (self.live || self.timeout.is_some_and(|timeout| timeout > 0));
+                let waits_for_clock =
+                    self.playing && (self.live || self.timeout.is_some_and(|timeout| timeout > 0));
                 if !waits_for_clock {
                     self.check_end()?;
                 }

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use support::*;
 
-/// What the child reads its case from.
+/// What the child reads its case from, and the model, which the parent makes.
 const CASE: &str = "IMG2POSE_PROCESS_END_CASE";
+const MODEL: &str = "IMG2POSE_PROCESS_END_MODEL";
 /// The longest time from the end that a child announces to its real end. A run takes some hundredths of a second.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const REPETITIONS: usize = 4;
@@ -31,7 +32,7 @@ fn busy(more: &str) -> gst::Pipeline {
     let description = format!(
         "videotestsrc ! video/x-raw,format=GRAY8,width=320,height=240 ! img2posedetect name=detect model={} \
          min-size=700 max-size=1000 batch-size=2 {more} ! fakesink name=sink",
-        text(model())
+        std::env::var(MODEL).unwrap()
     );
     let pipeline = gst::parse::launch(&description).unwrap();
     pipeline.downcast().unwrap()
@@ -177,6 +178,7 @@ fn ends_well(case: &str) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "child", "--nocapture", "--test-threads=1"])
             .env(CASE, case)
+            .env(MODEL, model())
             // What ONNX Runtime sends and where: a thread of its own, for which the destructor of a static waits; in the
             // child of a fork, where threads do not exist, for ever.
             .env("ORT_DISABLE_TELEMETRY", "1")
@@ -189,7 +191,11 @@ fn ends_well(case: &str) {
         while !line.contains("ends now") {
             line.clear();
             let read = std::io::BufRead::read_line(&mut output, &mut line).unwrap();
-            assert!(read > 0, "{case}: the child has not come to its end: {:?}", child.wait_with_output());
+            assert!(
+                read > 0,
+                "{case}: the child has not come to its end: {:?}",
+                child.wait_with_output()
+            );
         }
         let announced = Instant::now();
         let status = loop {
@@ -204,7 +210,10 @@ fn ends_well(case: &str) {
         };
         let mut errors = String::new();
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut errors).unwrap();
-        assert!(status.success() && errors.is_empty(), "{case}: {status}, on stderr: {errors}");
+        assert!(
+            status.success() && errors.is_empty(),
+            "{case}: {status}, on stderr: {errors}"
+        );
     }
 }
 

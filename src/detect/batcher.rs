@@ -9,6 +9,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// For how long a client that would have a small batch run waits for the whole model to be free, when a part of it is always
+/// busy with others' batches.
+const OVERDUE: Duration = Duration::from_millis(500);
+
 /// Names a batch; later batches compare greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(u64);
@@ -206,7 +210,7 @@ impl<L: Copy + Eq> Batcher<L> {
     }
 
     /// Says whether batches with a frame of `client` may run before they are closed: when the model is idle and nothing
-    /// has come for that long; `None`: never.
+    /// has come for that long (see [`take`](Self::take)); `None`: never.
     pub fn set_eager(&mut self, client: ClientId, after: Option<Duration>) {
         self.eager.retain(|(other, _)| *other != client);
         self.eager.extend(after.map(|after| (client, after)));
@@ -262,8 +266,9 @@ impl<L: Copy + Eq> Batcher<L> {
         })
     }
 
-    /// Takes the batch that is to run next: the oldest that is closed, or whose clients have waited long enough while the
-    /// model is `idle`, and in which no conversion is under way. Its frames count as run.
+    /// Takes the batch that is to run next: the oldest that is closed, or whose clients have waited long enough, and in
+    /// which no conversion is under way. Its frames count as run. `idle`: the whole model is free, and not only the part
+    /// that asks; an open batch waits for that, but not for ever.
     pub fn take(&mut self, idle: bool, now: Instant) -> Next {
         let mut earliest: Option<Instant> = None;
         let mut found = None;
@@ -275,16 +280,15 @@ impl<L: Copy + Eq> Batcher<L> {
                 found = Some((index, Cause::Closed));
                 break;
             }
-            let Some(patience) = self.patience(entry).filter(|_| idle) else {
+            let Some(patience) = self.patience(entry) else {
                 continue;
             };
-            if entry.hurried || patience.is_zero() {
-                found = Some((index, Cause::Eager));
-                break;
-            }
-            let until = entry.touched + patience;
+            let is_eager = entry.hurried || patience.is_zero();
+            let wait = if is_eager { Duration::ZERO } else { patience };
+            let until = entry.touched + if idle { wait } else { wait + OVERDUE };
             if until <= now {
-                found = Some((index, Cause::Quiet));
+                let cause = if is_eager { Cause::Eager } else { Cause::Quiet };
+                found = Some((index, cause));
                 break;
             }
             earliest = Some(earliest.map_or(until, |earliest| earliest.min(until)));

@@ -98,8 +98,9 @@ mod tests {
         for frames in [1, 4] {
             let mut portion = Portion::default();
             assert_eq!(waits(&mut portion, frames, 3), 1);
-            // Tests after 2, 4, 8, 16, 32, 64 and then 128 batches.
-            assert_eq!(waits(&mut portion, frames, 129 + 1000), 6 + 8);
+            // Number 4, 9, 18, 35, 68 and 133 wait, to see whether it is still so, and then every 129th.
+            assert_eq!(waits(&mut portion, frames, 130), 6);
+            assert_eq!(waits(&mut portion, frames, 10 * 129), 10);
         }
     }
 

@@ -154,7 +154,11 @@ impl Img2PoseDetect {
             self.start_timer(batch, time);
         }
         if whole {
-            gst::trace!(CAT, imp = self, "upstream waits for frames to leave, {batch:?} does not wait for more");
+            gst::trace!(
+                CAT,
+                imp = self,
+                "upstream waits for frames to leave, {batch:?} does not wait for more"
+            );
             client.hurry(batch);
         }
         Ok(gst::FlowSuccess::Ok)

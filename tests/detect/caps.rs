@@ -163,7 +163,12 @@ fn every_format_runs() {
 #[test]
 fn caps_without_a_framerate_are_taken_by_all_elements() {
     init();
-    for name in ["img2posedetect", "img2posejson", "img2poseoverlay", "img2posealign"] {
+    for name in [
+        "img2posedetect",
+        "img2posejson",
+        "img2poseoverlay",
+        "img2posealign",
+    ] {
         for framerate in ["", ",framerate=0/1", ",framerate=25/1"] {
             for format in ["RGB", "NV12", "GRAY8"] {
                 let caps = format!("video/x-raw,format={format},width=64,height=48{framerate}");

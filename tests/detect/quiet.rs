@@ -81,7 +81,10 @@ fn what_is_there_runs_when_no_more_comes() {
         harness.push(frame(index)).unwrap();
     }
     for index in 1..4 {
-        assert_frame(&harness.pull().expect("a frame of the batch that does not fill"), index);
+        assert_frame(
+            &harness.pull().expect("a frame of the batch that does not fill"),
+            index,
+        );
     }
     assert!(began.elapsed() >= QUIET_TIME);
     assert_eq!(stat(&element, "quiet-batches"), stat(&element, "batches") - 1);
@@ -319,7 +322,11 @@ fn branches_of_a_tee_that_meet_again_go_on() {
     assert_eq!(stat(&element, "frames-out"), 40);
     // Each three or four frames; made to wait for more once, and then seldom.
     assert!(stat(&element, "batches") >= 8);
-    assert!(stat(&element, "quiet-batches") <= 6, "{}", stat(&element, "quiet-batches"));
+    assert!(
+        stat(&element, "quiet-batches") <= 6,
+        "{}",
+        stat(&element, "quiet-batches")
+    );
 }
 
 /// A demuxer is one thread for sound and pictures: behind a muxer that waits for pictures, sound fills its queue and holds the

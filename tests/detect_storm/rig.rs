@@ -320,11 +320,17 @@ impl Rig {
     /// frames from leaving there is nothing to wait for.
     fn settle(&mut self) -> Result<(), String> {
         self.rest();
-        let is_clean = self.parts.last().unwrap().steps.iter().all(|step| match &step.action {
-            Action::Frames(frames) => frames.iter().all(|frame| frame.answer.is_none()),
-            Action::ShortBuffer => false,
-            _ => true,
-        });
+        let is_clean = self
+            .parts
+            .last()
+            .unwrap()
+            .steps
+            .iter()
+            .all(|step| match &step.action {
+                Action::Frames(frames) => frames.iter().all(|frame| frame.answer.is_none()),
+                Action::ShortBuffer => false,
+                _ => true,
+            });
         if !is_clean {
             return Ok(());
         }

@@ -127,7 +127,11 @@ impl Gate {
             return false;
         };
         loop {
-            let mut others = state.inside.iter().filter(|visit| visit.thread != this).peekable();
+            let mut others = state
+                .inside
+                .iter()
+                .filter(|visit| visit.thread != this)
+                .peekable();
             if others.peek().is_none() {
                 return true;
             }

@@ -184,13 +184,33 @@ fn a_batch_fills_on_while_the_model_is_busy_however_quiet_it_is() {
     let mut batcher = Batcher::new(2);
     batcher.set_eager(A, PATIENCE);
     let first = add_at(&mut batcher, A, 'x', ms(0));
-    assert_eq!(batcher.take(false, ms(1000)), Next::Nothing);
-    let second = add_at(&mut batcher, A, 'x', ms(1000));
+    assert_eq!(batcher.take(false, ms(400)), Next::Wait(ms(600)));
+    let second = add_at(&mut batcher, A, 'x', ms(500));
     assert!(second.full && first.batch == second.batch);
-    let Next::Run(due) = batcher.take(false, ms(1000)) else {
+    let Next::Run(due) = batcher.take(false, ms(500)) else {
         panic!("it is full");
     };
     assert_eq!(due.cause, Cause::Closed);
+}
+
+/// It used to wait for ever when others kept one of two networks busy all the time.
+#[test]
+fn a_batch_does_not_wait_for_ever_for_the_whole_model() {
+    for (patience, from, cause) in [(100, 600, Cause::Quiet), (0, 500, Cause::Eager)] {
+        let mut batcher = Batcher::new(2);
+        batcher.set_eager(A, Some(Duration::from_millis(patience)));
+        add_at(&mut batcher, A, 'x', ms(0));
+        // Others, whose batches are always ready.
+        add_at(&mut batcher, B, 'y', ms(0));
+        add_at(&mut batcher, B, 'y', ms(0));
+        let causes: Vec<Cause> = [from - 1, from]
+            .map(|time| match batcher.take(false, ms(time)) {
+                Next::Run(due) => due.cause,
+                other => panic!("{other:?}"),
+            })
+            .into();
+        assert_eq!(causes, [Cause::Closed, cause]);
+    }
 }
 
 #[test]
@@ -226,7 +246,7 @@ fn a_hurried_batch_waits_for_the_model_only_and_a_frame_calls_that_off() {
     batcher.set_eager(A, PATIENCE);
     let open = add_at(&mut batcher, A, 'x', ms(0)).batch;
     batcher.hurry(open);
-    assert_eq!(batcher.take(false, ms(0)), Next::Nothing);
+    assert_eq!(batcher.take(false, ms(0)), Next::Wait(ms(500)));
     add_at(&mut batcher, A, 'x', ms(1));
     assert_eq!(batcher.take(true, ms(1)), Next::Wait(ms(101)));
     batcher.hurry(open);
@@ -259,7 +279,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Hurry),
         1 => Just(Step::Touch),
         1 => client.prop_map(Step::Abandon),
-        3 => (1..15u64).prop_map(Step::Pass),
+        3 => prop_oneof![9 => 1..15u64, 1 => 400..600u64].prop_map(Step::Pass),
         3 => prop::bool::weighted(0.7).prop_map(|idle| Step::Take { idle }),
     ]
 }
@@ -285,7 +305,10 @@ struct Truth {
 impl Truth {
     fn wanted(&self, batch: BatchId) -> Vec<ClientId> {
         let filled = self.tensors.get(&batch).into_iter().flatten();
-        filled.filter(|(_, wanted)| *wanted).map(|(client, _)| *client).collect()
+        filled
+            .filter(|(_, wanted)| *wanted)
+            .map(|(client, _)| *client)
+            .collect()
     }
 
     /// When the batch may run, and why: at or after that time. `None`: not as things are.
@@ -297,13 +320,14 @@ impl Truth {
         if self.closed.contains(&batch) || self.places[&batch] == size {
             return Some((0, Cause::Closed));
         }
-        let patience = wanted.iter().filter_map(|client| self.eager.get(client)).min()?;
-        match (idle, patience) {
-            (false, _) => None,
-            (true, 0) => Some((0, Cause::Eager)),
-            (true, _) if self.hurried.contains(&batch) => Some((0, Cause::Eager)),
-            (true, patience) => Some((self.touched[&batch] + patience, Cause::Quiet)),
-        }
+        let patience = *wanted.iter().filter_map(|client| self.eager.get(client)).min()?;
+        let is_eager = patience == 0 || self.hurried.contains(&batch);
+        let busy = if idle { 0 } else { 500 };
+        let from = self.touched[&batch] + busy;
+        Some(match is_eager {
+            true => (from, Cause::Eager),
+            false => (from + patience, Cause::Quiet),
+        })
     }
 }
 

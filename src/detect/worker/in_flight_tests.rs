@@ -167,6 +167,21 @@ fn an_eager_client_waits_until_the_whole_model_is_free() {
     assert_eq!(confidences(&both), [1.0, 2.0]);
 }
 
+/// It used to stand still for as long as others kept one of the networks busy.
+#[test]
+fn a_batch_that_does_not_fill_runs_beside_one_that_does_not_end() {
+    let stage = Stage::new(4);
+    let (busy, pausing) = (stage.client(), stage.client());
+    pausing.set_eager(Some(Duration::from_millis(10)));
+    let _running = submit(&busy, 1, 1);
+    busy.close();
+    assert_eq!(stage.begun(1), [1]);
+    let frame = submit(&pausing, 9, 2);
+    assert_eq!(stage.begun(1), [2]);
+    stage.end(2, End::Success);
+    assert_eq!(confidence(&frame), 2.0);
+}
+
 #[test]
 fn giving_up_stops_only_the_run_that_nobody_waits_for() {
     let stage = Stage::new(1);

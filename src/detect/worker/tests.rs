@@ -323,6 +323,33 @@ fn an_eager_client_gets_what_is_there() {
 }
 
 #[test]
+fn a_partial_batch_runs_when_nothing_has_come() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    let patience = Duration::from_millis(30);
+    client.set_eager(Some(patience));
+    let began = Instant::now();
+    let frame = submit(&client, 1, 5);
+    assert_eq!(stage.begun(), [5]);
+    assert!(began.elapsed() >= patience);
+    stage.succeed();
+    let (_, run) = frame.ticket.take().unwrap().unwrap();
+    assert_eq!((run.frames, run.cause), (1, Cause::Quiet));
+}
+
+#[test]
+fn a_batch_that_need_not_wait_for_more_runs_at_once() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    client.set_eager(Some(TIME_LIMIT * 10));
+    let batch = submit(&client, 1, 5).ticket.batch();
+    stage.nothing_begins();
+    client.hurry(batch);
+    assert_eq!(stage.begun(), [5]);
+    stage.succeed();
+}
+
+#[test]
 fn frames_of_two_clients_are_converted_side_by_side() {
     let stage = Stage::new(2);
     let clients = [stage.client(), stage.client()];
