@@ -359,7 +359,6 @@ impl State {
 
     /// Takes note that `batch`, whose first frame leaves now, ran because nothing came.
     pub fn note_quiet(&mut self, batch: BatchId) {
-        self.close_if_open(batch);
         if self.last_batch != Some(batch) || self.arriving {
             return;
         }

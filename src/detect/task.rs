@@ -239,6 +239,8 @@ impl Img2PoseDetect {
             if state.counted.replace(batch) == Some(batch) {
                 return;
             }
+            // It may have run before it was closed.
+            state.close_if_open(batch);
             state.stats.batches += 1;
             state.stats.batched_frames += run.frames as u64;
             state.stats.infer.add(run.duration);
