@@ -43,6 +43,8 @@ enum Step {
     Play,
     /// Milliseconds that pass on the clock.
     Time(u64),
+    /// Waits until everything has come out, unless a batch waits for a time on the clock, which stands still.
+    Settle,
     /// `batch-timeout` in milliseconds.
     Timeout(Option<u64>),
     Interval(u32),
@@ -63,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Pause),
         2 => Just(Step::Play),
         3 => (1u64..300).prop_map(Step::Time),
+        1 => Just(Step::Settle),
         1 => prop::option::of(0u64..200).prop_map(Step::Timeout),
         1 => (1u32..4).prop_map(Step::Interval),
         1 => Just(Step::Restart),
@@ -220,6 +223,9 @@ impl Rig {
             size: 0,
             index: 0,
             streams: 0,
+            live,
+            playing: true,
+            timeout: None,
         };
         stream.begin();
         for step in steps {
@@ -249,6 +255,10 @@ struct Stream<'r> {
     size: usize,
     index: u64,
     streams: u64,
+    live: bool,
+    playing: bool,
+    /// `batch-timeout` in milliseconds.
+    timeout: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -328,9 +338,11 @@ impl Stream<'_> {
                 self.segment();
             }
             Step::Pause => {
+                self.playing = false;
                 rig.element.set_state(gst::State::Paused).unwrap();
             }
             Step::Play => {
+                self.playing = true;
                 rig.element.set_state(gst::State::Playing).unwrap();
             }
             Step::Time(milliseconds) => {
@@ -338,7 +350,15 @@ impl Stream<'_> {
                 rig.clock.set_time(now);
                 while rig.clock.process_next_clock_id().is_some() {}
             }
+            Step::Settle => {
+                let waits_for_clock =
+                    self.playing && (self.live || self.timeout.is_some_and(|timeout| timeout > 0));
+                if !waits_for_clock {
+                    self.check_end()?;
+                }
+            }
             Step::Timeout(milliseconds) => {
+                self.timeout = *milliseconds;
                 let timeout = milliseconds.map_or(u64::MAX, |milliseconds| milliseconds * 1_000_000);
                 rig.element.set_property("batch-timeout", timeout);
             }
@@ -348,6 +368,7 @@ impl Stream<'_> {
                 // What was there is gone, as after a flush.
                 self.check()?;
                 rig.output.lock().unwrap().push(Output::Flush);
+                self.playing = true;
                 rig.element.set_state(gst::State::Playing).unwrap();
                 self.expected.push(Vec::new());
                 // Sticky events were lost with the pads' activation.
@@ -385,7 +406,7 @@ impl Stream<'_> {
         self.generations().pop().unwrap()
     }
 
-    /// Waits for the end of the stream.
+    /// Waits until everything has come out.
     fn check_end(&self) -> Result<(), TestCaseError> {
         let complete = self.expected.last().unwrap().len();
         let began = Instant::now();

@@ -10,7 +10,7 @@ use gst::subclass::prelude::*;
 use super::output::{self, Output};
 use super::settings::Settings;
 use super::source::{Crop, Source, crops};
-use crate::detect::FORMATS;
+use crate::detect::template_caps;
 use crate::meta::{self, AlignedFace, CurrentFaces};
 use crate::reader::{Counts, push_gap};
 
@@ -165,7 +165,7 @@ impl ElementImpl for Img2PoseAlign {
 }
 
 fn sink_caps() -> gst::Caps {
-    gst_video::VideoCapsBuilder::new().format_list(FORMATS).build()
+    template_caps()
 }
 
 impl Img2PoseAlign {

@@ -9,7 +9,7 @@ use gst::subclass::prelude::*;
 use img2pose::Detector;
 
 use super::CAT;
-use super::input::FORMATS;
+use super::input::template_caps;
 use super::instance::Instance;
 use super::latency::Patience;
 use super::model::{self, LoadErrorKind, LoadedModel};
@@ -177,7 +177,7 @@ impl ElementImpl for Img2PoseDetect {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = gst_video::VideoCapsBuilder::new().format_list(FORMATS).build();
+            let caps = template_caps();
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
                 .into_iter()
                 .map(|(name, direction)| {
@@ -370,7 +370,7 @@ impl Img2PoseDetect {
         }
         // Told every time: a worker that was loaded anew knows nothing.
         if let Some(client) = self.client() {
-            client.set_eager(patience == Patience::None);
+            client.set_eager(patience.eager_after());
         }
         drop(deciding);
         if let (Patience::For(time), Some(batch)) = (patience, untimed) {

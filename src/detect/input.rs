@@ -21,6 +21,17 @@ pub const FORMATS: [VideoFormat; 9] = [
     VideoFormat::Gray8,
 ];
 
+/// Raw video in one of [`FORMATS`]. Without a framerate: caps that have none are good, too, as applications write them.
+pub fn template_caps() -> gst::Caps {
+    let formats = FORMATS.iter().map(|format| format.to_str().as_str());
+    let side = gst::IntRange::new(1, i32::MAX);
+    gst::Caps::builder("video/x-raw")
+        .field("format", gst::List::new(formats))
+        .field("width", side)
+        .field("height", side)
+        .build()
+}
+
 /// What the caps of a stream say about its frames.
 #[derive(Clone, Debug)]
 pub struct InputFormat {
@@ -309,6 +320,8 @@ mod tests {
         assert_eq!((format.layout.width, format.layout.height), (6, 4));
         let variable = self::format("video/x-raw,format=RGB,width=6,height=4,framerate=0/1").unwrap();
         assert_eq!(variable.frame_duration, None);
+        let unknown = self::format("video/x-raw,format=RGB,width=6,height=4").unwrap();
+        assert_eq!(unknown.frame_duration, None);
     }
 
     #[test]

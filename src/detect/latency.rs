@@ -4,12 +4,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use gst::ClockTime;
 
 /// How long a live stream of unknown framerate waits for a batch to fill, unless `batch-timeout` says otherwise.
 const FILL_OF_UNKNOWN_RATE: ClockTime = ClockTime::from_mseconds(100);
+
+/// Frames that must be missing until a source that is not live is taken to pause.
+const MISSING_FRAMES: u64 = 3;
+/// The bounds of that time. A decoder may stop for a moment at any framerate, and in front of slow pictures nobody wants to
+/// wait for several.
+const QUIET: RangeInclusive<ClockTime> = ClockTime::from_mseconds(50)..=ClockTime::from_mseconds(250);
+/// That time when the framerate is unknown: three frames at 30 a second.
+const QUIET_OF_UNKNOWN_RATE: ClockTime = ClockTime::from_mseconds(100);
 
 /// Batches that the measured inference time looks back on: about ten seconds of batches of 8 at 30 fps.
 const WINDOW: usize = 32;
@@ -39,8 +48,8 @@ pub enum Patience {
     None,
     /// Until this long after its first frame.
     For(ClockTime),
-    /// Until it is full.
-    Endless,
+    /// Until the model is free and nothing has come for this long.
+    Quiet(ClockTime),
 }
 
 impl fmt::Display for Patience {
@@ -52,7 +61,22 @@ impl fmt::Display for Patience {
                 "when full, or {} ms after its first frame",
                 time.mseconds()
             ),
-            Self::Endless => write!(formatter, "when full"),
+            Self::Quiet(time) => write!(
+                formatter,
+                "when full, or when the model is free and nothing has come for {} ms",
+                time.mseconds()
+            ),
+        }
+    }
+}
+
+impl Patience {
+    /// For how long nothing must have come until the worker may run an open batch; `None`: it may not.
+    pub fn eager_after(self) -> Option<Duration> {
+        match self {
+            Self::None => Some(Duration::ZERO),
+            Self::For(_) => None,
+            Self::Quiet(time) => Some(time.into()),
         }
     }
 }
@@ -77,6 +101,17 @@ impl Timing {
         }
     }
 
+    /// How long nothing has come when a source that is not live is taken to pause.
+    ///
+    /// Results do not depend on the batch, and a source that is slower than this leaves the model idle anyway: small batches
+    /// then cost no time. Decoders that bring frames in bursts, and sources that deliver evenly, stay below it and fill their
+    /// batches.
+    fn quiet(&self) -> ClockTime {
+        self.frame_duration.map_or(QUIET_OF_UNKNOWN_RATE, |duration| {
+            times(duration, MISSING_FRAMES).clamp(*QUIET.start(), *QUIET.end())
+        })
+    }
+
     /// How long an open batch waits. `playing`: the clock runs; `awaited`: no frame has left yet since the start or
     /// the last flush, so a sink may be waiting for one to finish its preroll.
     pub fn patience(&self, playing: bool, awaited: bool) -> Patience {
@@ -87,7 +122,7 @@ impl Timing {
             Some(timeout) => Patience::For(timeout),
             None if self.live => Patience::For(self.automatic()),
             None if awaited => Patience::None,
-            None => Patience::Endless,
+            None => Patience::Quiet(self.quiet()),
         }
     }
 
@@ -212,7 +247,37 @@ mod tests {
         assert_eq!(timing.patience(false, true), Patience::None);
         assert_eq!(timing.patience(false, false), Patience::None);
         assert_eq!(timing.patience(true, true), Patience::None);
-        assert_eq!(timing.patience(true, false), Patience::Endless);
+        assert_eq!(
+            timing.patience(true, false),
+            Patience::Quiet(ClockTime::from_mseconds(120))
+        );
+    }
+
+    #[test]
+    fn a_file_is_taken_to_pause_after_some_frames_within_reason() {
+        let quiet = |frame_duration| {
+            let timing = Timing {
+                live: false,
+                frame_duration,
+                ..live(4)
+            };
+            timing.patience(true, false)
+        };
+        let after = |time| Patience::Quiet(ClockTime::from_mseconds(time));
+        assert_eq!(quiet(None), after(100));
+        assert_eq!(quiet(Some(ClockTime::from_mseconds(4))), after(50));
+        assert_eq!(quiet(Some(ClockTime::from_mseconds(33))), after(99));
+        assert_eq!(quiet(Some(ClockTime::SECOND)), after(250));
+    }
+
+    #[test]
+    fn the_worker_is_told_when_it_may_run_an_open_batch() {
+        assert_eq!(Patience::None.eager_after(), Some(Duration::ZERO));
+        assert_eq!(Patience::For(FRAME).eager_after(), None);
+        assert_eq!(
+            Patience::Quiet(FRAME).eager_after(),
+            Some(Duration::from_millis(40))
+        );
     }
 
     #[test]

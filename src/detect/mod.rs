@@ -18,8 +18,14 @@
 //! When it holds `batch-size` frames; before CAPS, SEGMENT, EOS, GAP, STREAM_START, SEGMENT_DONE, STREAM_GROUP_DONE
 //! and before a serialized query; or when `batch-timeout` has passed since its first frame. Tags and custom events
 //! keep their place between the frames and close nothing. The automatic timeout is one fill at the framerate in a live
-//! pipeline and none in others; before PLAYING, and with the automatic timeout for the first frame after a flush,
-//! batches do not wait to fill, so that a preroll never hangs.
+//! pipeline. In others there is none, but a batch runs when the model is free and nothing has come for three frame
+//! durations (at least 50 ms and at most 250, 100 where the framerate is unknown): a source that goes on fills its batches,
+//! and one that pauses, or that waits for its frames to leave, gets them. Where it waits, as an application that pushes one frame
+//! and pulls its faces does, batches of that size do not wait for more, except now and then for a test. Before PLAYING, and
+//! with the automatic timeout for the first frame after a flush, batches do not wait to fill, so that a preroll never hangs.
+//!
+//! `batch-timeout` counts on the pipeline's clock, what has not come on the system's: a source that is not live follows
+//! no clock, and one that stands still must not make frames stand still.
 //!
 //! # Latency
 //! In a live pipeline the element adds the time to fill a batch and the time of a run to the latency. The time of a run
@@ -41,6 +47,10 @@
 //! turned clockwise by 90 degrees has a roll of about -90. Put `videoflip video-direction=auto` before the element to have
 //! the pixels turned instead.
 //!
+//! # The end of the program
+//! A program may end while the element plays. The run under way is stopped, nothing more is looked at, and the stream ends with
+//! EOS: frames that were not looked at do not pass.
+//!
 //! # Sharing a model
 //! Elements with the same `model-instance-id` share one loaded model and its worker. Frames of one size and format from
 //! any of them go through the network together; each element gets its own results in its own order, and one that is
@@ -56,6 +66,7 @@ mod latency;
 mod model;
 mod network;
 mod orientation;
+mod portion;
 mod probe;
 mod queue;
 mod settings;
@@ -72,7 +83,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-pub(crate) use input::{FORMATS, InputFormat, pixel_aspect_ratio};
+pub(crate) use input::{InputFormat, pixel_aspect_ratio, template_caps};
 pub use orientation::Orientation;
 pub use settings::ExecutionProvider;
 

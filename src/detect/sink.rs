@@ -60,6 +60,21 @@ impl Img2PoseDetect {
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::trace!(CAT, obj = pad, "received {buffer:?}");
+        self.note_arrival(true);
+        let flow = self.take_frame(pad, buffer);
+        self.note_arrival(false);
+        flow
+    }
+
+    fn note_arrival(&self, arriving: bool) {
+        let mut state = self.stream.lock();
+        state.arriving = arriving;
+        if arriving {
+            state.portion.arrived();
+        }
+    }
+
+    fn take_frame(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.ask_whether_live();
         let Admitted {
             format,
@@ -77,7 +92,14 @@ impl Img2PoseDetect {
                     source,
                     needed: false,
                 };
-                self.queue_frame(frame, |_| ())?;
+                let open = self.queue_frame(frame, |state| {
+                    state.last_batch = None;
+                    state.open
+                })?;
+                // It is not looked at, but it shows that upstream is at work.
+                if let Some(open) = open {
+                    client.touch(open);
+                }
                 return Ok(gst::FlowSuccess::Ok);
             }
         };
@@ -111,7 +133,7 @@ impl Img2PoseDetect {
         };
         let queued = self.queue_frame(frame, |state| {
             state.stats.convert.add(converted);
-            state.open = (!full).then_some(batch);
+            let whole = state.note_submitted(batch, first_of_client, full);
             if first_of_client {
                 state.opened_at = arrived;
             }
@@ -120,9 +142,9 @@ impl Img2PoseDetect {
                 Patience::For(time) if !full && state.timer.is_none() => Some(time),
                 _ => None,
             };
-            (old_timer, wait)
+            (old_timer, wait, whole)
         });
-        let (old_timer, wait) = queued.inspect_err(|error| {
+        let (old_timer, wait, whole) = queued.inspect_err(|error| {
             if *error == gst::FlowError::Flushing {
                 // The frame got into the batch after the others had been given up. Otherwise the queue has kept
                 // frames that wait for their batches, this one among them; it is inferred for nothing.
@@ -132,6 +154,14 @@ impl Img2PoseDetect {
         drop(old_timer);
         if let Some(time) = wait {
             self.start_timer(batch, time);
+        }
+        if whole {
+            gst::trace!(
+                CAT,
+                imp = self,
+                "upstream waits for frames to leave, {batch:?} does not wait for more"
+            );
+            client.hurry(batch);
         }
         Ok(gst::FlowSuccess::Ok)
     }

@@ -97,6 +97,8 @@ pub struct Stats {
     pub batches: u64,
     /// Frames in those batches.
     pub batched_frames: u64,
+    /// Those among them that ran before they were full because nothing came.
+    pub quiet_batches: u64,
     /// Converting a frame into the tensor, or copying it for a GPU that converts, a frame.
     pub convert: Durations,
     /// Running the network and making faces of its output, a batch.
@@ -123,6 +125,7 @@ impl Stats {
             .field("late", self.late)
             .field("faces", self.faces)
             .field("batches", self.batches)
+            .field("quiet-batches", self.quiet_batches)
             .field("mean-fill", fill)
             .field("queue-level", queued as u64)
             .field("convert", self.convert.to_structure("convert"))

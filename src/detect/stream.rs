@@ -10,6 +10,7 @@ use super::batcher::BatchId;
 use super::input::InputFormat;
 use super::latency::{InferencePromise, Patience, Timing};
 use super::orientation::OrientationTags;
+use super::portion::Portion;
 use super::queue::{Item, ItemQueue};
 use super::settings::{Intake, Settings};
 use super::stats::Stats;
@@ -119,6 +120,14 @@ pub struct State {
     pub playing: bool,
     /// The batch that takes this element's frames, if one is open.
     pub open: Option<BatchId>,
+    /// Frames of this element in the open batch.
+    pub open_frames: usize,
+    /// The batch of the frame that arrived last; `None`: it is not looked at, or there is none.
+    pub last_batch: Option<BatchId>,
+    /// Whether a frame has arrived that is not in the queue yet.
+    pub arriving: bool,
+    /// After how many frames upstream waits for one of them to leave.
+    pub portion: Portion,
     /// Whether a frame is on its way into a batch: the open one, or one that the queue does not know yet.
     pub submitting: bool,
     /// Closes the open batch in time.
@@ -174,10 +183,14 @@ impl Default for Stream {
                 awaited: true,
                 playing: false,
                 open: None,
+                open_frames: 0,
+                last_batch: None,
+                arriving: false,
+                portion: Portion::default(),
                 submitting: false,
                 timer: None,
                 opened_at: None,
-                patience: Patience::Endless,
+                patience: Patience::None,
                 promise: InferencePromise::default(),
                 probed: false,
                 last_faces: None,
@@ -335,6 +348,30 @@ impl State {
             .count()
     }
 
+    /// Takes note of a frame that has come into the queue: into `batch`, as the first of this element there or not, which
+    /// is full with it or not. Returns whether the batch need not wait for more.
+    pub fn note_submitted(&mut self, batch: BatchId, first: bool, full: bool) -> bool {
+        self.open = (!full).then_some(batch);
+        self.last_batch = Some(batch);
+        self.open_frames = if first { 1 } else { self.open_frames + 1 };
+        if full {
+            self.portion.filled();
+            return false;
+        }
+        matches!(self.patience, Patience::Quiet(_)) && self.portion.is_whole(self.open_frames)
+    }
+
+    /// Takes note that `batch`, whose first frame leaves now, ran because nothing came.
+    pub fn note_quiet(&mut self, batch: BatchId) {
+        if self.last_batch != Some(batch) || self.arriving {
+            return;
+        }
+        let others = self.queue.iter().filter(
+            |item| matches!(item, Item::Frame(Pending { source: Source::Batch(ticket), .. }) if ticket.batch() == batch),
+        );
+        self.portion.waited_in_vain(1 + others.count());
+    }
+
     /// Takes note that no more frames can join `batch`.
     pub fn close_if_open(&mut self, batch: BatchId) {
         if self.open == Some(batch) {
@@ -357,6 +394,8 @@ impl State {
         self.earliest = None;
         self.last_faces = None;
         self.open = None;
+        self.last_batch = None;
+        self.portion = Portion::default();
         self.submitting = false;
         self.timer.take()
     }

@@ -6,7 +6,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::CAT;
-use super::batcher::BatchId;
+use super::batcher::{BatchId, Cause};
 use super::imp::Img2PoseDetect;
 use super::latency::clock_time;
 use super::network::Failure;
@@ -116,6 +116,10 @@ impl Img2PoseDetect {
                 state.pushing = true;
                 state.reconfigured = false;
                 let item = state.queue.pop();
+                if matches!(item, Some(Item::Frame(_))) {
+                    // Before it is pushed: upstream may answer to it while it is.
+                    state.portion.left();
+                }
                 drop(state);
                 // There is room from now on, however long downstream takes for this item.
                 self.stream.left.notify_all();
@@ -145,6 +149,13 @@ impl Img2PoseDetect {
                     self.attach(&mut buffer, &format.info, found);
                 }
                 Some(Err(Failure::Failed(cause))) => self.fail(&format!("inference failed: {cause}")),
+                Some(Err(Failure::Cancelled)) if img2pose::process_is_ending() => {
+                    // Nothing is looked at any more, and frames that were not must not look as if they showed nobody. So the
+                    // stream ends, as a recording behind the element needs it.
+                    gst::debug!(CAT, imp = self, "the process ends, and the stream with it");
+                    self.srcpad.push_event(gst::event::Eos::new());
+                    return Err(gst::FlowError::Eos);
+                }
                 Some(Err(Failure::Cancelled)) => {
                     gst::debug!(CAT, imp = self, "result of an old generation thrown away");
                     return Err(gst::FlowError::Flushing);
@@ -229,17 +240,24 @@ impl Img2PoseDetect {
             if state.counted.replace(batch) == Some(batch) {
                 return;
             }
+            // It may have run before it was closed.
+            state.close_if_open(batch);
             state.stats.batches += 1;
             state.stats.batched_frames += run.frames as u64;
             state.stats.infer.add(run.duration);
+            if run.cause == Cause::Quiet {
+                state.stats.quiet_batches += 1;
+                state.note_quiet(batch);
+            }
             state.promise.observe(clock_time(delay))
         };
         gst::debug!(
             CAT,
             imp = self,
-            "{batch:?} took {:?} for {} frames",
+            "{batch:?} took {:?} for {} frames, it ran because: {:?}",
             run.duration,
-            run.frames
+            run.frames,
+            run.cause
         );
         if promise_changed {
             self.post_latency();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use img2pose::frame::FrameLayout;
 use img2pose::{Face, Selection};
 
-use super::batcher::{BatchId, Batcher, ClientId};
+use super::batcher::{BatchId, Batcher, Cause, ClientId, Due, Next};
 use super::network::{Failure, Network, NetworkHandle};
 pub use client::{Client, Submitted};
 
@@ -51,6 +51,8 @@ type FrameResult = Result<Vec<Face>, Failure>;
 pub struct Run {
     /// Number of frames in the batch.
     pub frames: usize,
+    /// Why it ran.
+    pub cause: Cause,
     /// How long the batch waited for its turn after it was closed.
     pub waited: Duration,
     /// How long the network took.
@@ -105,6 +107,15 @@ struct Seat {
     selection: Option<Selection>,
 }
 
+/// A batch that a network runs now.
+struct Turn<B> {
+    id: BatchId,
+    cause: Cause,
+    job: Arc<Job<B>>,
+    /// What the network is to report from now on, if that has changed.
+    selection: Option<Selection>,
+}
+
 struct Shared<N: Network> {
     /// One for each network, in the order of [`State::seats`].
     handles: Vec<N::Handle>,
@@ -117,6 +128,8 @@ struct Shared<N: Network> {
 pub struct Worker<N: Network> {
     shared: Arc<Shared<N>>,
     threads: Vec<JoinHandle<()>>,
+    /// The process that the threads are in.
+    process: u32,
 }
 
 // A panic cannot leave these locks' data half changed in a way that matters: each section is a few assignments.
@@ -149,6 +162,7 @@ impl<N: Network> Worker<N> {
         let mut worker = Self {
             shared,
             threads: Vec::new(),
+            process: std::process::id(),
         };
         for (seat, network) in networks.into_iter().enumerate() {
             let shared = worker.shared.clone();
@@ -165,6 +179,12 @@ impl<N: Network> Worker<N> {
         self.shared.maker()
     }
 
+    /// Whether this is the child of a fork. The threads do not exist here: to wait for one of them, or for a lock that one has
+    /// held at that time, would last for ever.
+    fn is_left_behind(&self) -> bool {
+        self.process != std::process::id()
+    }
+
     /// Changes which faces are reported, from the next batch on.
     pub fn select(&self, selection: Selection) {
         for seat in &mut lock(&self.shared.state).seats {
@@ -175,6 +195,9 @@ impl<N: Network> Worker<N> {
 
 impl<N: Network> Drop for Worker<N> {
     fn drop(&mut self) {
+        if self.is_left_behind() {
+            return;
+        }
         {
             let mut state = lock(&self.shared.state);
             state.stop = true;
@@ -221,7 +244,13 @@ impl<N: Network> State<N> {
 impl<N: Network> Shared<N> {
     /// Runs batches on the network of `seat` until the worker is dropped.
     fn work(&self, seat: usize, mut network: N) {
-        while let Some((id, job, selection)) = self.next(seat) {
+        while let Some(Turn {
+            id,
+            cause,
+            job,
+            selection,
+        }) = self.next(seat)
+        {
             let batch = lock(&job.batch).take();
             let began = Instant::now();
             let waited = began.duration_since(*job.ready.get_or_init(|| began));
@@ -239,6 +268,7 @@ impl<N: Network> Shared<N> {
             *lock(&job.results) = results.into_iter().map(Some).collect();
             let run = Run {
                 frames: owners.iter().flatten().count(),
+                cause,
                 waited,
                 duration,
             };
@@ -345,22 +375,39 @@ impl<N: Network> Shared<N> {
     }
 
     /// Waits for a batch that can run.
-    #[allow(clippy::type_complexity)]
-    fn next(&self, seat: usize) -> Option<(BatchId, Arc<Job<N::Batch>>, Option<Selection>)> {
+    fn next(&self, seat: usize) -> Option<Turn<N::Batch>> {
         let mut state = lock(&self.state);
         loop {
             if state.stop {
                 return None;
             }
             let idle = state.seats.iter().all(|seat| seat.running.is_none());
-            if let Some(due) = state.batcher.take(idle) {
-                let job = state.jobs[&due.batch].clone();
-                let Seat { running, selection } = &mut state.seats[seat];
-                *running = Some(due.claims.iter().map(|(client, _)| *client).collect());
-                self.handles[seat].reset();
-                return Some((due.batch, job, selection.take()));
-            }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            // Time as it passes here, not on the pipeline's clock: what is waited for is a source that follows no clock, and
+            // the model being free. A clock that stands still must not make frames stand still.
+            state = match state.batcher.take(idle, now) {
+                Next::Run(due) => return Some(self.begin(state, seat, due)),
+                Next::Wait(until) => {
+                    let wait = until.saturating_duration_since(now);
+                    let waited = self.work.wait_timeout(state, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                Next::Nothing => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Takes down that the network of `seat` runs a batch from now on.
+    fn begin(&self, mut state: MutexGuard<'_, State<N>>, seat: usize, due: Due) -> Turn<N::Batch> {
+        let job = state.jobs[&due.batch].clone();
+        let Seat { running, selection } = &mut state.seats[seat];
+        *running = Some(due.claims.iter().map(|(client, _)| *client).collect());
+        self.handles[seat].reset();
+        Turn {
+            id: due.batch,
+            cause: due.cause,
+            job,
+            selection: selection.take(),
         }
     }
 

@@ -158,3 +158,68 @@ fn every_format_runs() {
         );
     }
 }
+
+/// They used to end in a bare NOT_NEGOTIATED.
+#[test]
+fn caps_without_a_framerate_are_taken_by_all_elements() {
+    init();
+    for name in [
+        "img2posedetect",
+        "img2posejson",
+        "img2poseoverlay",
+        "img2posealign",
+    ] {
+        for framerate in ["", ",framerate=0/1", ",framerate=25/1"] {
+            for format in ["RGB", "NV12", "GRAY8"] {
+                let caps = format!("video/x-raw,format={format},width=64,height=48{framerate}");
+                let caps = caps.parse::<gst::Caps>().unwrap();
+                let element = match name {
+                    "img2posedetect" => detector(),
+                    name => gst::ElementFactory::make(name).build().unwrap(),
+                };
+                let template = element.static_pad("sink").unwrap().pad_template_caps();
+                assert!(caps.is_subset(&template), "{name}: {caps}");
+                let source = gst_app::AppSrc::builder()
+                    .caps(&caps)
+                    .format(gst::Format::Time)
+                    .build();
+                let sink = gst::ElementFactory::make("fakesink").build().unwrap();
+                let pipeline = gst::Pipeline::new();
+                let elements = [source.upcast_ref(), &element, &sink];
+                pipeline.add_many(elements).unwrap();
+                gst::Element::link_many(elements).unwrap();
+                let info = gst_video::VideoInfo::from_caps(&caps).unwrap();
+                for index in 0..3 {
+                    let mut buffer = gst::Buffer::with_size(info.size()).unwrap();
+                    buffer.get_mut().unwrap().set_pts(FRAME * index);
+                    source.push_buffer(buffer).unwrap();
+                }
+                source.end_of_stream().unwrap();
+                pipeline.set_state(gst::State::Playing).unwrap();
+                let end = message(&pipeline, &[gst::MessageType::Eos, gst::MessageType::Error]);
+                assert_eq!(end.type_(), gst::MessageType::Eos, "{name}: {caps}: {end:?}");
+                if matches!(name, "img2posedetect" | "img2poseoverlay") {
+                    assert_eq!(sink.sink_pads()[0].current_caps(), Some(caps), "{name}");
+                }
+                pipeline.set_state(gst::State::Null).unwrap();
+            }
+        }
+    }
+}
+
+/// In a live pipeline a batch waits for a fixed time then, and the pipeline is told of it.
+#[test]
+fn a_live_stream_without_a_framerate_has_a_latency() {
+    let element = detector();
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_live(true);
+    harness.set_src_caps_str("video/x-raw,format=GRAY8,width=64,height=48");
+    harness.push(frame(0)).unwrap();
+    let mut query = gst::query::Latency::new();
+    assert!(harness.sinkpad().unwrap().peer_query(&mut query));
+    let (live, min, max) = query.result();
+    assert!(live && min >= gst::ClockTime::from_mseconds(100), "{min}");
+    assert!(max.is_none_or(|max| max >= min), "{max:?}");
+    harness.crank_single_clock_wait().unwrap();
+    assert_frame(&harness.pull().unwrap(), 0);
+}

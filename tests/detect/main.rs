@@ -22,6 +22,7 @@ mod preroll;
 mod properties;
 mod qos;
 mod queries;
+mod quiet;
 mod shared;
 mod statistics;
 mod timeout;

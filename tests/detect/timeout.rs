@@ -75,24 +75,6 @@ fn a_flush_and_a_state_change_call_the_timer_off() {
 }
 
 #[test]
-fn a_file_waits_for_full_batches() {
-    let element = detector();
-    let mut harness = harness(&element, false);
-    harness.push(frame(0)).unwrap();
-    assert_frame(&harness.pull().unwrap(), 0);
-    for index in 1..4 {
-        harness.push(frame(index)).unwrap();
-    }
-    std::thread::sleep(QUIET);
-    assert_eq!(harness.buffers_in_queue(), 0);
-    assert_eq!(harness.testclock().unwrap().peek_id_count(), 0);
-    harness.push(frame(4)).unwrap();
-    for index in 1..5 {
-        assert_frame(&harness.pull().unwrap(), index);
-    }
-}
-
-#[test]
 fn no_patience_means_no_wait() {
     let element = detector();
     element.set_property("batch-timeout", 0u64);

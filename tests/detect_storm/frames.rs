@@ -47,9 +47,14 @@ pub fn info(stream: usize) -> VideoInfo {
     INFOS[stream].clone()
 }
 
-/// The caps of a stream.
+/// The caps of a stream; where the framerate is 0 they have none, as applications write them.
 pub fn caps(stream: usize) -> gst::Caps {
-    info(stream).to_caps().unwrap()
+    let mut caps = info(stream).to_caps().unwrap();
+    if STREAMS[stream].3 == 0 {
+        let structure = caps.get_mut().unwrap().structure_mut(0).unwrap();
+        structure.remove_field("framerate");
+    }
+    caps
 }
 
 /// How the pixels lie in the buffer.

@@ -91,6 +91,10 @@ pub enum Op {
     Release,
     /// Waits until the streaming thread rests.
     Rest,
+    /// Waits until everything has left: whatever was sent, nothing waits for more to come.
+    Settle,
+    /// Lets so many milliseconds pass: about as many as a batch waits for more frames.
+    Wait(u64),
     /// Unlinks downstream, pushes frames and perhaps new caps, links it again.
     Relink {
         frames: u8,
@@ -197,6 +201,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Hold),
         2 => Just(Op::Release),
         2 => Just(Op::Rest),
+        2 => Just(Op::Settle),
+        1 => (30u64..140).prop_map(Op::Wait),
         2 => (1u8..12, prop::option::of(0..N_STREAMS)).prop_map(|(frames, stream)| Op::Relink { frames, stream }),
         1 => Just(Op::Reconfigure),
         1 => Just(Op::Qos),

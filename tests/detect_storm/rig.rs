@@ -1,7 +1,7 @@
 //! Drives the real element through a sequence and hands what happened to the model.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
@@ -294,6 +294,8 @@ impl Rig {
             Op::Rest => {
                 self.rest();
             }
+            Op::Settle => self.settle()?,
+            Op::Wait(milliseconds) => std::thread::sleep(Duration::from_millis(*milliseconds)),
             Op::Relink { frames, stream } => self.relink(*frames, *stream),
             Op::Reconfigure => {
                 self.downpad.push_event(gst::event::Reconfigure::new());
@@ -310,6 +312,35 @@ impl Rig {
                     return Err("the latency query was refused".to_owned());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until the element is empty, with nothing sent that would close a batch. Where an error of this part keeps
+    /// frames from leaving there is nothing to wait for.
+    fn settle(&mut self) -> Result<(), String> {
+        self.rest();
+        let is_clean = self
+            .parts
+            .last()
+            .unwrap()
+            .steps
+            .iter()
+            .all(|step| match &step.action {
+                Action::Frames(frames) => frames.iter().all(|frame| frame.answer.is_none()),
+                Action::ShortBuffer => false,
+                _ => true,
+            });
+        if !is_clean {
+            return Ok(());
+        }
+        let queued = || support::stat(&self.element, "queue-level");
+        let began = Instant::now();
+        while queued() > 0 {
+            if began.elapsed() > QUIET_LIMIT {
+                return Err(format!("stands still with {} frames", queued()));
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

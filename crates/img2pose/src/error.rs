@@ -136,7 +136,8 @@ pub enum Error {
         /// The allowed range.
         expected: &'static str,
     },
-    /// [`Canceller::cancel`](crate::Canceller::cancel) was called.
+    /// [`Canceller::cancel`](crate::Canceller::cancel) was called, or the process ends
+    /// ([`process_is_ending`](crate::process_is_ending)).
     #[error("the detection was cancelled")]
     Cancelled,
 }

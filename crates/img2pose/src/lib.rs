@@ -19,6 +19,7 @@
 
 pub mod contract;
 mod detect;
+mod ending;
 mod error;
 mod face;
 pub mod files;
@@ -41,6 +42,7 @@ pub use detect::{
     Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, Slot,
     StageTimes,
 };
+pub use ending::process_is_ending;
 pub use error::Error;
 pub use face::Face;
 pub use model::Model;

@@ -64,8 +64,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Batch timeout")
             .blurb(
                 "Longest time in nanoseconds that a frame waits for its batch to fill; 0: run what is there as soon \
-                 as the model is free; -1: automatic, that is one fill at the framerate of a live stream, no limit \
-                 otherwise",
+                 as the model is free; -1: automatic, that is one fill at the framerate of a live stream, otherwise \
+                 until the model is free and nothing has come for three frame durations (50 to 250 ms)",
             )
             .default_value(u64::MAX)
             .mutable_playing()
@@ -217,7 +217,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Statistics")
             .blurb(
                 "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, batches, \
-                 mean-fill, queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
+                 quiet-batches (that ran before they were full because nothing came), mean-fill, queue-level, and \
+                 count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
             )
             .read_only()
             .build(),

@@ -1,6 +1,7 @@
 //! What an element does at its worker: submit frames, close batches, give results up.
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use img2pose::frame::Frame;
 
@@ -48,7 +49,7 @@ impl<N: Network> Client<N> {
         let layout = frame.layout;
         let (placement, job) = {
             let mut state = lock(&shared.state);
-            let placement = state.batcher.place(self.id, layout);
+            let placement = state.batcher.place(self.id, layout, Instant::now());
             if placement.opened {
                 let free = state.free.iter().position(|(free, _)| *free == layout);
                 let batch = free.map(|index| state.free.swap_remove(index).1);
@@ -132,9 +133,23 @@ impl<N: Network> Client<N> {
         }
     }
 
-    /// Says whether the worker may run a batch with a frame of this client before it is full.
-    pub fn set_eager(&self, eager: bool) {
-        lock(&self.worker.shared.state).batcher.set_eager(self.id, eager);
+    /// Says whether the worker may run a batch with a frame of this client before it is full: when it has nothing else to
+    /// do and nothing has come for that long; `None`: never.
+    pub fn set_eager(&self, after: Option<Duration>) {
+        lock(&self.worker.shared.state).batcher.set_eager(self.id, after);
+        self.worker.shared.work.notify_all();
+    }
+
+    /// Takes note that a frame has come that does not go into `batch`, but shows that upstream is at work.
+    pub fn touch(&self, batch: BatchId) {
+        let mut state = lock(&self.worker.shared.state);
+        // The worker looks again when the time is over that it waits for now.
+        state.batcher.touch(batch, Instant::now());
+    }
+
+    /// Lets `batch` run as soon as the worker has nothing else to do, unless another frame comes first.
+    pub fn hurry(&self, batch: BatchId) {
+        lock(&self.worker.shared.state).batcher.hurry(batch);
         self.worker.shared.work.notify_all();
     }
 
@@ -182,7 +197,10 @@ struct Filling<'s, N: Network> {
 impl<N: Network> Drop for Filling<'_, N> {
     fn drop(&mut self) {
         let mut state = lock(&self.shared.state);
-        if state.batcher.filled(self.batch, self.client, self.converted) {
+        if state
+            .batcher
+            .filled(self.batch, self.client, self.converted, Instant::now())
+        {
             state.discard(self.batch);
         }
         state.note_ready();
@@ -193,9 +211,12 @@ impl<N: Network> Drop for Filling<'_, N> {
 
 impl<N: Network> Drop for Client<N> {
     fn drop(&mut self) {
+        if self.worker.is_left_behind() {
+            return;
+        }
         self.abandon();
         let mut state = lock(&self.worker.shared.state);
-        state.batcher.set_eager(self.id, false);
+        state.batcher.set_eager(self.id, None);
         state.clients.remove(&self.id);
     }
 }

@@ -149,7 +149,7 @@ fn two_batches_run_at_one_time_and_the_third_waits() {
 fn an_eager_client_waits_until_the_whole_model_is_free() {
     let stage = Stage::new(4);
     let (busy, eager) = (stage.client(), stage.client());
-    eager.set_eager(true);
+    eager.set_eager(Some(Duration::ZERO));
     let both = [1, 2].map(|byte| {
         let frame = submit(&busy, u32::from(byte), byte);
         busy.close();
@@ -165,6 +165,21 @@ fn an_eager_client_waits_until_the_whole_model_is_free() {
     stage.end(3, End::Success);
     assert_eq!(confidences(&frames), [3.0, 4.0]);
     assert_eq!(confidences(&both), [1.0, 2.0]);
+}
+
+/// It used to stand still for as long as others kept one of the networks busy.
+#[test]
+fn a_batch_that_does_not_fill_runs_beside_one_that_does_not_end() {
+    let stage = Stage::new(4);
+    let (busy, pausing) = (stage.client(), stage.client());
+    pausing.set_eager(Some(Duration::from_millis(10)));
+    let _running = submit(&busy, 1, 1);
+    busy.close();
+    assert_eq!(stage.begun(1), [1]);
+    let frame = submit(&pausing, 9, 2);
+    assert_eq!(stage.begun(1), [2]);
+    stage.end(2, End::Success);
+    assert_eq!(confidence(&frame), 2.0);
 }
 
 #[test]

@@ -313,7 +313,7 @@ fn a_timer_closes_only_its_batch_and_does_not_keep_the_worker() {
 fn an_eager_client_gets_what_is_there() {
     let stage = Stage::new(4);
     let client = stage.client();
-    client.set_eager(true);
+    client.set_eager(Some(Duration::ZERO));
     submit(&client, 1, 1);
     assert_eq!(stage.begun(), [1]);
     let frames = [2, 3].map(|byte| submit(&client, 1, byte));
@@ -321,6 +321,33 @@ fn an_eager_client_gets_what_is_there() {
     assert_eq!(stage.begun(), [2, 3]);
     stage.succeed();
     assert_eq!(confidence(&frames[1]), 3.0);
+}
+
+#[test]
+fn a_partial_batch_runs_when_nothing_has_come() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    let patience = Duration::from_millis(30);
+    client.set_eager(Some(patience));
+    let began = Instant::now();
+    let frame = submit(&client, 1, 5);
+    assert_eq!(stage.begun(), [5]);
+    assert!(began.elapsed() >= patience);
+    stage.succeed();
+    let (_, run) = frame.ticket.take().unwrap().unwrap();
+    assert_eq!((run.frames, run.cause), (1, Cause::Quiet));
+}
+
+#[test]
+fn a_batch_that_need_not_wait_for_more_runs_at_once() {
+    let stage = Stage::new(4);
+    let client = stage.client();
+    client.set_eager(Some(TIME_LIMIT * 10));
+    let batch = submit(&client, 1, 5).ticket.batch();
+    stage.nothing_begins();
+    client.hurry(batch);
+    assert_eq!(stage.begun(), [5]);
+    stage.succeed();
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use ort::session::RunOptions;
 
 use crate::contract::Contract;
+use crate::ending::{self, Held};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
@@ -46,13 +47,15 @@ pub struct Detector {
     contract: Contract,
     channels: usize,
     options: DetectorOptions,
-    sessions: Sessions,
+    sessions: Held<Sessions>,
     pool: Arc<rayon::ThreadPool>,
     shapes: Shapes,
     work: Work,
     /// The batch of [`Detector::detect`].
     batch: Option<Batch>,
     times: StageTimes,
+    /// Whether a batch has been run.
+    has_run: bool,
 }
 
 /// Where the time of the last [`Detector::detect_batch`] went, summed over the frames of the batch.
@@ -129,10 +132,12 @@ impl Detector {
         // A broken model is reported as such, also where ONNX Runtime is missing.
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
+        let _inside = ending::enter(None).ok_or(Error::Cancelled)?;
         let candidates = options.placement().candidates(runtime)?;
         let sessions = Sessions::load(model, &parts, runtime, &candidates, |sessions| {
             warm_up(sessions, model)
         })?;
+        ending::arm();
         Self::with_sessions(model, options, sessions, pool)
     }
 
@@ -157,11 +162,12 @@ impl Detector {
             contract: model.contract().clone(),
             channels: model.channels(),
             options,
-            sessions,
+            sessions: Held::new(sessions),
             pool,
             work,
             batch: None,
             times: StageTimes::default(),
+            has_run: false,
         })
     }
 
@@ -301,7 +307,7 @@ impl Detector {
     /// Finds the faces of every frame of a batch, in one run of the network. An empty batch runs nothing.
     ///
     /// # Errors
-    /// When inference fails or is cancelled, or the batch was made for a device and this detector computes on the
+    /// When inference fails, is cancelled, or the process ends, or the batch was made for a device and this detector computes on the
     /// processor.
     pub fn detect_batch(&mut self, batch: &Batch) -> Result<Vec<Vec<Face>>, Error> {
         let mut faces = Vec::new();
@@ -322,6 +328,7 @@ impl Detector {
         }
         let canceller = self.sessions.canceller().clone();
         let origin = self.sessions.origin().clone();
+        let _inside = ending::enter(Some(&canceller)).ok_or(Error::Cancelled)?;
         let terms = Terms {
             contract: &self.contract,
             channels: self.channels,
@@ -342,6 +349,9 @@ impl Detector {
             _ => unreachable!("they are made together, see with_sessions"),
         }
         self.times = times;
+        if !std::mem::replace(&mut self.has_run, true) {
+            ending::arm();
+        }
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Tensor as OrtTensor, Tens
 
 use super::Tensor;
 use crate::detect::ExecutionProvider;
+use crate::ending::{self, Held};
 
 /// A kind of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ fn info(place: Place, device_id: i32) -> ort::Result<MemoryInfo<'static>> {
 pub(crate) struct Exchange {
     // `ort` leaves it open whether allocators may be called by several threads at once. Freeing goes past this lock, into
     // ONNX Runtime's arena, which has one of its own.
-    allocator: Arc<Mutex<Allocator>>,
+    allocator: Arc<Held<Mutex<Allocator>>>,
     place: Place,
     device_id: i32,
 }
@@ -95,7 +96,7 @@ impl Exchange {
             match info(place, device_id).and_then(|info| Allocator::new(session, info)) {
                 Ok(allocator) => {
                     return Ok(Self {
-                        allocator: Arc::new(Mutex::new(allocator)),
+                        allocator: Arc::new(Held::new(Mutex::new(allocator))),
                         place,
                         device_id,
                     });
@@ -109,7 +110,7 @@ impl Exchange {
     /// Ordinary memory.
     pub fn host() -> Self {
         Self {
-            allocator: Arc::new(Mutex::new(Allocator::default())),
+            allocator: Arc::new(Held::new(Mutex::new(Allocator::default()))),
             place: Place::Host,
             device_id: 0,
         }
@@ -121,10 +122,14 @@ impl Exchange {
     }
 
     /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// When there is not so much memory, or the process ends.
     pub fn tensor<T: Element>(&self, shape: &[usize]) -> ort::Result<HostTensor<T>> {
+        let _inside = ending::enter(None).ok_or_else(|| ort::Error::new("the process ends"))?;
         let allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
         let mut made = HostTensor {
-            tensor: OrtTensor::new(&allocator, shape)?,
+            tensor: Held::new(OrtTensor::new(&allocator, shape)?),
             len: shape.iter().product(),
             host: PhantomData,
         };
@@ -148,7 +153,7 @@ impl Element for u8 {}
 /// A tensor of ONNX Runtime's that the processor can read and write.
 #[derive(Debug)]
 pub(crate) struct HostTensor<T: Element> {
-    tensor: OrtTensor<T>,
+    tensor: Held<OrtTensor<T>>,
     len: usize,
     host: PhantomData<T>,
 }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
 
-use crate::telemetry;
+use crate::{ending, telemetry};
 use library::Loaded;
 
 /// Oldest ONNX Runtime that has every call this crate makes.
@@ -196,11 +196,14 @@ fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, Runt
     }
     // Frames and models of our users are nobody else's business. Some builds have begun to report by then, see `telemetry`.
     match ort::init().with_name("img2pose").with_telemetry(false).build() {
-        Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime {
-            library,
-            origin,
-            environment,
-        })),
+        Ok(environment) => {
+            ending::arm();
+            Ok(RUNTIME.get_or_init(|| Runtime {
+                library,
+                origin,
+                environment,
+            }))
+        }
         Err(source) => Err(RuntimeError::Environment {
             path: library.path,
             source,
