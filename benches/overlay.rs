@@ -145,7 +145,7 @@ fn eight_faces(bencher: divan::Bencher<'_, '_>, format: VideoFormat) {
     run(bencher, format, "", 8, 260.0, false);
 }
 
-#[divan::bench(args = ["pixelate", "blur"], min_time = 1)]
+#[divan::bench(args = ["pixelate", "blur", "solid"], min_time = 1)]
 fn hidden_nv12(bencher: divan::Bencher<'_, '_>, kind: &str) {
     let properties = format!("draw-box=false draw-axes=false draw-points=none label=0 blur-faces={kind}");
     run(bencher, VideoFormat::Nv12, &properties, 1, 260.0, false);

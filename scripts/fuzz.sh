@@ -9,6 +9,7 @@
 #   model       ONNX files and their metadata
 #   model_graph ONNX files of which single parts are damaged
 #   frame       sizes, strides and lengths of frames
+#   buffer      what a buffer says of its frame, through the elements that write and cut
 #   record      the faces on a buffer
 # Needs the nightly Rust toolchain; builds cargo-fuzz into .cache. fuzz/corpus holds the files to start from; what is
 # found on the way stays in .cache/fuzz. An input that fails is written to fuzz/artifacts and ends the script.
@@ -25,7 +26,7 @@ help_wanted "$@"
 seconds=$1
 shift
 targets=("$@")
-((${#targets[@]})) || targets=(checkpoint torch safetensors npy model model_graph frame record)
+((${#targets[@]})) || targets=(checkpoint torch safetensors npy model model_graph frame buffer record)
 for target in "${targets[@]}"; do
     [[ -f $ROOT/fuzz/targets/$target.rs ]] || die "there is no target '$target'; see --help"
 done

@@ -23,6 +23,8 @@ no_arguments "$@"
 setup_base
 # For the tests of the Python examples, which are skipped without them.
 apt_ensure python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0
+# For the tests of hidden faces; acceptance needs them, too.
+media_ensure
 # First, as it may have no room or no network: nobody should learn that after the other tests.
 if [[ $training || -f $CACHE/training/done ]]; then
     training=yes

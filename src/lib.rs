@@ -4,6 +4,7 @@
 
 pub mod align;
 pub mod detect;
+mod frames;
 mod json;
 pub mod meta;
 pub mod overlay;

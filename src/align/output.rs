@@ -2,11 +2,11 @@
 
 use gst::glib;
 use gst::prelude::*;
-use gst_video::prelude::*;
-use gst_video::{VideoBufferPool, VideoCapsBuilder, VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
+use gst_video::{VideoBufferPool, VideoCapsBuilder, VideoFormat, VideoInfo, VideoMeta};
 use img2pose::frame::RgbPicture;
 
 use super::settings::SIZES;
+use crate::frames;
 
 /// Crops of any size.
 pub fn template_caps() -> gst::Caps {
@@ -139,27 +139,18 @@ impl Output {
             .pool
             .acquire_buffer(None)
             .map_err(|error| (error, "its memory cannot be had".to_owned()))?;
-        {
-            let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), &self.info)
-                .map_err(|error| (gst::FlowError::Error, format!("its memory: {error}")))?;
-            let stride = frame.plane_stride()[0];
-            let stride = usize::try_from(stride).map_err(|_| {
-                (
-                    gst::FlowError::Error,
-                    format!("its memory has a stride of {stride}"),
-                )
-            })?;
-            let data = frame
-                .plane_data_mut(0)
-                .map_err(|error| (gst::FlowError::Error, format!("its memory: {error}")))?;
+        let (width, height) = (self.info.width(), self.info.height());
+        frames::write(buffer.make_mut(), &self.info, |frame| {
+            let stride = frame.stride(0);
             fill(&mut RgbPicture {
-                data,
+                data: frame.plane(0),
                 stride,
-                width: self.info.width(),
-                height: self.info.height(),
+                width,
+                height,
             })
-            .map_err(|error| (gst::FlowError::Error, error))?;
-        }
+        })
+        .map_err(|error| (gst::FlowError::Error, format!("its memory: {error}")))?
+        .map_err(|error| (gst::FlowError::Error, error))?;
         Ok(buffer)
     }
 

@@ -1,12 +1,12 @@
 //! From GStreamer's description of a frame to the detector's.
 
-use gst::MemoryMap;
-use gst::memory::Readable;
 use gst::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoInfo};
 use img2pose::frame::{
-    ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, View,
+    ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, View,
 };
+
+use crate::frames;
 
 /// The raw video formats that the detector reads, those that need no conversion of colours first.
 pub const FORMATS: [VideoFormat; 9] = [
@@ -119,121 +119,10 @@ impl InputFormat {
         buffer: &gst::BufferRef,
         read: impl FnOnce(&Frame<'_>) -> R,
     ) -> Result<R, String> {
-        let meta = buffer.meta::<gst_video::VideoMeta>();
-        let (offsets, strides) = meta.as_ref().map_or_else(
-            || (self.info.offset(), self.info.stride()),
-            |meta| (meta.offset(), meta.stride()),
-        );
-        let n_planes = self.info.n_planes() as usize;
-        if offsets.len() < n_planes || strides.len() < n_planes {
-            return Err(format!(
-                "its video meta has {} planes, expected {n_planes}",
-                offsets.len()
-            ));
-        }
-        let mut extents = [Extent::default(); 3];
-        for (plane, extent) in extents.iter_mut().enumerate().take(n_planes) {
-            let stride = usize::try_from(strides[plane])
-                .map_err(|_| format!("plane {plane} has a negative stride ({})", strides[plane]))?;
-            *extent = Extent {
-                offset: offsets[plane],
-                stride,
-                len: self.plane_len(plane as u8, stride),
-            };
-        }
-        let extents = &extents[..n_planes];
-
-        let mut maps: [Option<MemoryMap<'_, Readable>>; 3] = Default::default();
-        let mut starts = [0; 3];
-        for ((extent, map), start) in extents.iter().zip(&mut maps).zip(&mut starts) {
-            let Some((memory, skip)) = find_memory(buffer, extent) else {
-                return self.read_merged(buffer, extents, read);
-            };
-            *map = Some(
-                memory
-                    .map_readable()
-                    .map_err(|error| format!("it cannot be mapped: {error}"))?,
-            );
-            *start = skip;
-        }
-        let planes = std::array::from_fn(|plane| match &maps[plane] {
-            Some(map) => Plane {
-                data: &map.as_slice()[starts[plane]..],
-                stride: extents[plane].stride,
-            },
-            None => NO_PLANE,
-        });
-        Ok(read(&Frame {
-            layout: self.layout,
-            planes,
-        }))
+        let layout = self.layout;
+        frames::read(buffer, &self.info, |planes| read(&Frame { layout, planes }))
+            .map_err(|error| error.to_string())
     }
-
-    /// For a buffer with a plane that no single memory holds. GStreamer copies such memories together; into a memory
-    /// of its own, because mapping the buffer would put the copy in the place of the buffer's memories.
-    fn read_merged<R>(
-        &self,
-        buffer: &gst::BufferRef,
-        extents: &[Extent],
-        read: impl FnOnce(&Frame<'_>) -> R,
-    ) -> Result<R, String> {
-        let memory = buffer.all_memory().ok_or("it holds no memory")?;
-        let map = memory
-            .map_readable()
-            .map_err(|error| format!("it cannot be mapped: {error}"))?;
-        let mut planes = [NO_PLANE; 3];
-        for (index, (plane, extent)) in planes.iter_mut().zip(extents).enumerate() {
-            let data = map
-                .get(extent.offset..)
-                .filter(|data| data.len() >= extent.len)
-                .ok_or_else(|| {
-                    format!(
-                        "plane {index} needs {} bytes from offset {} on, but the buffer has {} bytes",
-                        extent.len,
-                        extent.offset,
-                        map.len()
-                    )
-                })?;
-            *plane = Plane {
-                data,
-                stride: extent.stride,
-            };
-        }
-        Ok(read(&Frame {
-            layout: self.layout,
-            planes,
-        }))
-    }
-
-    /// Bytes from the first to the last pixel of a plane. In all [`FORMATS`] plane `n` begins with component `n`,
-    /// or holds all components.
-    fn plane_len(&self, plane: u8, stride: usize) -> usize {
-        let rows = self.info.comp_height(plane) as usize;
-        let row = self.info.comp_width(plane) as usize * self.info.comp_pstride(plane).max(1) as usize;
-        rows.saturating_sub(1).saturating_mul(stride).saturating_add(row)
-    }
-}
-
-const NO_PLANE: Plane<'static> = Plane { data: &[], stride: 0 };
-
-/// Where a plane lies in its buffer, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Extent {
-    offset: usize,
-    stride: usize,
-    len: usize,
-}
-
-/// The memory that holds the whole plane, and where in it the plane starts.
-fn find_memory<'b>(buffer: &'b gst::BufferRef, extent: &Extent) -> Option<(&'b gst::MemoryRef, usize)> {
-    let mut skip = extent.offset;
-    for memory in buffer.iter_memories() {
-        if skip < memory.size() {
-            return (memory.size() - skip >= extent.len).then_some((memory, skip));
-        }
-        skip -= memory.size();
-    }
-    None
 }
 
 /// The shape of a pixel; one that is no shape counts as square.
@@ -283,34 +172,6 @@ mod tests {
 
     fn nv12() -> InputFormat {
         format("video/x-raw,format=NV12,width=6,height=4,framerate=25/1").unwrap()
-    }
-
-    /// First byte of each row of each of the two planes.
-    fn rows(frame: &Frame<'_>) -> Vec<u8> {
-        (0..2)
-            .flat_map(|plane| {
-                let plane = frame.planes[plane];
-                let rows = if std::ptr::eq(plane.data, frame.planes[0].data) {
-                    4
-                } else {
-                    2
-                };
-                (0..rows).map(move |row| plane.data[row * plane.stride])
-            })
-            .collect()
-    }
-
-    fn meta(buffer: &mut gst::Buffer, offsets: [usize; 2], strides: [i32; 2]) {
-        gst_video::VideoMeta::add_full(
-            buffer.get_mut().unwrap(),
-            gst_video::VideoFrameFlags::empty(),
-            VideoFormat::Nv12,
-            6,
-            4,
-            &offsets,
-            &strides,
-        )
-        .unwrap();
     }
 
     #[test]
@@ -372,72 +233,5 @@ mod tests {
             PixelAspectRatio::new(16, 15).unwrap()
         );
         assert_eq!(ratio(",pixel-aspect-ratio=0/1"), PixelAspectRatio::SQUARE);
-    }
-
-    #[test]
-    fn planes_without_a_video_meta() {
-        let format = nv12();
-        // 6x4 NV12 has a stride of 8 by default.
-        let buffer = gst::Buffer::from_slice((0..48).collect::<Vec<u8>>());
-        let rows = format.read_frame(&buffer, rows).unwrap();
-        assert_eq!(rows, [0, 8, 16, 24, 32, 40]);
-    }
-
-    #[test]
-    fn strides_and_offsets_of_the_video_meta_count() {
-        let format = nv12();
-        let mut buffer = gst::Buffer::from_slice((0..100).collect::<Vec<u8>>());
-        meta(&mut buffer, [2, 60], [12, 14]);
-        let rows = format.read_frame(&buffer, rows).unwrap();
-        assert_eq!(rows, [2, 14, 26, 38, 60, 74]);
-    }
-
-    #[test]
-    fn a_last_row_without_its_padding_is_enough() {
-        let format = nv12();
-        let mut buffer = gst::Buffer::from_slice((0..80).collect::<Vec<u8>>());
-        meta(&mut buffer, [0, 60], [12, 14]);
-        let rows = format.read_frame(&buffer, rows).unwrap();
-        assert_eq!(rows, [0, 12, 24, 36, 60, 74]);
-    }
-
-    #[test]
-    fn one_memory_for_each_plane() {
-        let format = nv12();
-        let mut buffer = gst::Buffer::from_slice((0..32).collect::<Vec<u8>>());
-        buffer
-            .get_mut()
-            .unwrap()
-            .append_memory(gst::Memory::from_slice((100..116).collect::<Vec<u8>>()));
-        let rows = format.read_frame(&buffer, rows).unwrap();
-        assert_eq!(rows, [0, 8, 16, 24, 100, 108]);
-    }
-
-    #[test]
-    fn a_plane_in_two_memories() {
-        let format = nv12();
-        let mut buffer = gst::Buffer::from_slice((0..20).collect::<Vec<u8>>());
-        buffer
-            .get_mut()
-            .unwrap()
-            .append_memory(gst::Memory::from_slice((20..48).collect::<Vec<u8>>()));
-        let rows = format.read_frame(&buffer, rows).unwrap();
-        assert_eq!(rows, [0, 8, 16, 24, 32, 40]);
-        // The buffer leaves as it came.
-        assert_eq!(buffer.n_memory(), 2);
-    }
-
-    #[test]
-    fn short_buffers_and_negative_strides_are_errors() {
-        let format = nv12();
-        let short = gst::Buffer::from_slice([0u8; 40]);
-        let error = format.read_frame(&short, |_| ()).unwrap_err();
-        assert!(error.contains("plane 1") && error.contains("40 bytes"), "{error}");
-        assert!(format.read_frame(&gst::Buffer::new(), |_| ()).is_err());
-
-        let mut upside_down = gst::Buffer::from_slice([0u8; 48]);
-        meta(&mut upside_down, [0, 32], [-8, 8]);
-        let error = format.read_frame(&upside_down, |_| ()).unwrap_err();
-        assert!(error.contains("negative stride"), "{error}");
     }
 }

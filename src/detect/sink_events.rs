@@ -196,6 +196,7 @@ impl Img2PoseDetect {
             gst::QueryViewMut::Allocation(allocation) => {
                 if !answered {
                     gst::debug!(CAT, obj = pad, "downstream has no wishes for the allocation");
+                    meta::refuse_all(allocation);
                 }
                 self.complete_allocation(allocation);
                 true
@@ -204,13 +205,13 @@ impl Img2PoseDetect {
         }
     }
 
-    /// Adds to downstream's answer that strides are understood, and the buffers that this element holds. Takes out of it
-    /// that cropping can be left to downstream.
+    /// Adds to downstream's answer the buffers that this element holds. Takes out of it that cropping can be left to
+    /// downstream.
+    ///
+    /// The metas are downstream's: this element reads frames with any strides, but the same frames go on to those that may
+    /// not. A decoder that is told otherwise sends padded frames to a file or an application that takes them for whole ones.
     fn complete_allocation(&self, query: &mut gst::query::Allocation) {
         meta::refuse_crop(query);
-        if query.find_allocation_meta::<gst_video::VideoMeta>().is_none() {
-            query.add_allocation_meta::<gst_video::VideoMeta>(None);
-        }
         // One more is on its way out.
         let held = self.settings().capacity() as u32 + 1;
         let pools: Vec<_> = query.allocation_pools().collect();

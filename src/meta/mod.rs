@@ -106,8 +106,8 @@ pub use analytics::POSE_TENSOR;
 #[cfg(feature = "v1_26")]
 pub use analytics::POSES_TENSOR;
 pub use error::MetaError;
-pub(crate) use placement::refuse_crop;
 pub use placement::{CurrentFaces, FrameChange, read_current};
+pub(crate) use placement::{refuse_all, refuse_crop};
 pub use record::RECORD_NAME;
 pub use region::REGION_TYPE;
 pub(crate) use region::pixel_box;

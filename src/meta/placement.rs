@@ -278,6 +278,13 @@ pub(crate) fn refuse_crop(query: &mut gst::query::Allocation) {
     }
 }
 
+/// Takes all metas out of an allocation query that downstream has not answered: what is not promised is not supported.
+pub(crate) fn refuse_all(query: &mut gst::query::Allocation) {
+    while query.allocation_metas().next().is_some() {
+        query.remove_nth_allocation_meta(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

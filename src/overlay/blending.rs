@@ -2,15 +2,20 @@
 //!
 //! GStreamer's function does the arithmetic. It takes every row that a drawing touches apart into four bytes a pixel and
 //! puts it together again, all of it from the left edge of the frame to the right, and looks at each pixel of the drawing.
-//! So it is shown only those tiles of the frame that something is drawn on, as frames of their own.
+//! So it is shown only those tiles of the frame that something is drawn on, as frames of their own: copies, because a
+//! frame may begin at any byte and have rows of any length, and its vector instructions end the process where a pixel
+//! of four bytes does not lie at a multiple of four.
 
-use gst::glib::{self, translate::from_glib};
-use gst_video::prelude::*;
-use gst_video::{VideoFlags, VideoFrame, VideoFrameRef, VideoInfo, ffi};
+use gst::glib::{
+    self,
+    translate::{ToGlibPtr, from_glib},
+};
+use gst_video::{VideoFlags, VideoInfo, ffi};
 use gst_video::{VideoOverlayComposition, VideoOverlayFormatFlags};
 
 use super::pixels::{FORMAT, PIXEL};
 use super::style::Area;
+use crate::frames::FrameMut;
 
 /// Side of a tile in pixels, a multiple of the pixels that share a chroma sample. With 4 and with 16 lines take a tenth longer.
 const TILE: u32 = 8;
@@ -20,36 +25,34 @@ const TILE: u32 = 8;
 pub struct Blender {
     tiles: Vec<Area>,
     drawn: Vec<bool>,
+    copy: Vec<u8>,
 }
 
 impl Blender {
-    /// Lays the composition over the frame, of one of the formats that the detector takes. The pixels are those that
-    /// [`VideoOverlayComposition::blend`] makes.
+    /// Lays a composition of the [`Painter`](super::painter::Painter) over the frame, of one of the formats that the
+    /// detector takes. The pixels are those that [`VideoOverlayComposition::blend`] makes.
     ///
     /// # Errors
-    /// Memory cannot be mapped, or GStreamer refuses.
+    /// Memory of the drawing cannot be mapped, or GStreamer refuses.
     pub fn blend(
         &mut self,
-        frame: &mut VideoFrameRef<&mut gst::BufferRef>,
+        frame: &mut FrameMut<'_>,
         composition: &VideoOverlayComposition,
     ) -> Result<(), glib::BoolError> {
         for rectangle in composition.iter() {
             let (x, y, width, height) = rectangle.render_rectangle();
-            let pixels = rectangle.pixels_unscaled_raw(VideoOverlayFormatFlags::PREMULTIPLIED_ALPHA);
-            let info = VideoInfo::builder(FORMAT, width, height)
-                .flags(VideoFlags::PREMULTIPLIED_ALPHA)
-                .build()?;
-            let drawing = VideoFrame::from_buffer_readable(pixels, &info)
-                .map_err(|_| glib::bool_error!("a drawing cannot be mapped"))?;
             let area = Area {
                 x: x as u32,
                 y: y as u32,
                 width,
                 height,
             };
-            self.find_tiles(drawing.plane_data(0)?, area);
+            let pixels = rectangle.pixels_unscaled_raw(VideoOverlayFormatFlags::PREMULTIPLIED_ALPHA);
+            let pixels = pixels.map_readable()?;
+            let drawing = Drawing::new(&pixels, area)?;
+            self.find_tiles(drawing.pixels, area);
             for tile in &self.tiles {
-                blend_tile(frame, *tile, &drawing, area)?;
+                blend_tile(frame, *tile, &drawing, &mut self.copy)?;
             }
         }
         Ok(())
@@ -98,48 +101,141 @@ fn overlap(tile: u32, start: u32, length: u32) -> (usize, usize) {
     (from as usize, to as usize)
 }
 
-/// Blends the part of a drawing that lies on a tile, which begins in the frame but may reach over its edges.
-fn blend_tile(
-    frame: &mut VideoFrameRef<&mut gst::BufferRef>,
-    tile: Area,
-    drawing: &VideoFrame<gst_video::video_frame::Readable>,
+/// The pixels of a drawing, and which area of the frame they cover.
+struct Drawing<'p> {
+    /// Row by row without gaps.
+    pixels: &'p [u8],
     area: Area,
-) -> Result<(), glib::BoolError> {
-    let format = frame.format_info();
-    let (width, height) = (frame.width(), frame.height());
-    assert!(
-        tile.x < width && tile.y < height,
-        "{tile:?} is outside {width}x{height}"
-    );
-    assert!((0..frame.n_components()).all(|c| {
-        let (w_sub, h_sub) = (format.w_sub()[c as usize], format.h_sub()[c as usize]);
-        tile.x.trailing_zeros() >= w_sub && tile.y.trailing_zeros() >= h_sub
-    }));
-    // SAFETY: plain numbers and pointers; neither is unmapped or freed through the copy.
-    let mut view = unsafe { *frame.as_ptr() };
-    view.info.width = tile.width.min(width - tile.x) as i32;
-    view.info.height = tile.height.min(height - tile.y) as i32;
-    for plane in 0..frame.n_planes() {
-        // In all formats plane `n` begins with component `n`, or holds all components.
-        let x = (tile.x >> format.w_sub()[plane as usize]) as isize * frame.comp_pstride(plane) as isize;
-        let y = (tile.y >> format.h_sub()[plane as usize]) as isize
-            * frame.plane_stride()[plane as usize] as isize;
-        let data = &mut view.data[plane as usize];
-        // SAFETY: the tile begins inside the frame and on a sample of each component, so this is a byte of the plane.
-        *data = unsafe { data.cast::<u8>().offset(x + y) }.cast();
+    /// How GStreamer is told of them.
+    info: VideoInfo,
+}
+
+impl<'p> Drawing<'p> {
+    fn new(pixels: &'p [u8], area: Area) -> Result<Self, glib::BoolError> {
+        let info = VideoInfo::builder(FORMAT, area.width, area.height)
+            .flags(VideoFlags::PREMULTIPLIED_ALPHA)
+            .build()?;
+        let pixels = pixels
+            .get(..area.width as usize * area.height as usize * PIXEL)
+            .ok_or_else(|| glib::bool_error!("a drawing has {} bytes for {area:?}", pixels.len()))?;
+        Ok(Self { pixels, area, info })
     }
-    // SAFETY: both frames are mapped during the call, `frame` for writing (it is borrowed mutably) and seen only from the
-    // tile's first to its last pixel; the drawing is only read.
-    let blended: bool = unsafe {
-        from_glib(ffi::gst_video_blend(
-            &mut view,
-            drawing.as_ptr().cast_mut(),
-            area.x as i32 - tile.x as i32,
-            area.y as i32 - tile.y as i32,
-            1.0,
-        ))
-    };
-    blended
-        .then_some(())
-        .ok_or_else(|| glib::bool_error!("GStreamer does not blend into {}", frame.format()))
+}
+
+/// Bytes at whose multiples the rows of a tile's copy begin.
+const ALIGNMENT: usize = 16;
+
+/// Where the samples of a tile are in a plane of the frame and in the tile's copy, in bytes.
+#[derive(Clone, Copy, Default)]
+struct Patch {
+    /// First byte in the frame.
+    first: usize,
+    /// Bytes of a row.
+    row: usize,
+    rows: usize,
+    /// First byte in the copy.
+    copy: usize,
+    /// From one row of the copy to the next.
+    stride: usize,
+}
+
+/// Blends the part of a drawing that lies on a tile, which begins in the frame but may reach over its edges. `copy` is
+/// memory.
+fn blend_tile(
+    frame: &mut FrameMut<'_>,
+    tile: Area,
+    drawing: &Drawing<'_>,
+    copy: &mut Vec<u8>,
+) -> Result<(), glib::BoolError> {
+    let info = frame.info();
+    let format = info.format_info();
+    let (frame_width, frame_height) = (info.width(), info.height());
+    assert!(
+        tile.x < frame_width && tile.y < frame_height,
+        "{tile:?} is outside {frame_width}x{frame_height}"
+    );
+    let (width, height) = (
+        tile.width.min(frame_width - tile.x),
+        tile.height.min(frame_height - tile.y),
+    );
+    // In all formats plane `n` begins with component `n`, or holds all components.
+    let planes = info.n_planes() as usize;
+    let mut patches = [Patch::default(); 3];
+    let mut room = 0;
+    for (plane, patch) in patches.iter_mut().enumerate().take(planes) {
+        let (w_sub, h_sub) = (format.w_sub()[plane], format.h_sub()[plane]);
+        let step = info.comp_pstride(plane as u8).max(1) as usize;
+        let row = width.div_ceil(1 << w_sub) as usize * step;
+        *patch = Patch {
+            first: (tile.y >> h_sub) as usize * frame.stride(plane) + (tile.x >> w_sub) as usize * step,
+            row,
+            rows: height.div_ceil(1 << h_sub) as usize,
+            copy: room,
+            stride: row.next_multiple_of(ALIGNMENT),
+        };
+        room += patch.stride * patch.rows;
+    }
+    copy.resize(room + ALIGNMENT, 0);
+    let aligned = copy.as_ptr().align_offset(ALIGNMENT);
+    let copy = &mut copy[aligned..aligned + room];
+
+    for (plane, patch) in patches.iter().enumerate().take(planes) {
+        let (stride, samples) = (frame.stride(plane), frame.plane(plane));
+        for row in 0..patch.rows {
+            let from = &samples[patch.first + row * stride..][..patch.row];
+            copy[patch.copy + row * patch.stride..][..patch.row].copy_from_slice(from);
+        }
+    }
+    let first = copy.as_mut_ptr();
+    let pointers = patches.map(|patch| (first.wrapping_add(patch.copy), patch.stride));
+    let mut below = video_frame(info, width, height, &pointers[..planes]);
+    let stride = drawing.area.width as usize * PIXEL;
+    let pixels = drawing.pixels.as_ptr().cast_mut();
+    let Area {
+        width: drawn_width,
+        height: drawn_height,
+        ..
+    } = drawing.area;
+    let mut above = video_frame(&drawing.info, drawn_width, drawn_height, &[(pixels, stride)]);
+    let (x, y) = (
+        drawing.area.x as i32 - tile.x as i32,
+        drawing.area.y as i32 - tile.y as i32,
+    );
+    // SAFETY: `below` is `copy`, which has room for as many rows as the planes of a frame of this size and format have, of
+    // at least their length, and which nobody else uses during the call. `above` has as many bytes as its info says
+    // (`Drawing::new`) and is only read. Neither depends on what a buffer says of itself. The function takes nothing of a
+    // frame but its info and its pointers.
+    let blended: bool = unsafe { from_glib(ffi::gst_video_blend(&mut below, &mut above, x, y, 1.0)) };
+    if !blended {
+        return Err(glib::bool_error!(
+            "GStreamer does not blend into {}",
+            info.format()
+        ));
+    }
+    for (plane, patch) in patches.iter().enumerate().take(planes) {
+        let stride = frame.stride(plane);
+        let samples = frame.plane(plane);
+        for row in 0..patch.rows {
+            let from = &copy[patch.copy + row * patch.stride..][..patch.row];
+            samples[patch.first + row * stride..][..patch.row].copy_from_slice(from);
+        }
+    }
+    Ok(())
+}
+
+/// A frame of `width` x `height` for GStreamer's function, out of pointers to its planes and their strides. It holds no
+/// buffer, and nothing is to be unmapped.
+fn video_frame(info: &VideoInfo, width: u32, height: u32, planes: &[(*mut u8, usize)]) -> ffi::GstVideoFrame {
+    // SAFETY: numbers and pointers, for each of which 0 is a value.
+    let mut frame: ffi::GstVideoFrame = unsafe { std::mem::zeroed() };
+    // SAFETY: a whole info, of numbers and of pointers to what is never freed.
+    frame.info = unsafe { std::ptr::read(info.to_glib_none().0) };
+    frame.info.width = width as i32;
+    frame.info.height = height as i32;
+    for (index, (data, stride)) in planes.iter().enumerate() {
+        frame.data[index] = data.cast();
+        // A row of a frame whose width is an i32, four bytes a pixel at most; GStreamer refuses larger ones.
+        frame.info.stride[index] = *stride as i32;
+    }
+    frame
 }

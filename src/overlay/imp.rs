@@ -5,14 +5,15 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_video::{VideoFrameRef, VideoInfo, VideoOverlayComposition, VideoOverlayCompositionMeta};
+use gst_video::{VideoInfo, VideoOverlayComposition, VideoOverlayCompositionMeta};
 
 use super::blending::Blender;
 use super::negotiation;
-use super::obscure::{Scratch, obscure};
+use super::obscure::{Scratch, cell_side, obscure, widened};
 use super::painter::Painter;
 use super::settings::{Blur, Settings};
 use super::style::Area;
+use crate::frames::{self, FrameError};
 use crate::meta::{self, CurrentFaces};
 use crate::reader::Counts;
 
@@ -186,6 +187,7 @@ impl Img2PoseOverlay {
             return Err(gst::FlowError::NotNegotiated);
         };
         state.counts.arrive();
+        let pts = buffer.pts();
         let current = meta::read_current(buffer, info).map_err(|error| {
             gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
@@ -199,9 +201,10 @@ impl Img2PoseOverlay {
                 return Ok(());
             }
             // Nobody knows where its faces are.
-            let whole = std::iter::once(Area::whole(info.width(), info.height()));
+            let whole = everything(info.width(), info.height(), settings.blur_strength);
+            let whole = std::iter::once(whole);
             return hide(buffer, info, whole, settings.blur_faces, &mut state.scratch)
-                .map_err(|error| self.failed("blurred", &error));
+                .map_err(|error| self.failed("hidden", pts, &error));
         };
         state.counts.look();
         if current.recorded.reused && settings.blur_faces != Blur::None {
@@ -215,33 +218,40 @@ impl Img2PoseOverlay {
             self.warn_of_change(&mut state.warned_of_change, &current, &settings);
         }
         if settings.blur_faces != Blur::None {
-            let areas = hidden_areas(&current, known);
+            let areas = hidden_areas(&current, known, &settings);
             hide(buffer, info, areas, settings.blur_faces, &mut state.scratch)
-                .map_err(|error| self.failed("blurred", &error))?;
+                .map_err(|error| self.failed("hidden", pts, &error))?;
         }
         if !known || !settings.draws() {
             return Ok(());
         }
+        if !state.attach {
+            // Drawings are as large as the frame says it is.
+            frames::check(buffer, info).map_err(|error| self.failed("drawn", pts, &error))?;
+        }
         let composition = state
             .painter
             .compose(current, &settings)
-            .map_err(|error| self.failed("drawn", &error))?;
+            .map_err(|error| self.failed("drawn", pts, &FrameError::Map(error)))?;
         let Some(composition) = composition else {
             return Ok(());
         };
         if state.attach {
-            attach(buffer, &composition)
-        } else {
-            blend(buffer, info, &composition, &mut state.blender)
+            attach(buffer, &composition);
+            return Ok(());
         }
-        .map_err(|error| self.failed("drawn", &error))
+        blend(buffer, info, &composition, &mut state.blender)
+            .map_err(|error| self.failed("drawn", pts, &error))
     }
 
-    fn failed(&self, what: &str, error: &glib::BoolError) -> gst::FlowError {
+    fn failed(&self, what: &str, pts: Option<gst::ClockTime>, error: &FrameError) -> gst::FlowError {
         gst::element_imp_error!(
             self,
             gst::StreamError::Failed,
-            ("Faces could not be {what}: {error}")
+            (
+                "Faces could not be {what} in the frame at {}: {error}",
+                pts.display()
+            )
         );
         gst::FlowError::Error
     }
@@ -384,7 +394,11 @@ impl Img2PoseOverlay {
             gst::QueryViewMut::Allocation(_) => {
                 let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
                 if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+                    // Nothing of our own: that drawings are blended into any strides here is no promise for those behind.
                     meta::refuse_crop(allocation);
+                    if !answered {
+                        meta::refuse_all(allocation);
+                    }
                 }
                 answered
             }
@@ -393,38 +407,56 @@ impl Img2PoseOverlay {
     }
 }
 
-/// Where faces are, or may be: anywhere, if it is not known.
-fn hidden_areas(current: &CurrentFaces, known: bool) -> impl Iterator<Item = Area> {
+/// What is to be hidden: where faces are, or may be, which is anywhere if it is not known. Each with the side of the cells
+/// that are left of it.
+fn hidden_areas<'c>(
+    current: &'c CurrentFaces,
+    known: bool,
+    settings: &Settings,
+) -> impl Iterator<Item = (Area, u32)> + use<'c> {
     let (width, height) = (current.width, current.height);
-    let whole = Area::whole(width, height);
+    let (margin, strength) = (settings.blur_margin, settings.blur_strength);
     let boxes = current
         .recorded
         .faces
         .iter()
         .filter(move |_| known)
-        .filter_map(move |face| Area::around(current.scaled_box(face.bbox), width, height));
-    boxes.chain((!known).then_some(whole))
+        .filter_map(move |face| {
+            let bbox = current.scaled_box(face.bbox);
+            let area = Area::around(widened(bbox, margin), width, height)?;
+            Some((area, cell_side(bbox, strength)))
+        });
+    boxes.chain((!known).then(|| everything(width, height, strength)))
+}
+
+/// The whole frame, whose largest face is as high or as wide as the frame.
+fn everything(width: u32, height: u32, strength: f64) -> (Area, u32) {
+    let side = width.min(height) as f32;
+    (
+        Area::whole(width, height),
+        cell_side([0.0, 0.0, side, side], strength),
+    )
 }
 
 fn hide(
     buffer: &mut gst::Buffer,
     info: &VideoInfo,
-    areas: impl Iterator<Item = Area>,
+    areas: impl Iterator<Item = (Area, u32)>,
     kind: Blur,
     scratch: &mut Scratch,
-) -> Result<(), glib::BoolError> {
+) -> Result<(), FrameError> {
     let mut areas = areas.peekable();
     if areas.peek().is_none() {
         return Ok(());
     }
-    let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), info)?;
-    for area in areas {
-        obscure(&mut frame, area, kind, scratch)?;
-    }
-    Ok(())
+    frames::write(buffer.make_mut(), info, |frame| {
+        for (area, cell) in areas {
+            obscure(frame, area, kind, cell, scratch);
+        }
+    })
 }
 
-fn attach(buffer: &mut gst::Buffer, composition: &VideoOverlayComposition) -> Result<(), glib::BoolError> {
+fn attach(buffer: &mut gst::Buffer, composition: &VideoOverlayComposition) {
     let buffer = buffer.make_mut();
     if let Some(mut meta) = buffer.meta_mut::<VideoOverlayCompositionMeta>() {
         // An element before us has drawn too; ours goes on top.
@@ -439,7 +471,6 @@ fn attach(buffer: &mut gst::Buffer, composition: &VideoOverlayComposition) -> Re
     } else {
         VideoOverlayCompositionMeta::add(buffer, composition);
     }
-    Ok(())
 }
 
 fn blend(
@@ -447,7 +478,7 @@ fn blend(
     info: &VideoInfo,
     composition: &VideoOverlayComposition,
     blender: &mut Blender,
-) -> Result<(), glib::BoolError> {
-    let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), info)?;
-    blender.blend(&mut frame, composition)
+) -> Result<(), FrameError> {
+    let blended = frames::write(buffer.make_mut(), info, |frame| blender.blend(frame, composition))?;
+    Ok(blended?)
 }

@@ -51,38 +51,45 @@ fn whole(degrees: f32) -> i32 {
 
 /// Space between the text and the border of its field, in pixels.
 fn padding(glyphs: &Glyphs) -> u32 {
-    (glyphs.size / 6).max(2)
+    (glyphs.size / 6).max(1)
 }
 
-/// Where a label of the given text goes: on the upper side of the face box, below the box if there is no room, and
-/// inside if there is none either. `None` without text, or when the frame is too small for any.
-pub fn place(
+/// Characters in the longest line.
+pub fn columns(text: &str) -> u32 {
+    text.lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or_default() as u32
+}
+
+/// Where a label of the given text can go, the best place first: on the upper side of the face box, below the box, and inside
+/// at its top; those that are inside the frame. None without text, or when the frame is too small for any.
+pub fn places(
     text: &str,
     glyphs: &Glyphs,
     [x_min, y_min, _, y_max]: [f32; 4],
     width: u32,
     height: u32,
-) -> Option<Area> {
-    let columns = text.lines().map(|line| line.chars().count()).max()? as u32;
+) -> impl Iterator<Item = Area> + use<> {
+    let columns = columns(text);
     let field_width = (columns * glyphs.advance + 2 * padding(glyphs)).min(width);
     let field_height = text.lines().count() as u32 * glyphs.size + 2 * padding(glyphs);
-    if field_height > height || columns == 0 {
-        return None;
-    }
+    // The lowest row that it can begin in.
+    let last = height.checked_sub(field_height).filter(|_| columns > 0);
     let x = (x_min.max(0.0).floor() as u32).min(width - field_width);
     let (top, bottom) = (y_min.max(0.0).floor() as u32, y_max.max(0.0).ceil() as u32);
-    let y = if top >= field_height {
-        top.min(height) - field_height
-    } else if bottom <= height - field_height {
-        bottom
-    } else {
-        top.min(height - field_height)
-    };
-    Some(Area {
-        x,
-        y,
-        width: field_width,
-        height: field_height,
+    let above = top.min(height).checked_sub(field_height);
+    last.into_iter().flat_map(move |last| {
+        let below = Some(bottom).filter(|y| *y <= last);
+        [above, below, Some(top.min(last))]
+            .into_iter()
+            .flatten()
+            .map(move |y| Area {
+                x,
+                y,
+                width: field_width,
+                height: field_height,
+            })
     })
 }
 
@@ -152,7 +159,7 @@ mod tests {
     #[test]
     fn above_below_and_inside() {
         let glyphs = Glyphs::new(12);
-        let place = |b| place("0.99", &glyphs, b, 100, 100).unwrap();
+        let place = |b| places("0.99", &glyphs, b, 100, 100).next().unwrap();
         let height = 12 + 2 * padding(&glyphs);
         let above = place([10.5, 50.0, 30.0, 80.0]);
         assert_eq!((above.x, above.y, above.height), (10, 50 - height, height));
@@ -170,16 +177,18 @@ mod tests {
     #[test]
     fn no_text_and_no_room() {
         let glyphs = Glyphs::new(12);
-        assert_eq!(place("", &glyphs, [0.0; 4], 100, 100), None);
-        assert_eq!(place("0.99", &glyphs, [0.0; 4], 100, 10), None);
-        assert_eq!(place("0.99", &glyphs, [0.0; 4], 5, 100).unwrap().width, 5);
+        let place = |text, width, height| places(text, &glyphs, [0.0; 4], width, height).next();
+        assert_eq!(place("", 100, 100), None);
+        assert_eq!(place("0.99", 100, 10), None);
+        assert_eq!(place("0.99", 5, 100).unwrap().width, 5);
     }
 
     #[test]
     fn text_on_its_field() {
         let glyphs = Glyphs::new(24);
         let colors = super::super::settings::Settings::default().colors;
-        let area = place("8", &glyphs, [0.0, 60.0, 20.0, 80.0], 100, 100).unwrap();
+        let mut places = places("8", &glyphs, [0.0, 60.0, 20.0, 80.0], 100, 100);
+        let area = places.next().unwrap();
         let mut pixels = vec![0; (area.width * area.height) as usize * PIXEL];
         draw("8", &glyphs, &colors, area, &mut pixels);
         assert_eq!(pixels[..PIXEL], colors.background.premultiplied());

@@ -21,16 +21,25 @@
 //! In a video that players turn (see `orientation` of [`img2posedetect`](crate::detect)), text is upright for the viewer; angles are
 //! those of the pixels as they lie, like all numbers on the buffer.
 //!
-//! Colours are numbers 0xAARRGGBB. Lines and text are sized by the frame unless `thickness` and `text-size` say
-//! otherwise. All properties can be changed while the pipeline plays.
+//! Colours are numbers 0xAARRGGBB. Lines are sized by the frame unless `thickness` says otherwise, and text by the
+//! frame and the width of its face unless `text-size` does. A label keeps off other faces and other labels: it goes above
+//! its box, below it, or inside; where many faces are small and close, those that find no place are left out. All properties
+//! can be changed while the pipeline plays.
 //!
 //! # Anonymising
-//! `blur-faces` changes the pixels inside the boxes: `pixelate` leaves the means of at most eight blocks along the short
-//! side, `blur` the same with smooth transitions. With it alone:
+//! `blur-faces` changes the pixels of each face: the box of its record and `blur-margin` around it, a rectangle, because
+//! chin, ears and hair tell who somebody is too. `solid` leaves nothing: black. `pixelate` leaves a few blocks, each the
+//! mean of what it hides, whose side is the share `blur-strength` of the long side of the box; `blur` the same with smooth
+//! transitions. With it alone:
 //!
 //! ```text
-//! img2poseoverlay blur-faces=pixelate draw-box=false draw-axes=false draw-points=none label=0
+//! img2poseoverlay blur-faces=solid draw-box=false draw-axes=false draw-points=none label=0
 //! ```
+//!
+//! What it protects from: with the defaults neither the eye nor this project's own detector finds a face again in what
+//! is left, also after JPEG (`tests/privacy`). What it does not protect from: blocks and blurs keep the colours of skin and
+//! hair, and while a face moves under them, many frames together tell more than one; `solid` tells nothing of the face.
+//! Clothes, gait, voice and place stay with all of them.
 //!
 //! A frame that no detector looked at is blurred as a whole, because nobody knows where its faces are, and a warning tells so:
 //! frames that `inference-interval` or `qos` left out, frames after an error of the network, or a pipeline without a detector. With
@@ -44,7 +53,8 @@
 //! # Where it draws
 //! Drawings are attached to the buffer as a `GstVideoOverlayComposition` where downstream takes those (sinks that draw
 //! them with the GPU do), and blended into the frame otherwise. A filter of plain `video/x-raw` behind the element
-//! makes it blend. A frame without faces passes untouched: nothing is mapped or copied.
+//! makes it blend. A frame without faces passes untouched: nothing is mapped or copied. A frame that is to be written and
+//! says of itself what is not true (a `GstVideoMeta` whose planes are not in the buffer, for one) is an error.
 //!
 //! Faces are drawn where they are when the frame was scaled or converted since the detector. When it was cropped,
 //! padded or flipped, or nothing tells, the element posts a warning and draws nothing; with `blur-faces` it blurs the

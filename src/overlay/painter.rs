@@ -9,19 +9,26 @@ use super::label;
 use super::lines::Shapes;
 use super::pixels::{PIXEL, PixelStore};
 use super::settings::Settings;
-use super::style::{Area, Color, Style};
+use super::style::{Area, Color, Style, TextSize};
 use super::text::Glyphs;
 use crate::meta::CurrentFaces;
 
 /// Length of a dash, and of the gap behind it, in widths of the line.
 const DASH: u32 = 4;
 
+/// Sizes of text that are kept: more than automatic sizes have steps.
+const MOST_SIZES: usize = 32;
+
 /// Draws, and keeps what the next frame can use again.
 #[derive(Default)]
 pub struct Painter {
     pixels: PixelStore,
     shapes: Shapes,
-    glyphs: Option<Glyphs>,
+    /// One for each size that was needed.
+    glyphs: Vec<Glyphs>,
+    /// The boxes of the faces, and the labels that have their places, as the viewer of the turned picture sees them.
+    boxes: Vec<Option<Area>>,
+    labels: Vec<Area>,
     text: String,
     /// Pixels of a label before it is turned.
     upright: Vec<u8>,
@@ -77,7 +84,7 @@ impl Painter {
     pub fn clear(&mut self) {
         self.last = None;
         self.pixels.clear();
-        self.glyphs = None;
+        self.glyphs.clear();
     }
 
     fn draw(&mut self, current: &CurrentFaces, settings: &Settings) -> Result<(), glib::BoolError> {
@@ -109,10 +116,6 @@ impl Painter {
         if settings.label.is_empty() {
             return Ok(());
         }
-        let glyphs = match self.glyphs.take() {
-            Some(glyphs) if glyphs.size == style.text_size => self.glyphs.insert(glyphs),
-            _ => self.glyphs.insert(Glyphs::new(style.text_size)),
-        };
         // As the viewer of the turned picture reads them.
         let orientation = current.recorded.orientation;
         let (upright_width, upright_height) = match orientation.swaps_sides() {
@@ -120,6 +123,14 @@ impl Painter {
             false => (width, height),
         };
         // After all figures, so that none lies over a label.
+        self.boxes.clear();
+        let boxes = current.recorded.faces.iter().map(|face| {
+            let bbox = current.scaled_box(face.bbox);
+            let bbox = orientation.turn_box(bbox, width as f32, height as f32);
+            Area::around(bbox, upright_width, upright_height)
+        });
+        self.boxes.extend(boxes);
+        self.labels.clear();
         for (number, face) in current.recorded.faces.iter().enumerate() {
             label::write(
                 &mut self.text,
@@ -128,29 +139,67 @@ impl Painter {
                 face,
                 current.recorded.reused,
             );
-            let text = &self.text;
             let bbox = current.scaled_box(face.bbox);
             let bbox = orientation.turn_box(bbox, width as f32, height as f32);
-            if let Some(upright) = label::place(text, glyphs, bbox, upright_width, upright_height) {
-                let area = upright.turned(orientation.inverse(), upright_width, upright_height);
-                let memory = &mut self.upright;
-                let rectangle = self.pixels.rectangle(area, |pixels| {
-                    let draw = |pixels: &mut [u8]| {
-                        label::draw(text, glyphs, &settings.colors, upright, pixels);
-                    };
-                    match orientation {
-                        Orientation::Identity => draw(pixels),
-                        _ => {
-                            memory.resize(pixels.len(), 0);
-                            draw(memory);
-                            turn_pixels(memory, upright, orientation.inverse(), pixels);
-                        }
+            let placed = self.place_label(number, bbox, style.text_size, upright_width, upright_height);
+            let Some((size, upright)) = placed else {
+                continue;
+            };
+            self.labels.push(upright);
+            let area = upright.turned(orientation.inverse(), upright_width, upright_height);
+            let glyphs = glyphs_of(&mut self.glyphs, size);
+            let (text, memory) = (&self.text, &mut self.upright);
+            let rectangle = self.pixels.rectangle(area, |pixels| {
+                let draw = |pixels: &mut [u8]| {
+                    label::draw(text, glyphs, &settings.colors, upright, pixels);
+                };
+                match orientation {
+                    Orientation::Identity => draw(pixels),
+                    _ => {
+                        memory.resize(pixels.len(), 0);
+                        draw(memory);
+                        turn_pixels(memory, upright, orientation.inverse(), pixels);
                     }
-                })?;
-                self.rectangles.push(rectangle);
-            }
+                }
+            })?;
+            self.rectangles.push(rectangle);
         }
         Ok(())
+    }
+
+    /// The size of the text and where it goes: where it covers no other face and no other label, if there
+    /// is such a place. Otherwise a text whose size was set goes to its usual place; one of automatic size goes into
+    /// its own box, or is left out where it would reach over that.
+    fn place_label(
+        &mut self,
+        number: usize,
+        bbox: [f32; 4],
+        size: TextSize,
+        width: u32,
+        height: u32,
+    ) -> Option<(u32, Area)> {
+        let own = self.boxes[number];
+        let columns = label::columns(&self.text);
+        let is_set = matches!(size, TextSize::Set(_));
+        let mut otherwise = None;
+        for size in size.sizes(columns, bbox[2] - bbox[0]) {
+            let glyphs = glyphs_of(&mut self.glyphs, size);
+            for area in label::places(&self.text, glyphs, bbox, width, height) {
+                let others = self
+                    .boxes
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != number);
+                let mut taken = others.filter_map(|(_, area)| area.as_ref()).chain(&self.labels);
+                if !taken.any(|other| other.overlaps(area)) {
+                    return Some((size, area));
+                }
+                if otherwise.is_none() && (is_set || own.is_some_and(|own| own.holds(area))) {
+                    otherwise = Some((size, area));
+                }
+            }
+        }
+        otherwise
     }
 
     fn fill(&mut self, area: Area, color: Color) -> Result<(), glib::BoolError> {
@@ -181,6 +230,20 @@ impl Painter {
         self.rectangles.push(rectangle);
         Ok(())
     }
+}
+
+/// The glyphs of a size, made if they are not there.
+fn glyphs_of(known: &mut Vec<Glyphs>, size: u32) -> &Glyphs {
+    let index = known.iter().position(|glyphs| glyphs.size == size);
+    let index = index.unwrap_or_else(|| {
+        if known.len() == MOST_SIZES {
+            // Somebody sweeps the size of the text.
+            known.clear();
+        }
+        known.push(Glyphs::new(size));
+        known.len() - 1
+    });
+    &known[index]
 }
 
 /// Writes the pixels of a picture of the size of `area` turned by `orientation`.

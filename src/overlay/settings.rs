@@ -1,5 +1,6 @@
 //! The properties of the element: what is drawn, and how.
 
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use gst::glib::{self, prelude::*};
@@ -35,14 +36,14 @@ pub enum Blur {
     #[enum_value(name = "Faces are left as they are", nick = "none")]
     None,
     /// Blocks of one colour.
-    #[enum_value(
-        name = "At most eight blocks along the short side of the box",
-        nick = "pixelate"
-    )]
+    #[enum_value(name = "A few blocks, each of one colour", nick = "pixelate")]
     Pixelate,
     /// The same blocks, with smooth transitions.
     #[enum_value(name = "The same blocks, blended into each other", nick = "blur")]
     Blur,
+    /// Nothing is left.
+    #[enum_value(name = "Black", nick = "solid")]
+    Solid,
 }
 
 pub use flags::Label;
@@ -85,6 +86,10 @@ pub struct Settings {
     pub label: Label,
     /// How faces are made unrecognisable.
     pub blur_faces: Blur,
+    /// What is hidden around the box, on each side, as a share of the box's long side.
+    pub blur_margin: f64,
+    /// Side of a block or of what blurs into one, as a share of the box's long side.
+    pub blur_strength: f64,
     /// Whether frames that no detector looked at are made unrecognisable as a whole, too.
     pub blur_unseen: bool,
     /// Width of lines in pixels; 0: by the size of the frame.
@@ -121,6 +126,8 @@ impl Default for Settings {
             draw_outline: false,
             label: Label::SCORE,
             blur_faces: Blur::default(),
+            blur_margin: 0.4,
+            blur_strength: 0.5,
             blur_unseen: true,
             thickness: 0,
             text_size: 0,
@@ -155,6 +162,8 @@ impl Settings {
             "draw-outline" => self.draw_outline = value_of(value),
             "label" => self.label = value_of(value),
             "blur-faces" => self.blur_faces = value_of(value),
+            "blur-margin" => self.blur_margin = value_of(value),
+            "blur-strength" => self.blur_strength = value_of(value),
             "blur-unseen" => self.blur_unseen = value_of(value),
             "thickness" => self.thickness = value_of(value),
             "text-size" => self.text_size = value_of(value),
@@ -174,6 +183,8 @@ impl Settings {
             "draw-outline" => self.draw_outline.to_value(),
             "label" => self.label.to_value(),
             "blur-faces" => self.blur_faces.to_value(),
+            "blur-margin" => self.blur_margin.to_value(),
+            "blur-strength" => self.blur_strength.to_value(),
             "blur-unseen" => self.blur_unseen.to_value(),
             "thickness" => self.thickness.to_value(),
             "text-size" => self.text_size.to_value(),
@@ -226,6 +237,16 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             .mutable_playing()
             .build()
     };
+    let share = |name, nick, blurb, range: RangeInclusive<f64>, default| {
+        glib::ParamSpecDouble::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .minimum(*range.start())
+            .maximum(*range.end())
+            .default_value(default)
+            .mutable_playing()
+            .build()
+    };
     let mut specs = vec![
         switch(
             "draw-box",
@@ -260,12 +281,28 @@ fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecEnum::builder_with_default("blur-faces", defaults.blur_faces)
             .nick("Blur faces")
             .blurb(
-                "Make faces unrecognisable in the pixels of the frame, inside the box of each face; the whole frame \
-                 where it was cropped or flipped since its faces were found, and where no detector looked at it (see \
-                 blur-unseen). Faces that the detector misses stay as they are",
+                "Make faces unrecognisable in the pixels of the frame, in the box of each face and blur-margin around it; \
+                 the whole frame where it was cropped or flipped since its faces were found, and where no detector looked \
+                 at it (see blur-unseen). Only solid leaves nothing of them. Faces that the detector misses stay as they are",
             )
             .mutable_playing()
             .build(),
+        share(
+            "blur-margin",
+            "Blur margin",
+            "What blur-faces hides around the box of a face, on each side, as a share of the box's long side; the default \
+             covers chin, ears and most of the hair",
+            0.0..=2.0,
+            defaults.blur_margin,
+        ),
+        share(
+            "blur-strength",
+            "Blur strength",
+            "Side of the blocks of blur-faces (for blur: of what becomes one colour), as a share of the long side of the \
+             face's box; the more, the less is left of a face. Of no effect on solid",
+            0.05..=1.0,
+            defaults.blur_strength,
+        ),
         switch(
             "blur-unseen",
             "Blur unseen frames",
@@ -282,7 +319,8 @@ fn param_specs() -> Vec<glib::ParamSpec> {
         pixels(
             "text-size",
             "Text size",
-            "Height of a line of text in pixels; 0: a 40th of the frame's short side, at least 12",
+            "Height of a line of text in pixels; 0: a 40th of the frame's short side, at least 12, and no wider than the face, \
+             at least 8; labels that would lie over other faces are left out then",
             500,
         ),
     ];

@@ -69,6 +69,18 @@ impl Area {
         (width > 0 && height > 0).then_some(Self { x, y, width, height })
     }
 
+    /// Whether the other lies inside.
+    pub fn holds(self, other: Self) -> bool {
+        let inside = |a: u32, a_length: u32, b: u32, b_length: u32| a <= b && b + b_length <= a + a_length;
+        inside(self.x, self.width, other.x, other.width) && inside(self.y, self.height, other.y, other.height)
+    }
+
+    /// Whether the two have a pixel in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        let meet = |a: u32, a_length: u32, b: u32, b_length: u32| a < b + b_length && b < a + a_length;
+        meet(self.x, self.width, other.x, other.width) && meet(self.y, self.height, other.y, other.height)
+    }
+
     /// The four sides of the area as areas of their own that do not overlap, `thickness` wide.
     pub fn sides(self, thickness: u32) -> impl Iterator<Item = Self> {
         let Self { x, y, width, height } = self;
@@ -95,7 +107,46 @@ pub struct Style {
     /// Width of lines.
     pub thickness: u32,
     /// Height of a line of text.
-    pub text_size: u32,
+    pub text_size: TextSize,
+}
+
+/// Height of a line of text in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextSize {
+    /// As the user wants it.
+    Set(u32),
+    /// At most this, and less where a face is smaller.
+    UpTo(u32),
+}
+
+/// Smaller text cannot be read.
+const LEAST_TEXT: u32 = 8;
+/// Width of a character of the font for a size of 1, and the space on both sides of a line of text; see [`Glyphs`] and
+/// [`label`](super::label).
+///
+/// [`Glyphs`]: super::text::Glyphs
+const CHARACTER: f32 = 0.602;
+const PADDING: f32 = 1.0 / 3.0;
+
+impl TextSize {
+    /// The sizes to try for a text of `columns` characters at a face of `width` pixels, the best first: one at which the
+    /// text is no wider than the face, in steps, so that it does not change with every frame; and the least.
+    pub fn sizes(self, columns: u32, width: f32) -> impl Iterator<Item = u32> {
+        let (best, least) = match self {
+            Self::Set(size) => (size, size),
+            Self::UpTo(most) => {
+                let fits = (width / (columns as f32 * CHARACTER + PADDING)) as u32;
+                let step = match fits {
+                    0..16 => 2,
+                    16..32 => 4,
+                    _ => 8,
+                };
+                let best = if fits >= most { most } else { fits / step * step };
+                (best.max(LEAST_TEXT), LEAST_TEXT)
+            }
+        };
+        std::iter::once(best).chain((least < best).then_some(least))
+    }
 }
 
 impl Style {
@@ -106,7 +157,10 @@ impl Style {
         Self {
             // A line of one pixel can miss every chroma sample of a subsampled format and lose its colour.
             thickness: or_auto(settings.thickness, ((short + 180) / 360).max(2)),
-            text_size: or_auto(settings.text_size, (short / 40).max(12)),
+            text_size: match settings.text_size {
+                0 => TextSize::UpTo((short / 40).max(12)),
+                size => TextSize::Set(size),
+            },
         }
     }
 }
@@ -170,21 +224,21 @@ mod tests {
             Style::new(&auto, 1280, 720),
             Style {
                 thickness: 2,
-                text_size: 18
+                text_size: TextSize::UpTo(18)
             }
         );
         assert_eq!(
             Style::new(&auto, 2160, 3840),
             Style {
                 thickness: 6,
-                text_size: 54
+                text_size: TextSize::UpTo(54)
             }
         );
         assert_eq!(
             Style::new(&auto, 160, 120),
             Style {
                 thickness: 2,
-                text_size: 12
+                text_size: TextSize::UpTo(12)
             }
         );
         let set = Settings {
@@ -196,8 +250,32 @@ mod tests {
             Style::new(&set, 1280, 720),
             Style {
                 thickness: 1,
-                text_size: 9
+                text_size: TextSize::Set(9)
             }
         );
+    }
+
+    #[test]
+    fn text_is_no_wider_than_its_face() {
+        let sizes = |size: TextSize, columns, width| size.sizes(columns, width).collect::<Vec<_>>();
+        let auto = TextSize::UpTo(18);
+        // As large as in a frame with one face.
+        assert_eq!(sizes(auto, 4, 200.0), [18, 8]);
+        assert_eq!(sizes(auto, 4, 30.0), [10, 8]);
+        assert_eq!(sizes(auto, 10, 100.0), [14, 8]);
+        // Never too small to be read, whatever the face.
+        for width in [14.0, 0.0, -3.0, f32::NAN] {
+            assert_eq!(sizes(auto, 4, width), [8], "{width}");
+        }
+        assert_eq!(sizes(TextSize::Set(30), 4, 14.0), [30]);
+    }
+
+    #[test]
+    fn areas_overlap_where_they_share_a_pixel() {
+        let area = |x, y, width, height| Area { x, y, width, height };
+        assert!(area(0, 0, 10, 10).overlaps(area(9, 9, 5, 5)));
+        assert!(area(4, 4, 1, 1).overlaps(area(0, 0, 10, 10)));
+        assert!(!area(0, 0, 10, 10).overlaps(area(10, 0, 5, 5)));
+        assert!(!area(0, 0, 10, 10).overlaps(area(0, 10, 5, 5)));
     }
 }

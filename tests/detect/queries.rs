@@ -40,12 +40,13 @@ fn a_flush_wakes_a_blocked_query() {
 }
 
 #[test]
-fn the_answer_offers_video_meta_and_enough_buffers() {
+fn the_answer_offers_enough_buffers_and_promises_nothing() {
     let element = detector();
     let harness = harness(&element, true);
     let mut query = allocation();
     assert!(harness.srcpad().unwrap().peer_query(&mut query));
-    assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_some());
+    // What this element can read is no promise for those behind it.
+    assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_none());
     // (2 batches that wait and 1 that runs) x 4 frames, and one that is on its way out.
     let pools: Vec<_> = query
         .allocation_pools()

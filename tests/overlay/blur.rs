@@ -8,7 +8,10 @@ use super::faces;
 use super::faces::FORMATS;
 use super::support::{NOTHING, Picture, bytes, harness, middle_face, noise};
 
-const KINDS: [&str; 2] = ["pixelate", "blur"];
+const KINDS: [&str; 3] = ["pixelate", "blur", "solid"];
+
+/// The box and nothing around it.
+const BARE: &str = "blur-margin=0";
 
 /// A face in even pixels, so that no chroma sample lies across its border.
 fn found(info: &VideoInfo) -> FrameFaces {
@@ -36,7 +39,7 @@ fn only_the_boxes_change_in_every_format() {
             let info = faces::info(format, 320, 240);
             let frame = noise(&info, &found(&info));
             let before = Picture::new(&frame, &info);
-            let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+            let mut harness = harness(&info, &format!("{NOTHING} {BARE} blur-faces={kind}"), false);
             let after = Picture::new(&harness.push_and_pull(frame).unwrap(), &info);
             let changes = after.changes(&before, 0);
             let area = 64 * 80 + 20 * 40;
@@ -61,7 +64,7 @@ fn bytes_outside_and_alpha_stay() {
     for kind in KINDS {
         let frame = noise(&info, &found(&info));
         let before = bytes(&frame);
-        let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+        let mut harness = harness(&info, &format!("{NOTHING} {BARE} blur-faces={kind}"), false);
         let after = bytes(&harness.push_and_pull(frame).unwrap());
         for (index, (a, b)) in before.iter().zip(&after).enumerate() {
             let at = (index / 4 % 320, index / 4 / 320);
@@ -74,11 +77,12 @@ fn bytes_outside_and_alpha_stay() {
 fn blocks_are_of_one_colour_and_blurs_are_smooth() {
     let info = faces::info(VideoFormat::Gray8, 320, 240);
     let row = |kind: &str| {
-        let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+        let properties = format!("{NOTHING} {BARE} blur-strength=0.1 blur-faces={kind}");
+        let mut harness = harness(&info, &properties, false);
         let out = bytes(&harness.push_and_pull(noise(&info, &found(&info))).unwrap());
         out[70 * 320 + 20..70 * 320 + 84].to_vec()
     };
-    // 64 pixels in 8 cells.
+    // 64 pixels in cells of 8, a tenth of the long side.
     let blocks = row("pixelate");
     assert!(
         blocks
@@ -139,6 +143,85 @@ fn boxes_at_odd_places_and_over_the_edge() {
     }
 }
 
+/// Where the frame changes: left, top, right, bottom.
+fn changed(info: &VideoInfo, face: [f32; 4], properties: &str) -> [usize; 4] {
+    let found = FrameFaces::new(
+        info,
+        vec![Face {
+            bbox: face,
+            ..middle_face([0.0; 3])
+        }],
+    );
+    let frame = noise(info, &found);
+    let before = Picture::new(&frame, info);
+    let mut harness = harness(info, &format!("{NOTHING} {properties}"), false);
+    let after = Picture::new(&harness.push_and_pull(frame).unwrap(), info);
+    let changes = after.changes(&before, 0);
+    let (x, y) = (changes.iter().map(|c| c.0), changes.iter().map(|c| c.1));
+    [
+        x.clone().min().unwrap(),
+        y.clone().min().unwrap(),
+        x.max().unwrap() + 1,
+        y.max().unwrap() + 1,
+    ]
+}
+
+#[test]
+fn the_margin_is_a_share_of_the_box_on_each_side() {
+    let info = faces::info(VideoFormat::Rgb, 320, 240);
+    let face = [100.0, 80.0, 180.0, 180.0];
+    let area = |properties: &str| changed(&info, face, &format!("blur-faces=solid {properties}"));
+    assert_eq!(area("blur-margin=0"), [100, 80, 180, 180]);
+    assert_eq!(area("blur-margin=0.25"), [75, 55, 205, 205]);
+    // As far as the frame goes.
+    assert_eq!(area("blur-margin=2"), [0, 0, 320, 240]);
+    // Without a word, more than the box.
+    let [left, top, right, bottom] = area("");
+    assert!(left < 85 && top < 60 && right > 195 && bottom > 200);
+}
+
+#[test]
+fn strength_is_the_side_of_a_block() {
+    let info = faces::info(VideoFormat::Gray8, 320, 240);
+    let steps = |face: [f32; 4], strength: f64| {
+        let found = FrameFaces::new(
+            &info,
+            vec![Face {
+                bbox: face,
+                ..middle_face([0.0; 3])
+            }],
+        );
+        let properties = format!("{NOTHING} {BARE} blur-faces=pixelate blur-strength={strength}");
+        let mut harness = harness(&info, &properties, false);
+        let out = bytes(&harness.push_and_pull(noise(&info, &found)).unwrap());
+        let (left, right) = (face[0] as usize, face[2] as usize);
+        let row = &out[100 * 320 + left..100 * 320 + right];
+        row.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    };
+    let whole = [100.0, 60.0, 180.0, 160.0];
+    assert_eq!(steps(whole, 0.1), 7);
+    assert_eq!(steps(whole, 0.2), 3);
+    assert_eq!(steps(whole, 1.0), 0);
+    // What the edge of the frame leaves of a face is not shown in finer blocks.
+    assert_eq!(steps([0.0, 60.0, 20.0, 160.0], 0.2), 0);
+}
+
+#[test]
+fn solid_is_black_in_every_format() {
+    for format in FORMATS {
+        let info = faces::info(format, 320, 240);
+        let mut harness = harness(&info, &format!("{NOTHING} {BARE} blur-faces=solid"), false);
+        let out = harness.push_and_pull(noise(&info, &found(&info))).unwrap();
+        let picture = Picture::new(&out, &info);
+        for (x, y) in [(22, 32), (50, 70), (81, 107), (302, 202), (317, 237)] {
+            assert!(
+                picture.at(x, y).iter().all(|c| *c <= 1),
+                "{format:?} {x} {y} {:?}",
+                picture.at(x, y)
+            );
+        }
+    }
+}
 /// Pushes frames of noise through an element that blurs; those that are given faces carry them. Returns which of them came out
 /// changed, and the warnings.
 fn blurred(properties: &str, frames: &[Option<FrameFaces>]) -> (Vec<bool>, Vec<String>) {

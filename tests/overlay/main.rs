@@ -10,6 +10,7 @@ mod changes;
 mod drawings;
 mod edges;
 mod formats;
+mod labels;
 mod negotiation;
 mod properties;
 mod untouched;

@@ -1,7 +1,5 @@
 //! Frames of one layout, converted and waiting for one run of the network.
 
-use std::sync::Arc;
-
 use crate::Error;
 use crate::contract::Contract;
 use crate::frame::{Conversion, Frame, FrameLayout, NetworkSize, raw_len};
@@ -16,9 +14,7 @@ use super::slots::{Contents, Slot, Slots};
 /// threads can fill it side by side: each [reserves](Self::reserve) a slot and converts into it.
 pub struct Batch {
     conversion: Conversion,
-    slots: Arc<Slots>,
-    len: usize,
-    capacity: usize,
+    slots: Slots,
 }
 
 /// What a batch must know of its detector. It can make batches while the detector works elsewhere.
@@ -91,12 +87,7 @@ impl Batch {
             width: size.padded_width,
             height: size.padded_height,
         })?;
-        Ok(Self {
-            conversion,
-            slots: Arc::new(slots),
-            len: 0,
-            capacity,
-        })
+        Ok(Self { conversion, slots })
     }
 
     /// Converts `frame` into the next free slot and returns the slot's index.
@@ -105,10 +96,14 @@ impl Batch {
     /// When the batch is full, when the frame has another layout, or when its planes are too small. The batch
     /// stays as it was.
     pub fn push(&mut self, frame: &Frame<'_>) -> Result<usize, Error> {
-        let slot = self.reserve()?;
-        let index = slot.index();
-        slot.convert(frame).inspect_err(|_| self.len = index)?;
-        Ok(index)
+        let mut slot = self.reserve()?;
+        match slot.fill(frame) {
+            Ok(()) => Ok(slot.index()),
+            Err(error) => {
+                self.slots.take_back(slot);
+                Err(error)
+            }
+        }
     }
 
     /// Takes the next free slot for a frame that is converted into it later, on any thread.
@@ -119,11 +114,9 @@ impl Batch {
     /// # Errors
     /// When the batch is full.
     pub fn reserve(&mut self) -> Result<Slot, Error> {
-        if self.is_full() {
-            return Err(Error::Batch(format!("all {} slots are taken", self.capacity)));
-        }
-        self.len += 1;
-        Ok(self.slots.reserve(self.len - 1))
+        self.slots
+            .reserve()
+            .ok_or_else(|| Error::Batch(format!("all {} slots are taken", self.capacity())))
     }
 
     /// Takes over frame `slot` of another batch, which needs no conversion any more, and returns its index here.
@@ -142,10 +135,10 @@ impl Batch {
                 other.layout, other.size, own.layout, own.size
             )));
         }
-        if slot >= from.len {
+        if slot >= from.len() {
             return Err(Error::Batch(format!(
                 "the other batch has {} frames, not {slot}",
-                from.len
+                from.len()
             )));
         }
         if self.slots.holds_frames() != from.slots.holds_frames() {
@@ -153,7 +146,7 @@ impl Batch {
                 "it comes from a batch for another device".to_owned(),
             ));
         }
-        let source = from.slots.bytes(from.len);
+        let source = from.slots.bytes();
         let mut next = self.reserve()?;
         let bytes = next.bytes();
         let len = bytes.len();
@@ -163,22 +156,22 @@ impl Batch {
 
     /// Number of frames in the batch.
     pub fn len(&self) -> usize {
-        self.len
+        self.slots.len()
     }
 
     /// Whether the batch holds no frame.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Whether the batch holds as many frames as it can.
     pub fn is_full(&self) -> bool {
-        self.len == self.capacity
+        self.slots.is_full()
     }
 
     /// Number of frames that the batch can hold.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.slots.capacity()
     }
 
     /// The layout that every frame of the batch has.
@@ -199,7 +192,7 @@ impl Batch {
     /// The network images, `[len, 3, padded_height, padded_width]`; `None` when the device makes them. Panics while a
     /// [reserved](Self::reserve) slot is there.
     pub fn images(&self) -> Option<&[f32]> {
-        self.slots.images(self.len)
+        self.slots.images()
     }
 
     /// The network images of all slots, when they are where the network takes them from.
@@ -211,13 +204,12 @@ impl Batch {
     /// them.
     pub(crate) fn frames(&self) -> Option<(&[u8], &HostTensor<u8>)> {
         let tensor = self.slots.frames()?;
-        Some((self.slots.bytes(self.len), tensor))
+        Some((self.slots.bytes(), tensor))
     }
 
     /// Forgets the frames and keeps the memory. Panics while a [reserved](Self::reserve) slot is there.
     pub fn clear(&mut self) {
-        assert!(self.slots.is_at_rest(), "a slot is being written");
-        self.len = 0;
+        self.slots.clear();
     }
 }
 
@@ -341,6 +333,25 @@ mod tests {
         let other = FrameLayout { width: 16, ..layout };
         assert!(batch.push(&frame(other, &pixels(1))).is_err());
         assert_eq!(batch.push(&frame(layout, &pixels(1))).unwrap(), 2);
+    }
+
+    /// The type used to leave it to its caller that no slot was given out twice.
+    #[test]
+    fn a_slot_that_is_there_is_given_to_nobody_else() {
+        let mut batch = batch(32, 4);
+        let layout = batch.layout();
+        let first = batch.reserve().unwrap();
+        // Taken back, and given out again; the one before it is not.
+        assert!(batch.push(&frame(layout, &[])).is_err());
+        assert_eq!(batch.len(), 1);
+        let second = batch.reserve().unwrap();
+        let third = batch.reserve().unwrap();
+        assert_eq!([first.index(), second.index(), third.index()], [0, 1, 2]);
+        assert_eq!(batch.push(&frame(layout, &pixels(1))).unwrap(), 3);
+        assert!(batch.reserve().is_err());
+        drop((first, second, third));
+        batch.clear();
+        assert_eq!(batch.reserve().unwrap().index(), 0);
     }
 
     #[test]

@@ -9,15 +9,33 @@ use crate::Error;
 use crate::frame::{Conversion, Converter, Frame, copy_raw, raw_len};
 use crate::model::{Exchange, HostTensor};
 
-/// Network images of one size, or frames of one layout, one behind the other.
+/// Network images of one size, or frames of one layout, one behind the other: the one owner of their memory, which reads it
+/// and gives out its slots, each to one [`Slot`] at a time.
+///
+/// What is read is borrowed from it, and giving out a slot takes it exclusively, so nobody begins to write while somebody
+/// reads. That nobody has begun before is counted.
 pub(super) struct Slots {
+    memory: Arc<Memory>,
+    /// Slots that were given out since they were last [cleared](Self::clear). Those from here on belong to nobody.
+    len: usize,
+}
+
+/// The right to write one slot of a batch. The batch cannot be read or cleared before it is gone.
+pub struct Slot {
+    memory: Arc<Memory>,
+    /// No other `Slot` of this memory has it.
+    index: usize,
+}
+
+/// The memory itself. Its bytes are touched by [`Slots::read`] and [`Slot::write`] only.
+struct Memory {
     tensor: Tensor,
     /// First byte of the first slot.
     first: NonNull<u8>,
     /// Bytes in a slot.
     bytes: usize,
     count: usize,
-    /// Slots that are reserved and not yet given back.
+    /// How many `Slot`s there are.
     writers: AtomicUsize,
     /// Converters that nobody uses now. There are as many as frames were ever converted at a time.
     converters: Mutex<Vec<Converter>>,
@@ -43,27 +61,15 @@ enum Tensor {
     Frames(HostTensor<u8>),
 }
 
-// SAFETY: `first` points into `tensor`, which these slots alone own and which may be used from any thread. Which thread
-// writes where is said below.
-unsafe impl Send for Slots {}
-// SAFETY: as above; through a shared reference, memory is read by `read` and by whoever has a tensor, and written through
-// a `Slot`, never both.
-unsafe impl Sync for Slots {}
+// SAFETY: `first` points into `tensor`, which this alone owns and which may be used from any thread. Which thread touches
+// its bytes when is what `Slots` and `Slot` are for.
+unsafe impl Send for Memory {}
+// SAFETY: as above; a shared reference to this gives nobody the bytes.
+unsafe impl Sync for Memory {}
 
-/// The right to write one slot of a batch. The batch cannot be read or cleared before it is gone.
-pub struct Slot {
-    slots: Arc<Slots>,
-    index: usize,
-}
-
-impl Slots {
+impl Memory {
     /// `count` blank slots; `None` when there is not so much memory.
-    pub fn new(
-        contents: Contents,
-        count: usize,
-        conversion: Conversion,
-        converter: Converter,
-    ) -> Option<Self> {
+    fn new(contents: Contents, count: usize, conversion: Conversion, converter: Converter) -> Option<Self> {
         let size = &conversion.size;
         let image = size.tensor_len().checked_mul(size_of::<f32>())?;
         let (tensor, first, bytes) = match contents {
@@ -98,66 +104,8 @@ impl Slots {
         })
     }
 
-    /// The right to write slot `index`, which the caller gives to nobody else before [`is_at_rest`](Self::is_at_rest).
-    pub fn reserve(self: &Arc<Self>, index: usize) -> Slot {
-        assert!(index < self.count, "slot {index} of {}", self.count);
-        self.writers.fetch_add(1, Ordering::Relaxed);
-        Slot {
-            slots: self.clone(),
-            index,
-        }
-    }
-
-    /// Whether nobody writes.
-    pub fn is_at_rest(&self) -> bool {
-        // With the release in `Slot::drop`: what was written is seen.
-        self.writers.load(Ordering::Acquire) == 0
-    }
-
-    /// Whether the slots hold frames as they are.
-    pub fn holds_frames(&self) -> bool {
+    fn holds_frames(&self) -> bool {
         matches!(self.tensor, Tensor::Frames(_))
-    }
-
-    /// The bytes of the first `count` slots. Panics while a slot is being written, which would be a mistake of the caller.
-    pub fn bytes(&self, count: usize) -> &[u8] {
-        self.read(count, count * self.bytes)
-    }
-
-    /// The images of the first `count` slots, if those are images. Panics as [`bytes`](Self::bytes) does.
-    pub fn images(&self, count: usize) -> Option<&[f32]> {
-        let numbers = count * self.bytes / size_of::<f32>();
-        (!self.holds_frames()).then(|| self.read(count, numbers))
-    }
-
-    /// The first `len` bytes or numbers, which lie within the first `count` slots.
-    fn read<T: Content>(&self, count: usize, len: usize) -> &[T] {
-        assert!(
-            self.is_at_rest() && count <= self.count && len * size_of::<T>() <= count * self.bytes,
-            "a slot is being written"
-        );
-        // SAFETY: that much memory was allocated, aligned for numbers where there are some (`images`), and all of it is
-        // written since then. Nobody writes now, and nobody begins while the borrow lasts: only `Batch` reserves slots, with an exclusive
-        // borrow of itself.
-        unsafe { std::slice::from_raw_parts(self.first.as_ptr().cast(), len) }
-    }
-
-    /// The tensor of all slots, if it holds images. Panics as [`bytes`](Self::bytes) does.
-    pub fn tensor(&self) -> Option<&HostTensor<f32>> {
-        assert!(self.is_at_rest(), "a slot is being written");
-        match &self.tensor {
-            Tensor::Images(tensor) => Some(tensor),
-            Tensor::Own(_) | Tensor::Frames(_) => None,
-        }
-    }
-
-    /// The tensor of all slots, if it holds frames. Panics as [`bytes`](Self::bytes) does.
-    pub fn frames(&self) -> Option<&HostTensor<u8>> {
-        assert!(self.is_at_rest(), "a slot is being written");
-        match &self.tensor {
-            Tensor::Frames(tensor) => Some(tensor),
-            Tensor::Own(_) | Tensor::Images(_) => None,
-        }
     }
 
     fn free_converter(&self) -> Option<Converter> {
@@ -166,12 +114,123 @@ impl Slots {
     }
 }
 
-impl Drop for Slots {
+impl Drop for Memory {
     fn drop(&mut self) {
         if let Tensor::Own(layout) = self.tensor {
             // SAFETY: allocated with this layout in `new`; slots keep this alive, so there are none any more.
             unsafe { dealloc(self.first.as_ptr(), layout) };
         }
+    }
+}
+
+impl Slots {
+    /// `count` blank slots; `None` when there is not so much memory.
+    pub fn new(
+        contents: Contents,
+        count: usize,
+        conversion: Conversion,
+        converter: Converter,
+    ) -> Option<Self> {
+        let memory = Memory::new(contents, count, conversion, converter)?;
+        Some(Self {
+            memory: Arc::new(memory),
+            len: 0,
+        })
+    }
+
+    /// The right to write the next slot; `None` when all are given out.
+    pub fn reserve(&mut self) -> Option<Slot> {
+        if self.is_full() {
+            return None;
+        }
+        self.memory.writers.fetch_add(1, Ordering::Relaxed);
+        let index = self.len;
+        self.len += 1;
+        Some(Slot {
+            memory: self.memory.clone(),
+            index,
+        })
+    }
+
+    /// Takes back the slot that was given out last, as if it had not been. Of another one, nothing but the right to write
+    /// it ends.
+    pub fn take_back(&mut self, slot: Slot) {
+        let is_last = slot.index + 1 == self.len && Arc::ptr_eq(&self.memory, &slot.memory);
+        drop(slot);
+        if is_last {
+            self.len -= 1;
+        }
+    }
+
+    /// Takes all slots back. Panics while one is being written, which would be a mistake of the caller.
+    pub fn clear(&mut self) {
+        self.assert_at_rest();
+        self.len = 0;
+    }
+
+    /// Number of slots that were given out.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of slots.
+    pub fn capacity(&self) -> usize {
+        self.memory.count
+    }
+
+    /// Whether all slots were given out.
+    pub fn is_full(&self) -> bool {
+        self.len == self.memory.count
+    }
+
+    /// Whether the slots hold frames as they are.
+    pub fn holds_frames(&self) -> bool {
+        self.memory.holds_frames()
+    }
+
+    /// The bytes of the slots that were given out. Panics while one is being written, which would be a mistake of the
+    /// caller.
+    pub fn bytes(&self) -> &[u8] {
+        self.read()
+    }
+
+    /// The images in the slots that were given out, if those are images. Panics as [`bytes`](Self::bytes) does.
+    pub fn images(&self) -> Option<&[f32]> {
+        (!self.holds_frames()).then(|| self.read())
+    }
+
+    /// What the slots that were given out hold.
+    fn read<T: Content>(&self) -> &[T] {
+        self.assert_at_rest();
+        let len = self.len * self.memory.bytes / size_of::<T>();
+        // SAFETY: `len` slots of `count`, all of them allocated, written since (with zeros at first), and aligned for any
+        // `Content`. There is no `Slot` now, and there will be none while the borrow lasts: `reserve` takes `self`
+        // exclusively, and nothing else makes one.
+        unsafe { std::slice::from_raw_parts(self.memory.first.as_ptr().cast(), len) }
+    }
+
+    /// The tensor of all slots, if it holds images. Panics as [`bytes`](Self::bytes) does.
+    pub fn tensor(&self) -> Option<&HostTensor<f32>> {
+        self.assert_at_rest();
+        match &self.memory.tensor {
+            Tensor::Images(tensor) => Some(tensor),
+            Tensor::Own(_) | Tensor::Frames(_) => None,
+        }
+    }
+
+    /// The tensor of all slots, if it holds frames. Panics as [`bytes`](Self::bytes) does.
+    pub fn frames(&self) -> Option<&HostTensor<u8>> {
+        self.assert_at_rest();
+        match &self.memory.tensor {
+            Tensor::Frames(tensor) => Some(tensor),
+            Tensor::Own(_) | Tensor::Images(_) => None,
+        }
+    }
+
+    fn assert_at_rest(&self) {
+        // With the release in `Slot::drop`: what was written is seen.
+        let writers = self.memory.writers.load(Ordering::Acquire);
+        assert!(writers == 0, "a slot is being written");
     }
 }
 
@@ -186,17 +245,22 @@ impl Slot {
     /// # Errors
     /// When the frame has another layout than the batch, or its planes are too small.
     pub fn convert(mut self, frame: &Frame<'_>) -> Result<(), Error> {
-        let slots = self.slots.clone();
-        let done = slots.conversion.check(frame).and_then(|()| {
-            if slots.holds_frames() {
+        self.fill(frame)
+    }
+
+    /// As [`convert`](Self::convert), and the slot stays.
+    pub(super) fn fill(&mut self, frame: &Frame<'_>) -> Result<(), Error> {
+        let memory = self.memory.clone();
+        let done = memory.conversion.check(frame).and_then(|()| {
+            if memory.holds_frames() {
                 return Ok(copy_raw(frame, self.bytes())?);
             }
-            let mut converter = match slots.free_converter() {
+            let mut converter = match memory.free_converter() {
                 Some(converter) => converter,
-                None => slots.conversion.converter()?,
+                None => memory.conversion.converter()?,
             };
             let done = converter.convert(frame, self.numbers());
-            let mut converters = slots.converters.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut converters = memory.converters.lock().unwrap_or_else(PoisonError::into_inner);
             converters.push(converter);
             Ok(done?)
         });
@@ -209,26 +273,24 @@ impl Slot {
 
     /// The slot's bytes.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
-        let len = self.slots.bytes;
-        self.write(len)
+        self.write()
     }
 
     /// The slot's numbers, when it holds an image.
     fn numbers(&mut self) -> &mut [f32] {
-        assert!(!self.slots.holds_frames(), "a frame is no image");
-        let len = self.slots.bytes / size_of::<f32>();
-        self.write(len)
+        assert!(!self.memory.holds_frames(), "a frame is no image");
+        self.write()
     }
 
-    /// The first `len` bytes or numbers of the slot.
-    fn write<T: Content>(&mut self, len: usize) -> &mut [T] {
-        let bytes = self.slots.bytes;
-        assert!(len * size_of::<T>() <= bytes, "a slot is not so large");
-        // SAFETY: inside what was allocated, see `reserve`, and aligned, see `Slots::read`. Each slot is given to one `Slot`
-        // at a time, slots do not overlap, and nobody reads the memory meanwhile, see `Slots::read`.
+    /// What the slot holds.
+    fn write<T: Content>(&mut self) -> &mut [T] {
+        let bytes = self.memory.bytes;
+        // SAFETY: one of the slots that were allocated, aligned for any `Content`, because a slot that begins after whole
+        // images does and frames are bytes. Slots do not overlap, this `Slot` is the only one with its index and is borrowed
+        // exclusively, and nobody reads the memory while it exists, see `Slots::read`.
         unsafe {
-            let first = self.slots.first.as_ptr().add(self.index * bytes);
-            std::slice::from_raw_parts_mut(first.cast(), len)
+            let first = self.memory.first.as_ptr().add(self.index * bytes);
+            std::slice::from_raw_parts_mut(first.cast(), bytes / size_of::<T>())
         }
     }
 }
@@ -245,6 +307,6 @@ unsafe impl Content for f32 {}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.writers.fetch_sub(1, Ordering::Release);
+        self.memory.writers.fetch_sub(1, Ordering::Release);
     }
 }
