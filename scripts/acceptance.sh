@@ -131,6 +131,32 @@ check 'demo: a camera without a display' refused 'no display to show the camera 
 check 'demo: a missing camera' with_display refused 'no camera at /dev/nowhere' --camera /dev/nowhere
 check 'demo: a camera that is a file' with_display refused 'is no device' --camera "$ROOT/Cargo.toml"
 check 'demo: a camera that is none' with_display refused 'gives no picture' --camera /dev/zero
+# Where Rust is missing, the first line says what mends it, before anything is installed. Stand-ins for all that would be fetched.
+bare=$results/bare
+mkdir -p "$bare/bin" "$bare/cargo/bin"
+for program in bash sh sed head awk sort grep dirname cat mkdir chmod cp rm env tail; do
+    ln -s "$(command -v "$program")" "$bare/bin/$program"
+done
+for program in apt-get dpkg-query; do
+    printf '#!/bin/sh\necho "%s was called" >>%q\nexit 1\n' "$program" "$bare/called" >"$bare/bin/$program"
+done
+without_rust() { env -i HOME="$bare" CARGO_HOME="$bare/cargo" PATH="$bare/bin" "$ROOT/scripts/setup.sh" "$@" 2>&1 </dev/null; }
+no_rust() {
+    local message
+    ! message=$(without_rust) && [[ $message == 'error: Rust was not found'*'--install-rust'*'https://sh.rustup.rs'* && ! -e $bare/called ]]
+}
+# What curl fetches is run, and the cargo that comes of it is too old here.
+install_rust() {
+    local message
+    printf '#!/bin/sh\necho cargo 1.2.3\n' >"$bare/old-cargo"
+    printf '#!/bin/sh\necho "cp %q %q"\n' "$bare/old-cargo" "$bare/cargo/bin/cargo" >"$bare/bin/curl"
+    chmod +x "$bare/old-cargo" "$bare/bin/curl"
+    message=$(without_rust --install-rust) && return 1
+    [[ $message == *'Rust was installed, but still: Rust is 1.2.3'* ]] || { printf '%s' "$message"; return 1; }
+}
+chmod +x "$bare/bin/apt-get" "$bare/bin/dpkg-query"
+check 'setup: without Rust, the command that installs it' no_rust
+check 'setup: --install-rust runs it' install_rust
 check 'demo: a batch of nothing' refused "it is a number from 1 to 64" --batch-size 0
 
 # As the README says: the lines of setup.sh make a shell in which everything is found.

@@ -19,30 +19,14 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 checkpoint='' img2pose='' video='' frames=24 every=19 rounds=3 min_size=480 max_size=1400 bn_eps=1e-5
-while (($#)); do
-    case $1 in
-    --checkpoint | --img2pose | --video | --frames | --every | --rounds | --min-size | --max-size | --bn-eps)
-        (($# > 1)) || die "$1 needs a value; see --help"
-        option=${1#--}
-        printf -v "${option//-/_}" '%s' "$2"
-        shift 2
-        ;;
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    *) die "unknown argument '$1'; see --help" ;;
-    esac
-done
+options checkpoint= img2pose= video= frames= every= rounds= min-size= max-size= bn-eps= -- "$@"
 [[ -n $checkpoint ]] || die "--checkpoint is needed: the weights that both run; see --help"
 [[ -f $checkpoint ]] || die "no such file: $checkpoint"
 for kind in pose_mean pose_stddev; do
     compgen -G "$(dirname "$checkpoint")/*$kind*.npy" >/dev/null || die "no *$kind*.npy beside $checkpoint"
 done
 bn_eps_check "$bn_eps"
-for number in "$frames" "$every" "$rounds" "$min_size" "$max_size"; do
-    [[ $number =~ ^[1-9][0-9]*$ ]] || die "'$number' is not a whole number above 0"
-done
+whole_numbers "$frames" "$every" "$rounds" "$min_size" "$max_size"
 ((frames % 8 == 0)) || die "--frames is $frames; it must be a multiple of 8, the larger batch"
 
 setup_base

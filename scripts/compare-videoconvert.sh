@@ -8,9 +8,9 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-help_wanted "$@"
+options ... -- "$@"
 have gst-launch-1.0 || die "gst-launch-1.0 was not found; install gstreamer1.0-tools"
-video=${1:-}
+video=$(argument '')
 [[ -z $video || -f $video ]] || die "$video is not a file"
 mkdir -p "$CACHE"
 cd "$ROOT"

@@ -22,36 +22,10 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-video='' model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' annotate=1 camera='' bn_eps=''
-while (($#)); do
-    case $1 in
-    --model | --batch-size | --score-threshold | --bn-eps | --output)
-        (($# > 1)) || die "$1 needs a value; see --help"
-        option=${1#--}
-        printf -v "${option//-/_}" '%s' "$2"
-        shift
-        ;;
-    --quiet) quiet=1 ;;
-    --no-video) annotate='' ;;
-    --camera)
-        camera=/dev/video0
-        if [[ ${2:-} == /* ]]; then
-            camera=$2
-            shift
-        fi
-        ;;
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    -*) die "unknown option '$1'; see --help" ;;
-    *)
-        [[ -z $video ]] || die "one video at a time: '$video' or '$1'?"
-        video=$1
-        ;;
-    esac
-    shift
-done
+model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' no_video='' camera='' bn_eps=''
+options model= batch-size= score-threshold= bn-eps= output= quiet no-video camera? ... -- "$@"
+video=$(argument '')
+[[ $camera != yes ]] || camera=/dev/video0
 
 # What the user got wrong is said before anything is installed or built.
 if ! [[ $batch_size =~ ^[1-9][0-9]?$ ]] || ((batch_size > 64)); then
@@ -161,7 +135,7 @@ result=$output/unfinished-faces.jsonl
 annotated=$output/unfinished-annotated.mp4
 branch=()
 draw=()
-if [[ $annotate ]]; then
+if [[ ! $no_video ]]; then
     branch=(tee name=faces '!' queue '!')
     encode=$(encoder) || die "no encoder for annotated.mp4: install gstreamer1.0-plugins-bad (which has openh264enc), or give --no-video"
     # Encoders count bits by the framerate; where a file has none, 30 is as good as any. Timestamps are the frames'.
@@ -224,7 +198,7 @@ if [[ $annotate ]]; then
 fi
 mv "$result" "$output/faces.jsonl"
 result=$output/faces.jsonl
-if [[ $annotate ]]; then
+if [[ ! $no_video ]]; then
     mv "$annotated" "$output/annotated.mp4"
     annotated=$output/annotated.mp4
 fi
@@ -233,7 +207,7 @@ fi
 printf -v by_hand '%q ' "${detect[@]}"
 python=$(python_with_pip)
 "$python" "$ROOT/scripts/lib/faces.py" summary "$result" --milliseconds "$elapsed"
-[[ ! $annotate ]] || printf '\nThe video with the faces drawn into it: %s\n' "$annotated"
+[[ $no_video ]] || printf '\nThe video with the faces drawn into it: %s\n' "$annotated"
 cat <<EOF
 
 The same by hand:

@@ -21,12 +21,14 @@ CARGO_FUZZ_VERSION=0.13.2
 # MiB. A reader that believes a length in a file dies of it.
 MOST_MEMORY=1024
 
-help_wanted "$@"
-[[ ${1:-} =~ ^[1-9][0-9]*$ ]] || die "expected a number of seconds, 1 or more; see --help"
-seconds=$1
-shift
-targets=("$@")
-((${#targets[@]})) || targets=(checkpoint torch safetensors npy model model_graph frame buffer record)
+options ... -- "$@"
+seconds=${ARGUMENTS[0]:-}
+[[ -n $seconds ]] || die "expected a number of seconds; see --help"
+whole_numbers "$seconds"
+targets=("${ARGUMENTS[@]:1}")
+if ((${#targets[@]} == 0)); then
+    for file in "$ROOT"/fuzz/targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
+fi
 for target in "${targets[@]}"; do
     [[ -f $ROOT/fuzz/targets/$target.rs ]] || die "there is no target '$target'; see --help"
 done

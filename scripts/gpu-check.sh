@@ -16,24 +16,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 model=$ROOT/models/img2pose-slim.onnx provider=cuda video='' check_only=''
-while (($#)); do
-    case $1 in
-    --model | --provider | --video)
-        (($# > 1)) || die "$1 needs a value; see --help"
-        printf -v "${1#--}" '%s' "$2"
-        shift 2
-        ;;
-    --check-only)
-        check_only=yes
-        shift
-        ;;
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    *) die "unknown argument '$1'; see --help" ;;
-    esac
-done
+options model= provider= video= check-only -- "$@"
 [[ -f $model ]] || die "no such model: $model"
 case $provider in
 cuda) places=cpu,cuda,cuda:fp16 ;;

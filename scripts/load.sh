@@ -8,11 +8,12 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-help_wanted "$@"
-[[ ${1:-20} =~ ^[1-9][0-9]*$ ]] || die "expected a number of seconds, 1 or more; see --help"
+options ... -- "$@"
+seconds=$(argument 20)
+whole_numbers "$seconds"
 
 setup_base
 cd "$ROOT"
 cargo build --release --locked --example load </dev/null >&2
 # The runtime's warnings would stand in the tables.
-"${CARGO_TARGET_DIR:-target}/release/examples/load" models/img2pose-slim.onnx "${1:-20}"
+"${CARGO_TARGET_DIR:-target}/release/examples/load" models/img2pose-slim.onnx "$seconds"

@@ -12,26 +12,12 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 output=$ROOT/out
-while (($#)); do
-    case $1 in
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    --output)
-        (($# > 1)) || die "$1 needs a value; see --help"
-        output=$2
-        shift
-        ;;
-    *) die "unknown argument '$1'; see --help" ;;
-    esac
-    shift
-done
+options output= -- "$@"
 
 mkdir -p "$CACHE" "$output"
+rust_ensure
 apt_ensure_base
 apt_ensure dpkg-dev lintian
-rust_ensure
 name=${DEBFULLNAME:-$(git -C "$ROOT" config user.name || true)}
 email=${DEBEMAIL:-$(git -C "$ROOT" config user.email || true)}
 [[ -n $name && -n $email ]] || die "who makes the package? Set DEBFULLNAME and DEBEMAIL, or git's user.name and user.email"

@@ -10,21 +10,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 output=$ROOT/docs/pictures
-while (($#)); do
-    case $1 in
-    --output)
-        (($# > 1)) || die "$1 needs a value; see --help"
-        output=$2
-        shift
-        ;;
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    *) die "unknown argument '$1'; see --help" ;;
-    esac
-    shift
-done
+options output= -- "$@"
 
 setup_base
 plugin_build

@@ -9,10 +9,11 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-help_wanted "$@"
-[[ $# -le 2 && ${1-} =~ ^[1-9][0-9]*$ ]] || die "expected a number of times, 1 or more, and at most one name; see --help"
-times=$1
-only=${2-}
+options ... -- "$@"
+((${#ARGUMENTS[@]} == 1 || ${#ARGUMENTS[@]} == 2)) || die "expected a number of times, and at most one name; see --help"
+times=${ARGUMENTS[0]}
+whole_numbers "$times"
+only=${ARGUMENTS[1]:-}
 [[ -z $only || -e $ROOT/tests/$only.rs || -e $ROOT/tests/$only/main.rs ]] || die "there is no tests/$only; see --help"
 cases=${IMG2POSE_RANDOM_CASES:-100}
 export IMG2POSE_RANDOM_CASES=$cases

@@ -14,8 +14,10 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-help_wanted "$@"
-[[ $# == 1 && $1 =~ ^[1-9][0-9]*$ ]] || die "expected a number of minutes, 1 or more; see --help"
+options ... -- "$@"
+minutes=$(argument '')
+[[ -n $minutes ]] || die "expected a number of minutes; see --help"
+whole_numbers "$minutes"
 
 setup_base
 mkdir -p "$ROOT/out"
@@ -24,9 +26,9 @@ export GST_REGISTRY=$CACHE/gst-registry-test.bin
 # One arena for each thread that ever ran would look like growth, and so does a heap that takes larger and larger blocks, as
 # glibc's does when they are freed, and settles after minutes: up to 10 of 80 MiB. What is freed goes back at once instead.
 export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536
-step "Soak of $1 minutes"
-IMG2POSE_SOAK_MINUTES=$1 cargo test --locked --quiet -p gst-plugin-img2pose --test soak -- --ignored --nocapture \
+step "Soak of $minutes minutes"
+IMG2POSE_SOAK_MINUTES=$minutes cargo test --locked --quiet -p gst-plugin-img2pose --test soak -- --ignored --nocapture \
     </dev/null 2>&1 | tee "$ROOT/out/soak.log"
-step "Sixteen streams on one model for $1 minutes"
-IMG2POSE_SHARED_SECONDS=$((60 * $1)) cargo test --locked --quiet -p gst-plugin-img2pose --test detect_shared -- --nocapture \
+step "Sixteen streams on one model for $minutes minutes"
+IMG2POSE_SHARED_SECONDS=$((60 * minutes)) cargo test --locked --quiet -p gst-plugin-img2pose --test detect_shared -- --nocapture \
     </dev/null 2>&1 | tee -a "$ROOT/out/soak.log"

@@ -14,17 +14,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 # shellcheck source=scripts/lib/debian.sh
 source "$ROOT/scripts/lib/debian.sh"
 
-case ${1:-} in
--h | --help)
-    usage "$0"
-    exit
-    ;;
-bookworm | trixie) suite=$1 ;;
-*) die "the suite is '${1:-}'; it is bookworm or trixie" ;;
-esac
+options ... -- "$@"
+suite=${ARGUMENTS[0]:-}
+[[ $suite == bookworm || $suite == trixie ]] || die "the suite is '$suite'; it is bookworm or trixie"
 setup_base
 media_ensure
-package=${2:-$("$ROOT/scripts/package-deb.sh")}
+package=${ARGUMENTS[1]:-$("$ROOT/scripts/package-deb.sh")}
 [[ -f $package ]] || die "no such package: $package"
 
 work=$DEBIAN/$suite/work

@@ -21,20 +21,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 # shellcheck source=scripts/lib/debian.sh
 source "$ROOT/scripts/lib/debian.sh"
 
-suite='' analytics='' delete=''
-while (($#)); do
-    case $1 in
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    --analytics) analytics=1 ;;
-    --delete) delete=1 ;;
-    -*) die "unknown option '$1'; see --help" ;;
-    *) suite=$1 ;;
-    esac
-    shift
-done
+analytics='' delete=''
+options analytics delete ... -- "$@"
+suite=$(argument '')
 packages=(gcc libc6-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     libgstreamer-plugins-bad1.0-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-libav python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0)

@@ -9,18 +9,12 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-ways=()
-for argument in "$@"; do
-    case $argument in
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    meson | cargo-c) ways+=("$argument") ;;
-    *) die "unknown argument '$argument'; see --help" ;;
-    esac
-done
+options ... -- "$@"
+ways=("${ARGUMENTS[@]}")
 ((${#ways[@]})) || ways=(meson cargo-c)
+for way in "${ways[@]}"; do
+    [[ $way == meson || $way == cargo-c ]] || die "unknown argument '$way'; see --help"
+done
 
 setup_base
 work=$(mktemp -d "$CACHE/install.XXXXXX")

@@ -14,11 +14,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 training=''
-if [[ ${1:-} == --training ]]; then
-    training=yes
-    shift
-fi
-no_arguments "$@"
+options training -- "$@"
 
 setup_base
 # For the tests of the Python examples, which are skipped without them.

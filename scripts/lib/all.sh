@@ -4,6 +4,8 @@
 lib=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=scripts/lib/common.sh
 source "$lib/common.sh"
+# shellcheck source=scripts/lib/options.sh
+source "$lib/options.sh"
 # shellcheck source=scripts/lib/apt.sh
 source "$lib/apt.sh"
 # shellcheck source=scripts/lib/rust.sh

@@ -4,8 +4,9 @@
 # setup_base: what every script needs before it can build and run.
 setup_base() {
     mkdir -p "$CACHE"
-    apt_ensure_base
+    # First: nobody should wait for apt to learn that Rust is missing.
     rust_ensure
+    apt_ensure_base
     onnxruntime_ensure
 }
 

@@ -20,29 +20,3 @@ die() {
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }
-
-# usage FILE: prints the comment block at the top of a script as its help text.
-usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$1"; }
-
-# help_wanted ARGUMENT...: prints the usage and ends the script if the first argument asks for it.
-help_wanted() {
-    case ${1:-} in
-    -h | --help)
-        usage "$0"
-        exit
-        ;;
-    esac
-}
-
-# no_arguments ARGUMENT...: for a script that takes none.
-no_arguments() {
-    help_wanted "$@"
-    [[ -z ${1:-} ]] || die "unknown argument '$1'; see --help"
-}
-
-# space_ensure FOLDER GB WHAT: ends the script when WHAT, which needs so much there, would fill the disk.
-space_ensure() {
-    local free
-    free=$(df --output=avail --block-size=1M "$1" | tail -n 1)
-    ((free >= $2 * 1000)) || die "$3 needs $2 GB of disk in $1, where $((free / 1000)) GB are free; make room there"
-}
