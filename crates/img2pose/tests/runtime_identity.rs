@@ -54,6 +54,8 @@ fn the_loaded_library_is_told_from_what_lies_at_its_path() {
     assert!(std::ptr::eq(loaded, runtime::load(Some(&file), None).unwrap()));
     std::fs::remove_file(&file).unwrap();
     assert!(loaded.is_replaced());
+    // So does the link that it was loaded by, which leads nowhere now.
+    assert!(std::ptr::eq(loaded, runtime::load(Some(&link), None).unwrap()));
     // The old file is still known by its other name.
     assert!(runtime::load(Some(&hard_link), None).is_ok());
 }

@@ -37,7 +37,7 @@ fn damaged_models_are_refused_or_run() {
     write_pth(&from, &entries(&tiny(), &Style::default()), &Style::default());
     convert(&from, &to, &options()).unwrap();
     let whole = ModelProto::decode(&std::fs::read(&to).unwrap()[..]).unwrap();
-    let pixels: Vec<u8> = (0..64 * 48 * 3_u32).map(|i| (i * i >> 3) as u8).collect();
+    let pixels: Vec<u8> = (0..64 * 48 * 3_u32).map(|i| ((i * i) >> 3) as u8).collect();
     let options = DetectorOptions {
         min_size: Some(48),
         max_size: Some(64),

@@ -13,6 +13,8 @@ use super::{MINIMUM_VERSION, elf};
 pub(super) struct Loaded {
     /// The file, as the system says; the name that it was asked for where the system does not say.
     pub path: PathBuf,
+    /// What it was asked for by; links are not resolved.
+    asked: PathBuf,
     /// Its version, in its own words.
     pub version: String,
     /// Its functions, of the version that `ort` calls.
@@ -69,6 +71,7 @@ impl Loaded {
         // SAFETY: as above; what it gives is null or a constant of the library.
         let base = unsafe { get_base().as_ref() };
         let (version, api) = usable(base)?;
+        let asked = path.clone();
         let (path, identity) = match mapped {
             // The system gave a library that was loaded before from a file of this name, which is another one now.
             Some(mapped) if mapped.is_deleted => (mapped.path, None),
@@ -80,6 +83,7 @@ impl Loaded {
         };
         Ok(Self {
             path,
+            asked,
             version,
             api,
             identity,
@@ -87,20 +91,22 @@ impl Loaded {
         })
     }
 
-    /// Whether `wanted` is this library: the same file under whatever name, or the name that it was loaded by.
+    /// Whether `wanted` is this library: the same file under whatever name, or the path that it was loaded by. An upgrade
+    /// under a process that runs for months must not stop what starts anew in it, see [`is_replaced`](Self::is_replaced).
     pub fn is(&self, wanted: &Path) -> bool {
         if is_name(wanted) {
             let beside = self.path.with_file_name(wanted);
             return beside == self.path || beside.canonicalize().is_ok_and(|real| real == self.path);
         }
         let is_file = self.identity.is_some() && identity_of(wanted) == self.identity;
-        let absolute = std::path::absolute(wanted).is_ok_and(|path| path == self.path);
+        let absolute = std::path::absolute(wanted).is_ok_and(|path| path == self.path || path == self.asked);
         is_file || absolute || wanted.canonicalize().is_ok_and(|real| real == self.path)
     }
 
-    /// Whether the file has been replaced or removed since it was loaded.
+    /// Whether the file has been replaced or removed since it was loaded, or a link that led to it leads elsewhere.
     pub fn is_replaced(&self) -> bool {
-        self.identity.is_none() || identity_of(&self.path) != self.identity
+        let is_other = |path: &Path| identity_of(path) != self.identity;
+        self.identity.is_none() || is_other(&self.path) || (!is_name(&self.asked) && is_other(&self.asked))
     }
 }
 
