@@ -6,12 +6,13 @@
 //! system.
 //!
 //! Functions that are registered later run earlier, and ONNX Runtime makes some of its statics only when it is first used
-//! for something. That is why the function is registered several times, see [`arm`].
+//! for something. That is why the function is registered several times, see [`arm`] and [`arm_while`].
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Condvar, LockResult, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,14 @@ use crate::Canceller;
 /// graph that it is at; a model that is being loaded cannot be stopped.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// How often the function is registered at most: a process that loads models for months must not grow by it.
-const MOST_REGISTRATIONS: usize = 64;
+/// How often the function is registered at most: a process that loads models for months must not grow by it. Each one takes
+/// 32 bytes.
+const MOST_REGISTRATIONS: usize = 4096;
+
+/// The pauses between registrations while statics are being made: at least the first, and longer by and by, in proportion
+/// to the time that has passed, since the first milliseconds of a load are those that make most of them.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const PAUSES_IN_PROPORTION: u32 = 200;
 
 static GATE: Gate = Gate::new();
 /// The process in which the function is to do something.
@@ -53,6 +60,32 @@ pub(crate) fn arm() {
         // register it, the process ends as it would without it.
         let _ = unsafe { libc::atexit(at_exit) };
     }
+}
+
+/// Does `work`, in which ONNX Runtime makes statics that nobody else learns of: the first session makes hundreds, over a
+/// fifth of a second. A process that ends in the middle of it would destroy them before the function is called that waits
+/// for the work, so another thread goes on registering it meanwhile.
+pub(crate) fn arm_while<R>(work: impl FnOnce() -> R) -> R {
+    arm();
+    let result = std::thread::scope(|scope| {
+        // Dropped when the work is done, also by a panic.
+        let (_working, done) = channel::<()>();
+        let began = Instant::now();
+        let watch = move || loop {
+            let pause = (began.elapsed() / PAUSES_IN_PROPORTION).max(SHORTEST_PAUSE);
+            if done.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) || process_is_ending() {
+                return;
+            }
+            arm();
+        };
+        // Where there can be no thread the end may be noisy, as it would be without this.
+        let _ = std::thread::Builder::new()
+            .name("img2pose-arm".to_owned())
+            .spawn_scoped(scope, watch);
+        work()
+    });
+    arm();
+    result
 }
 
 extern "C" fn at_exit() {
@@ -281,6 +314,20 @@ mod tests {
         let gate = Gate::new();
         let _inside = gate.enter(None);
         assert!(gate.close(in_time()));
+    }
+
+    #[test]
+    fn while_work_is_done_the_function_is_registered_again_and_again() {
+        let before = REGISTRATIONS.load(Ordering::Relaxed);
+        let result = arm_while(|| {
+            let deadline = in_time();
+            while REGISTRATIONS.load(Ordering::Relaxed) < before + 5 && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            REGISTRATIONS.load(Ordering::Relaxed)
+        });
+        assert!(result >= before + 5);
+        assert!(std::panic::catch_unwind(|| arm_while(|| panic!("no work"))).is_err());
     }
 
     #[test]

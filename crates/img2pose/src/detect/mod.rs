@@ -133,11 +133,12 @@ impl Detector {
         let parts = model.parts()?;
         let runtime = runtime::load(None, None)?;
         let _inside = ending::enter(None).ok_or(Error::Cancelled)?;
-        let candidates = options.placement().candidates(runtime)?;
-        let sessions = Sessions::load(model, &parts, runtime, &candidates, |sessions| {
-            warm_up(sessions, model)
+        let sessions = ending::arm_while(|| {
+            let candidates = options.placement().candidates(runtime)?;
+            Sessions::load(model, &parts, runtime, &candidates, |sessions| {
+                warm_up(sessions, model)
+            })
         })?;
-        ending::arm();
         Self::with_sessions(model, options, sessions, pool)
     }
 
@@ -339,19 +340,22 @@ impl Detector {
             canceller: &canceller,
         };
         let mut times = StageTimes::default();
-        match (self.sessions.networks(), &mut self.work) {
+        let run = || match (self.sessions.networks(), &mut self.work) {
             (Networks::Host { dense, heads }, Work::Host(work)) => {
-                host::detect(dense, heads, batch, &terms, work, faces, &mut times)?;
+                host::detect(dense, heads, batch, &terms, work, faces, &mut times)
             }
             (Networks::Device(network), Work::Device(work)) => {
-                device::detect(network, batch, &terms, work, faces, &mut times)?;
+                device::detect(network, batch, &terms, work, faces, &mut times)
             }
             _ => unreachable!("they are made together, see with_sessions"),
+        };
+        match self.has_run {
+            true => run()?,
+            // It may be the first of the process.
+            false => ending::arm_while(run)?,
         }
+        self.has_run = true;
         self.times = times;
-        if !std::mem::replace(&mut self.has_run, true) {
-            ending::arm();
-        }
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::{Exchange, Memory, Model, Origin, Parts};
 use crate::detect::ExecutionProvider;
 use crate::finite::are_finite;
 use crate::runtime::Runtime;
-use crate::{Canceller, Error};
+use crate::{Canceller, Error, ending};
 
 /// The loaded parts of one model.
 pub(crate) struct Sessions {
@@ -402,6 +402,10 @@ fn load_session(
     name: &str,
     bytes: &[u8],
 ) -> Result<Session, Error> {
+    if ending::process_is_ending() {
+        // Loading a part cannot be stopped, so none is begun any more: the end waits for it.
+        return Err(Error::Cancelled);
+    }
     let failed = || Error::inference(format!("load the {name} of {}", model.display()));
     let builder = builder(runtime, placement.threads).map_err(failed())?;
     placement

@@ -143,6 +143,10 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
 
     // Before a library is at hand that reads it.
     telemetry::refuse();
+    ending::arm_while(|| find_and_start(explicit, beside))
+}
+
+fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static Runtime, RuntimeError> {
     let ordered = explicit
         .map(|path| (path.to_owned(), "the library that was asked for"))
         .or_else(|| {
@@ -186,6 +190,13 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
 }
 
 fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, RuntimeError> {
+    let Some(_inside) = ending::enter(None) else {
+        return Err(RuntimeError::Unusable {
+            path: library.path,
+            origin,
+            reason: "the process ends".to_owned(),
+        });
+    };
     let own = library.api.GetBuildInfoString;
     if !ort::set_api(library.api.clone()) && !std::ptr::fn_addr_eq(ort::api().GetBuildInfoString, own) {
         return Err(RuntimeError::Unusable {
@@ -196,14 +207,11 @@ fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, Runt
     }
     // Frames and models of our users are nobody else's business. Some builds have begun to report by then, see `telemetry`.
     match ort::init().with_name("img2pose").with_telemetry(false).build() {
-        Ok(environment) => {
-            ending::arm();
-            Ok(RUNTIME.get_or_init(|| Runtime {
-                library,
-                origin,
-                environment,
-            }))
-        }
+        Ok(environment) => Ok(RUNTIME.get_or_init(|| Runtime {
+            library,
+            origin,
+            environment,
+        })),
         Err(source) => Err(RuntimeError::Environment {
             path: library.path,
             source,
