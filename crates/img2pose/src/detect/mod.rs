@@ -340,7 +340,7 @@ impl Detector {
             canceller: &canceller,
         };
         let mut times = StageTimes::default();
-        let run = || match (self.sessions.networks(), &mut self.work) {
+        let mut run = || match (self.sessions.networks(), &mut self.work) {
             (Networks::Host { dense, heads }, Work::Host(work)) => {
                 host::detect(dense, heads, batch, &terms, work, faces, &mut times)
             }
