@@ -230,6 +230,13 @@ pub fn attach_with_likeness(
     Ok(())
 }
 
+/// Takes the small pictures of the faces off the buffer that [`attach_with_likeness`] put there. To be called where the faces
+/// are hidden: what is left of them must not travel beside the frame.
+pub fn forget_likeness(buffer: &mut gst::BufferRef) {
+    record::register();
+    record::remove_likeness(buffer);
+}
+
 /// The faces that [`attach`] put on the buffer, in pixels of the frame that was looked at; `None` if nobody has
 /// looked at this frame.
 ///

@@ -102,6 +102,13 @@ pub(super) fn set_likeness(buffer: &mut gst::BufferRef, likeness: String) {
     }
 }
 
+/// Takes away what [`set_likeness`] added.
+pub(super) fn remove_likeness(buffer: &mut gst::BufferRef) {
+    if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, RECORD_NAME) {
+        meta.mut_structure().remove_field(LIKENESS);
+    }
+}
+
 /// What [`set_likeness`] added.
 pub(super) fn likeness(buffer: &gst::BufferRef) -> Option<String> {
     let meta = CustomMeta::from_buffer(buffer, RECORD_NAME).ok()?;

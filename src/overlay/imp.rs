@@ -449,11 +449,15 @@ fn hide(
     if areas.peek().is_none() {
         return Ok(());
     }
-    frames::write(buffer.make_mut(), info, |frame| {
+    let buffer = buffer.make_mut();
+    frames::write(buffer, info, |frame| {
         for (area, cell) in areas {
             obscure(frame, area, kind, cell, scratch);
         }
-    })
+    })?;
+    // They show the faces as they were.
+    meta::forget_likeness(buffer);
+    Ok(())
 }
 
 fn attach(buffer: &mut gst::Buffer, composition: &VideoOverlayComposition) {

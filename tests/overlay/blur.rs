@@ -312,3 +312,31 @@ fn blurring_by_the_faces_of_an_earlier_frame_is_told_once() {
     );
     assert_eq!(blurred("", &frames), (vec![false; 3], vec![]));
 }
+
+/// The record has small pictures of the faces, of 8 x 8 grey values: a frame whose faces are hidden must not bring them along.
+#[test]
+fn no_small_pictures_of_hidden_faces_are_left_in_the_record() {
+    let info = faces::info(VideoFormat::I420, 320, 240);
+    let likeness = |frame: &gst::BufferRef| {
+        let meta = gst::meta::CustomMeta::from_buffer(frame, gstimg2pose::meta::RECORD_NAME).unwrap();
+        meta.structure().has_field("likeness")
+    };
+    let looked_at = || {
+        let mut frame = noise(&info, &found(&info));
+        gstimg2pose::meta::attach_with_likeness(frame.make_mut(), &info, &found(&info)).unwrap();
+        assert!(likeness(&frame));
+        frame
+    };
+    for kind in KINDS {
+        let mut harness = harness(&info, &format!("{NOTHING} blur-faces={kind}"), false);
+        let frame = looked_at();
+        // The same frame on another branch keeps its own.
+        let kept = frame.clone();
+        let hidden = harness.push_and_pull(frame).unwrap();
+        assert!(!likeness(&hidden), "{kind}");
+        assert_eq!(gstimg2pose::meta::read(&hidden), Ok(Some(found(&info))), "{kind}");
+        assert!(likeness(&kept), "{kind}");
+    }
+    let mut harness = harness(&info, NOTHING, false);
+    assert!(likeness(&harness.push_and_pull(looked_at()).unwrap()));
+}
