@@ -106,6 +106,9 @@ const MAX_FILE: u64 = 64 << 10;
 /// each, and tries several readings of it.
 const MAX_BRACKETS: usize = 4;
 
+/// Characters of the library's reason in a message.
+const REASON: usize = 200;
+
 /// Longest header in bytes; of six numbers it has 118.
 const MAX_HEADER: usize = 4096;
 
@@ -142,7 +145,11 @@ fn numbers(bytes: &[u8]) -> Result<[f64; 6], String> {
         }
     }
     let mut rest = bytes;
-    let header = Header::from_reader(&mut rest).map_err(|e| unreadable(&one_line(&e.to_string())))?;
+    let header = Header::from_reader(&mut rest).map_err(|e| {
+        // The library repeats the header, which may be long.
+        let reason = one_line(&e.to_string()).to_string();
+        unreadable(&brief(&reason, REASON))
+    })?;
     let found = header.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if found != Some(6) {
         let found = found.map_or("more than 2^64".to_owned(), |n| n.to_string());

@@ -18,6 +18,10 @@ use super::budget;
 /// Entries of a checkpoint: one for each tensor, three with the optimiser's state.
 const MOST_ENTRIES: usize = 1 << 16;
 
+/// Longest name of an entry in bytes: that of a folder, and `data/` with a number. The format has 64 KiB, which would be 4 GiB
+/// of names in a file with holes.
+const MOST_NAME: usize = 1024;
+
 /// The directory's end is at the end of the file, before a comment of at most 64 KiB.
 const END: u64 = (1 << 16) + 22;
 
@@ -76,7 +80,17 @@ impl Archive {
                 method: header.compression_method(),
                 encrypted: header.flags().is_encrypted(),
             };
-            let name = String::from_utf8_lossy(header.file_path().as_ref()).into_owned();
+            let path = header.file_path();
+            let path: &[u8] = path.as_ref();
+            if path.len() > MOST_NAME {
+                let start = String::from_utf8_lossy(&path[..MOST_NAME]);
+                return Err(format!(
+                    "the name of an entry has {} bytes, expected at most {MOST_NAME}: {}",
+                    path.len(),
+                    brief(&start, NAME)
+                ));
+            }
+            let name = String::from_utf8_lossy(path).into_owned();
             let is_pickle = name
                 .strip_suffix("data.pkl")
                 .is_some_and(|folder| folder.is_empty() || folder.ends_with('/'));

@@ -60,6 +60,9 @@ const MAX_AXES: usize = 64;
 /// Longest name of a tensor, in bytes.
 const MAX_NAME: usize = 512;
 
+/// Most tensors of a checkpoint; the largest network has a few hundred.
+const MOST_TENSORS: usize = 1 << 16;
+
 /// A checkpoint on disk. Tensors are read when they are asked for, so that a large checkpoint is never in memory
 /// as a whole.
 ///
@@ -204,6 +207,24 @@ impl Checkpoint {
     }
 }
 
+/// Whether a tensor called `name` may be kept beside `kept` others. A name and a tensor of a pickle can be used again and
+/// again for two bytes each, so this is asked before either is copied.
+fn check_tensor(path: &Path, name: &str, kept: usize) -> Result<()> {
+    if name.len() > MAX_NAME {
+        let reason = format!(
+            "the name of a tensor has {} bytes, expected at most {MAX_NAME}: {}",
+            name.len(),
+            brief(name, 40)
+        );
+        return Err(Error::format(path, reason));
+    }
+    if kept >= MOST_TENSORS {
+        let reason = format!("it has more than {MOST_TENSORS} tensors, too many for a checkpoint");
+        return Err(Error::format(path, reason));
+    }
+    Ok(())
+}
+
 fn unknown_format(magic: &[u8]) -> &'static str {
     match magic {
         [] => "an empty file, not a checkpoint",
@@ -222,14 +243,7 @@ fn by_name(
 ) -> Result<BTreeMap<String, (String, TensorInfo)>> {
     let mut tensors = BTreeMap::new();
     for (name, info) in infos {
-        if name.len() > MAX_NAME {
-            let reason = format!(
-                "the name of a tensor has {} bytes, expected at most {MAX_NAME}: {}",
-                name.len(),
-                brief(&name, 40)
-            );
-            return Err(Error::format(path, reason));
-        }
+        check_tensor(path, &name, tensors.len())?;
         if info.shape.len() > MAX_AXES {
             let axes = info.shape.len();
             let reason = format!("it has {axes} axes, expected at most {MAX_AXES}");

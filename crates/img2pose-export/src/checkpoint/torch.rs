@@ -10,7 +10,7 @@ use img2pose::text::brief;
 
 use super::archive::Archive;
 use super::pickle::{ElementType, Pickle, Tensor, Value};
-use super::{TensorInfo, budget, to_f32};
+use super::{TensorInfo, budget, check_tensor, to_f32};
 use crate::error::{Error, Result};
 
 /// The pickle of the largest checkpoint with optimiser state is below 1 MiB; more is an attack or not ours.
@@ -176,13 +176,13 @@ fn state_dict(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Arc<Tenso
         .filter(|(key, _)| *key == MODEL_KEY)
         .last()
         .map_or(root, |(_, id)| id);
-    let tensors: BTreeMap<_, _> = pickle
-        .entries(dict)
-        .filter_map(|(name, id)| match pickle.value(id) {
-            Value::Tensor(tensor) => Some((name.to_owned(), tensor.clone())),
-            _ => None,
-        })
-        .collect();
+    let mut tensors = BTreeMap::new();
+    for (name, id) in pickle.entries(dict) {
+        if let Value::Tensor(tensor) = pickle.value(id) {
+            check_tensor(path, name, tensors.len())?;
+            tensors.insert(name.to_owned(), tensor.clone());
+        }
+    }
     if tensors.is_empty() {
         let keys: Vec<_> = pickle
             .entries(root)
