@@ -8,6 +8,7 @@ An ONNX file of `img2pose-export convert` can be read, too. Its batch norms are 
 what comes back computes the same, but with batch norms that do nothing: train it with frozen statistics.
 """
 
+import copy
 import hashlib
 import re
 from pathlib import Path
@@ -134,9 +135,7 @@ class MovingAverage:
     Early on the decay is (1 + n) / (10 + n), so that the start is forgotten."""
 
     def __init__(self, network, decay):
-        self.network = Network(network.widths)
-        self.network.load_state_dict(network.state_dict())
-        self.network.requires_grad_(False).eval()
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()

@@ -55,10 +55,12 @@ class Composer:
     """Makes crops from the photos of a pack that are not held out.
 
     With a `clutter.Clutter`, some crops and cells of mosaics are pictures that it draws. `without`: some of the `INGREDIENTS`.
+    `any_turn`: share of photos that are turned by any angle.
     """
 
-    def __init__(self, photos, labels, clutter=None, without=()):
+    def __init__(self, photos, labels, clutter=None, without=(), any_turn=0.0):
         self.photos, self.labels, self.clutter, self.without = photos, labels, clutter, frozenset(without)
+        self.any_turn = any_turn
         self.rows, self.size, self.yaw = labels.faces_of(), labels.size, labels.yaw
         training = np.nonzero(~labels.held_out)[0]
         # Portraits: small crops of one face, only fit for mosaics and for filling a whole crop.
@@ -149,6 +151,8 @@ class Composer:
         """In-plane rotation in degrees: mostly none or little, up to 45 on either side."""
         if "turns" in self.without:
             return 0.0
+        if self.any_turn and random.random() < self.any_turn:
+            return random.uniform(-180, 180)
         choice = random.random()
         if choice < 0.15:
             return random.uniform(-45, 45)

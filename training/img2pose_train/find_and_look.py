@@ -1,0 +1,70 @@
+"""Faces of a picture with both networks in PyTorch: the finder's squares, looked at closely. For evaluating weights."""
+
+import numpy as np
+import torch
+from torchvision.ops import nms
+
+from .detect import Faces, network_size
+from .finder import network as finder_network
+from .look import crops, fit
+from .look.answer import Looker, poses_of, squares_of
+
+MIN_SCORE = 0.05
+NMS = 0.5
+"""IoU of two found boxes from which on they are the same face."""
+
+
+@torch.no_grad()
+def find(finder, image, size, min_score=MIN_SCORE, most=300):
+    """Squares of an RGB picture [h, w, 3], their boxes [N, 4] and scores [N]. size: (height, width) the network sees."""
+    height, width = size
+    x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))[None]).float()
+    x = torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
+    padded = torch.full((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), finder_network.MEAN)
+    padded[:, :, :height, :width] = x
+    output = finder(finder_network.normalise(padded))
+    logits, centre, extent, turn = finder_network.decode(output, *finder_network.cells(*padded.shape[2:]))
+    score = torch.sigmoid(logits[0])
+    kept = torch.nonzero(score > min_score)[:, 0]
+    kept = kept[score[kept].argsort(descending=True, stable=True)[:1000]]
+    score, centre, extent, turn = score[kept], centre[0, kept], extent[0, kept], turn[0, kept]
+    # The box around a turned one: what overlaps in the picture.
+    c, s = turn[:, 0].abs(), turn[:, 1].abs()
+    half = torch.stack([c * extent[:, 0] + s * extent[:, 1], s * extent[:, 0] + c * extent[:, 1]], 1) / 2
+    box = torch.cat([centre - half, centre + half], 1)
+    kept = nms(box, score, NMS)[:most]
+    k = np.array([image.shape[1] / width, image.shape[0] / height])
+    squares = [
+        crops.Square(((m + 0.5) * k - 0.5), float(e.max() * k.mean()), float(np.arctan2(t[1], t[0])))
+        for m, e, t in zip(*(v[kept].double().numpy() for v in (centre, extent, turn)))
+    ]
+    return squares, box[kept].double().numpy() * np.tile(k, 2), score[kept].double().numpy()
+
+
+class FindAndLook:
+    """Model for `evaluate`: an RGB picture to `Faces`, by falling score. `looks`: how often each face is looked at, again where the
+    answer says that it is."""
+
+    def __init__(self, finder, look, min_side=360, looks=1):
+        self.finder = finder.eval().to(memory_format=torch.channels_last)
+        self.looker, self.min_side, self.looks = Looker(look), min_side, looks
+
+    def __call__(self, image):
+        height, width = image.shape[:2]
+        size = network_size(height, width, self.min_side)
+        squares, _, score = find(self.finder, image, size)
+        answers = None
+        for k in range(self.looks):
+            if k:
+                squares = squares_of(*fit.solve(answers.points)[:5]) if len(answers.points) else squares
+            answers = self.looker(image, squares)
+        pose, box, _ = poses_of(answers.points, width, height)
+        # Both have to see a face.
+        score = np.sqrt(score * answers.presence)
+        box = box.clip(0, [width, height, width, height])
+        kept = nms(torch.from_numpy(box), torch.from_numpy(score), NMS).numpy() if len(box) else np.zeros(0, int)
+        kept = kept[score[kept] > MIN_SCORE]
+        return Faces(box[kept], score[kept], pose[kept])
+
+    def close(self):
+        pass

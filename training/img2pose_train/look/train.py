@@ -1,0 +1,119 @@
+"""Train the close look on patches: `python -m img2pose_train.look.train --help`.
+
+A run is determined by its options and seed; it can be interrupted (SIGTERM, Ctrl-C) and goes on when the same command is
+given again, with the same crops as without the interruption. Rate and schedule are those of `img2pose_train.train`; `--steps`
+may be changed on resuming.
+"""
+
+import argparse
+import json
+import signal
+from pathlib import Path
+
+import cv2
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .. import checkpoint
+from ..train import Log, optimizer_of, rate_factor
+from .losses import Weights, losses
+from .network import LookNetwork
+from .samples import Patches, SampleBatches
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--patches", nargs="+", required=True, help="caches of look.cache, without ending")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--initial", help="weights to start from (.pth of this program)")
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=128, help="crops, two of each face")
+    parser.add_argument("--shares", type=float, nargs=3, default=[0.62, 0.28, 0.1], help="of photos, renders, places without a face")
+    parser.add_argument("--wild", type=float, default=0.12, help="share of crops that miss their face widely")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (AdamW)")
+    parser.add_argument("--weight-decay", type=float, default=0.03)
+    parser.add_argument("--warmup", type=int, default=200)
+    parser.add_argument("--decay", type=float, default=0.7, help="last share of the steps over which the rate falls")
+    parser.add_argument("--average", type=float, default=0.998)
+    parser.add_argument("--agreement", type=float, default=Weights.agreement, help="weight of that loss")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save-every", type=int, default=100, help="steps")
+    parser.add_argument("--keep-every", type=int, default=2000, help="steps between weights that are kept")
+    return parser.parse_args(argv)
+
+
+def save_weights(path, network, **information):
+    """Weights in half precision, which is all that is needed to go on or to export, and what made them."""
+    state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
+    with checkpoint.whole(path) as unfinished:
+        torch.save({"look": state, "information": information}, unfinished)
+
+
+def load_weights(path):
+    """A network with the weights of `save_weights`."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if "look" not in content:
+        raise ValueError(f"{path}: no `look` in the file, found {sorted(content)}; give a file of img2pose_train.look.train")
+    network = LookNetwork()
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in content["look"].items()})
+    return network
+
+
+def _one_thread(_worker):
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def main(argv=None):
+    options = arguments(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    network = load_weights(options.initial) if options.initial else LookNetwork()
+    average = checkpoint.MovingAverage(network, options.average)
+    network = network.to(memory_format=torch.channels_last).train()
+    optimizer = optimizer_of(network, options.rate, options.weight_decay)
+    initial = checkpoint.fingerprint(options.initial) if options.initial else None
+    state, step = options.out / "run.pt", 0
+    if state.exists():
+        step = checkpoint.load_run(state, network, average, optimizer, initial)
+        torch.manual_seed(options.seed + 7919 * step)
+    (options.out / "options.json").write_text(json.dumps(vars(options), default=str, indent=1) + "\n")
+    data = SampleBatches(Patches(options.patches), options.batch, options.seed, options.shares, options.wild)
+    loader = DataLoader(
+        data, batch_size=None, sampler=range(step, options.steps), num_workers=1, prefetch_factor=4,
+        worker_init_fn=_one_thread, multiprocessing_context="fork",
+    )
+    stop = []
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.append(True))
+    log, weights = Log(options.out / "log.jsonl"), Weights(agreement=options.agreement)
+    for samples in loader:
+        factor = rate_factor(step, options.steps, options.warmup, options.decay)
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate * factor
+        found, figures = losses(network(samples.images), samples)
+        optimizer.zero_grad(set_to_none=True)
+        sum(getattr(weights, name) * loss for name, loss in found.items()).backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+            average.update(network)
+        step += 1
+        log.add({name: float(v.detach()) for name, v in found.items()} | figures | {"gradient": float(norm)})
+        done = stop or step == options.steps
+        if step % 50 == 0 or done:
+            log.write(step=step, rate=options.rate * factor)
+        if step % options.save_every == 0 or done:
+            checkpoint.save_run(state, network, average, optimizer, step, initial)
+            save_weights(options.out / "average.pth", average.network, steps=step, crops=step * options.batch)
+        if step % options.keep_every == 0:
+            save_weights(options.out / f"average-{step}.pth", average.network, steps=step, crops=step * options.batch)
+        if stop:
+            break
+
+
+if __name__ == "__main__":
+    main()
