@@ -24,6 +24,9 @@ import torch
 from . import checkpoint, geometry
 from .clutter import Clutter
 from .detect import Faces, detect, network_size
+from .find_and_look import FindAndLook
+from .finder import train as finder
+from .look import train as look
 from .metrics import Evaluation, Truth
 from .pack import Labels, Photos, is_portrait, whole
 
@@ -178,9 +181,12 @@ def evaluate_clutter(model, clutter, count, seed, scores=(0.3, 0.5, 0.7)):
     return {"pictures": count, "seed": seed, "with_a_face": shares}
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", help="checkpoint (.pth) or ONNX file")
+    parser.add_argument("model", nargs="?", help="checkpoint (.pth) or ONNX file")
+    parser.add_argument("--finder", help="instead of a model: weights of finder.train...")
+    parser.add_argument("--look", help="... and of look.train")
+    parser.add_argument("--looks", type=int, default=1, help="how often the close look sees each face")
     parser.add_argument("--pack", help="folder of the pack")
     parser.add_argument("--labels", help="refined labels")
     parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
@@ -196,15 +202,19 @@ def main():
     parser.add_argument("--detector", help="program for ONNX files")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", help="JSON file to write")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    if options.model.endswith(".onnx"):
+    if bool(options.model) == bool(options.finder and options.look):
+        parser.error("give a model, or --finder and --look")
+    if options.finder:
+        model = FindAndLook(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.looks)
+    elif options.model.endswith(".onnx"):
         if not options.detector:
             parser.error("an ONNX file needs --detector")
         model = OnnxModel(options.model, options.min_size, options.detector)
     else:
         model = CheckpointModel(options.model, options.min_size)
-    result = {"model": Path(options.model).name, "min_size": options.min_size, "turn": options.turn}
+    result = {"model": Path(options.model or options.look).name, "min_size": options.min_size, "turn": options.turn}
     if options.pack:
         photos, labels = Photos(options.pack), Labels.load(options.labels)
         if options.seen:

@@ -94,17 +94,6 @@ def view_rotation(shift):
     return rotation_matrix(axis * np.arctan(length / 2)[:, None])
 
 
-def _mirror_turn():
-    """Rotation [3, 3] between the reference points and their mirror image (Kabsch): they are not quite symmetric."""
-    there = (REFERENCE_68 * [-1, 1, 1])[MIRRORED_68]
-    u, _, vt = np.linalg.svd((there - there.mean(0)).T @ (REFERENCE_68 - REFERENCE_68.mean(0)))
-    return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-
-
-MIRROR_TURN = _mirror_turn()
-"""In the head's frame: what the fit of a mirrored face is turned by against the mirrored fit, 0.7 degrees."""
-
-
 def project(rotation, translation, focal, centre, points):
     """Pixels [N, P, 2] of points [P, 3] seen by N cameras (focal [N] or scalar, centre [N, 2])."""
     seen = np.einsum("nij,pj->npi", rotation, points) + np.asarray(translation)[:, None]

@@ -32,6 +32,7 @@ def arguments(argv=None):
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--initial", help="weights to start from (.pth of this program)")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--until", type=int, help="stop after this many of the steps, to go on later")
     parser.add_argument("--crops", type=int, default=16, help="crops of 256 px per step")
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 320, 384], help="sides of the crops, multiples of 32")
     parser.add_argument("--any-turn", type=float, default=0.3, help="share of photos that are turned by any angle")
@@ -89,8 +90,9 @@ def main(argv=None):
     data = FinderBatches(
         Photos(options.pack), Labels.load(options.labels), options.sides, options.crops, options.seed, clutter, options.any_turn
     )
+    last = min(options.steps, options.until or options.steps)
     loader = DataLoader(
-        data, batch_size=None, sampler=range(step, options.steps), num_workers=1, prefetch_factor=4,
+        data, batch_size=None, sampler=range(step, last), num_workers=1, prefetch_factor=4,
         worker_init_fn=_one_thread, multiprocessing_context="fork",
     )
     stop = []
@@ -110,7 +112,7 @@ def main(argv=None):
             average.update(network)
         step += 1
         log.add({name: float(v.detach()) for name, v in found.items()} | figures | {"gradient": float(norm), "crops": len(batch.images)})
-        done = stop or step == options.steps
+        done = stop or step == last
         if step % 50 == 0 or done:
             log.write(step=step, rate=options.rate * factor)
         if step % options.save_every == 0 or done:

@@ -155,7 +155,7 @@ def add_renders(patches, folder, convention):
         )
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", required=True, help="path without ending")
     parser.add_argument("--pack")
@@ -167,7 +167,7 @@ def main():
     parser.add_argument("--renders", nargs="*", default=[], help="folders of heads.portraits")
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0],
                         help="rotation vector (degrees, head's frame) from the renders' labels to the photos'")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     cv2.setNumThreads(1)
     patches = Patches()
     if options.pack:

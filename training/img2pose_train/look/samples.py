@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from .. import geometry
 from ..geometry import MIRRORED_68
 from ..photometric import vary
-from . import crops
+from . import crops, fit
 from .cache import FACE, NOTHING, RENDER
 from .network import normalise
 
@@ -155,7 +155,7 @@ class SampleBatches(Dataset):
         points = crops.apply(m, rows["points"][i].astype(float))
         rotation = rows["rotation"][i]
         if mirrored:
-            points, rotation = points[MIRRORED_68], FLIP @ rotation @ FLIP @ geometry.MIRROR_TURN
+            points, rotation = points[MIRRORED_68], FLIP @ rotation @ FLIP @ fit.MIRROR_TURN
         # The crop is turned by -angle: so is the head in it, and the other way round in the mirror.
         turned = geometry.rotation_matrix(np.array([0, 0, angle if mirrored else -angle]))[0] @ rotation
         image = vary(image, random)

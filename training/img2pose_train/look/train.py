@@ -28,6 +28,7 @@ def arguments(argv=None):
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--initial", help="weights to start from (.pth of this program)")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--until", type=int, help="stop after this many of the steps, to go on later")
     parser.add_argument("--batch", type=int, default=128, help="crops, two of each face")
     parser.add_argument("--shares", type=float, nargs=3, default=[0.62, 0.28, 0.1], help="of photos, renders, places without a face")
     parser.add_argument("--wild", type=float, default=0.12, help="share of crops that miss their face widely")
@@ -79,11 +80,11 @@ def main(argv=None):
     state, step = options.out / "run.pt", 0
     if state.exists():
         step = checkpoint.load_run(state, network, average, optimizer, initial)
-        torch.manual_seed(options.seed + 7919 * step)
     (options.out / "options.json").write_text(json.dumps(vars(options), default=str, indent=1) + "\n")
     data = SampleBatches(Patches(options.patches), options.batch, options.seed, options.shares, options.wild)
+    last = min(options.steps, options.until or options.steps)
     loader = DataLoader(
-        data, batch_size=None, sampler=range(step, options.steps), num_workers=1, prefetch_factor=4,
+        data, batch_size=None, sampler=range(step, last), num_workers=1, prefetch_factor=4,
         worker_init_fn=_one_thread, multiprocessing_context="fork",
     )
     stop = []
@@ -94,6 +95,8 @@ def main(argv=None):
         factor = rate_factor(step, options.steps, options.warmup, options.decay)
         for group in optimizer.param_groups:
             group["lr"] = options.rate * factor
+        # What is dropped depends on the step alone, so that a run that was interrupted is the same run.
+        torch.manual_seed(1_000_003 * options.seed + step)
         found, figures = losses(network(samples.images), samples)
         optimizer.zero_grad(set_to_none=True)
         sum(getattr(weights, name) * loss for name, loss in found.items()).backward()
@@ -103,7 +106,7 @@ def main(argv=None):
             average.update(network)
         step += 1
         log.add({name: float(v.detach()) for name, v in found.items()} | figures | {"gradient": float(norm)})
-        done = stop or step == options.steps
+        done = stop or step == last
         if step % 50 == 0 or done:
             log.write(step=step, rate=options.rate * factor)
         if step % options.save_every == 0 or done:

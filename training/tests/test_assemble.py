@@ -1,0 +1,110 @@
+"""Both networks in one ONNX file: it finds what they find, whole and in parts."""
+
+import json
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from img2pose_train import assemble, geometry
+from img2pose_train.find_and_look import find
+from img2pose_train.finder.network import FinderNetwork, cells
+from img2pose_train.finder.train import save_weights as save_finder
+from img2pose_train.look.answer import Looker
+from img2pose_train.look.network import LookNetwork
+from img2pose_train.look.train import save_weights as save_look
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """A finder that answers at random, rarely, and a close look that does, too."""
+    torch.manual_seed(1)
+    finder, look = FinderNetwork(), LookNetwork()
+    with torch.no_grad():
+        finder.out.weight.normal_(std=0.4)
+        finder.out.bias[0] = -2.5
+        look.head.weight.normal_(std=0.05)
+    return finder.eval(), look.eval()
+
+
+@pytest.fixture(scope="module")
+def model(networks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    save_finder(folder / "finder.pth", networks[0])
+    save_look(folder / "look.pth", networks[1])
+    (folder / "licence.txt").write_text("for tests")
+    assemble.main(["--finder", str(folder / "finder.pth"), "--look", str(folder / "look.pth"), "--licence", str(folder / "licence.txt"),
+                   "--out", str(folder / "pair.onnx")])
+    return folder / "pair.onnx"
+
+
+def picture(seed, height=128, width=192):
+    image = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def fed(images):
+    return np.stack([(i.transpose(2, 0, 1).astype(np.float32) - 127.5) / 64 for i in images])
+
+
+def test_the_whole_file_answers_as_the_networks_do(networks, model):
+    images = [picture(1), picture(2)]
+    session = onnxruntime.InferenceSession(str(model))
+    names = [o.name for o in session.get_outputs()]
+    out = dict(zip(names, session.run(names, {"images": fed(images)})))
+    assert len(out["frames"]) > 4
+    looker = Looker(networks[1])
+    for i, image in enumerate(images):
+        mine = out["frames"] == i
+        squares, _, score = find(networks[0], image, image.shape[:2], min_score=assemble.SCORE_FLOOR)
+        order = np.argsort(-out["found"][mine], kind="stable")
+        assert np.allclose(out["found"][mine][order], score, atol=2e-3)
+        found = out["squares"][mine][order]
+        assert np.allclose(found[:, :2], [s.centre for s in squares], atol=0.1)
+        assert np.allclose(found[:, 2], [s.side for s in squares], rtol=0.01)
+        apart = found[:, 3] - np.array([s.angle for s in squares])
+        assert np.abs((apart + np.pi) % (2 * np.pi) - np.pi).max() < 0.02
+        # Crops that lie within the picture and are not much finer or coarser than it are the same in both.
+        inside = np.array([
+            (np.abs(s.centre - np.array(image.shape[1::-1]) / 2) + 0.95 * s.side < np.array(image.shape[1::-1]) / 2).all() and s.side < 120
+            for s in squares])
+        if inside.any():
+            answers = looker(image, [s for s, k in zip(squares, inside) if k])
+            points = out["points"][mine][order][inside]
+            side = np.array([s.side for s in squares])[inside]
+            assert (np.abs(points - answers.points).max((1, 2)) / side < 0.03).all()
+            assert np.abs(geometry.rotation_angle(out["rotations"][mine][order][inside].astype(float), answers.direct)).max() < 3
+            assert np.allclose(out["presence"][mine][order][inside], answers.presence, atol=0.03)
+            assert np.allclose(np.radians(out["spread"][mine][order][inside]), answers.spread, rtol=0.1)
+
+
+def test_the_parts_stand_alone(networks, model, tmp_path):
+    file = onnx.load(model)
+    contract = json.loads(file.metadata_props[0].value)
+    assert contract["contract_version"] == 2 and len(contract["reference_points"]) == 68 and contract["licence"] == "for tests"
+    x = fed([picture(3)])
+    for name, feed in (("find", x), ("look", fed([picture(4, 112, 112), picture(5, 112, 112)]))):
+        part = contract["parts"][name]
+        onnx.utils.extract_model(str(model), str(tmp_path / f"{name}.onnx"), [part["input"]], [part["output"]])
+        out = onnxruntime.InferenceSession(str(tmp_path / f"{name}.onnx")).run(None, {part["input"]: feed})[0]
+        with torch.no_grad():
+            wanted = networks[("find", "look").index(name)](torch.from_numpy(feed)).numpy()
+        assert np.allclose(out, wanted, atol=0.02, rtol=0.02)
+
+
+def test_a_picture_without_a_face_gives_none(networks, tmp_path):
+    finder = FinderNetwork()
+    with torch.no_grad():
+        finder.out.weight.zero_()
+    onnx.save(assemble.assemble(finder, networks[1], {}), tmp_path / "none.onnx")
+    out = onnxruntime.InferenceSession(str(tmp_path / "none.onnx")).run(["points", "frames"], {"images": fed([picture(6)])})
+    assert out[0].shape == (0, 68, 2) and out[1].shape == (0,)
+
+
+def test_cells_known_only_in_the_graph_are_the_same():
+    middles, strides = assemble.grid_of(64, 96, torch.zeros(1))
+    wanted = cells(64, 96)
+    assert torch.equal(middles, wanted[0]) and torch.equal(strides, wanted[1])

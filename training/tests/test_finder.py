@@ -1,0 +1,172 @@
+"""The finder: which cells answer for which face, its losses, that it learns, and both networks together."""
+
+import json
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from img2pose_train import evaluate, geometry
+from img2pose_train.compose import Composer, Crop
+from img2pose_train.find_and_look import FindAndLook, find
+from img2pose_train.finder import network
+from img2pose_train.finder import train as finder_train
+from img2pose_train.finder.batches import FinderBatches, collate
+from img2pose_train.finder.losses import giou_loss, losses, upright_iou
+from img2pose_train.finder.targets import Upright, assign, upright_faces
+from img2pose_train.look.network import LookNetwork
+from img2pose_train.look.train import save_weights as save_look
+
+
+def crop_with(rvec, side=256, depth=14.0, weight=1.0):
+    """A crop whose only face has the pose rvec, in the middle."""
+    rotation, translation = geometry.rotation_matrix(rvec), np.array([[0.0, 0.0, depth]])
+    seen = geometry.project(rotation, translation, 2.0 * side, np.full((1, 2), side // 2), geometry.REFERENCE_68)
+    box = geometry.face_box(seen, np.asarray(rvec)[None, 2])
+    return Crop(np.zeros((side, side, 3), np.uint8), box, rotation, translation, np.array([weight]), np.zeros((0, 4)))
+
+
+def test_a_turned_face_has_the_size_of_the_upright_one():
+    upright = upright_faces(crop_with([0.1, 0.3, 0.0]))
+    for degrees in (45, 90, 170, -100):
+        turn = geometry.rotation_matrix([0, 0, np.radians(degrees)])[0]
+        rvec = geometry.rotation_vector((turn @ geometry.rotation_matrix([0.1, 0.3, 0.0])[0])[None])[0]
+        turned = upright_faces(crop_with(rvec))
+        assert np.allclose(turned.size, upright.size, rtol=0.02)
+        apart = np.degrees(turned.angle[0] - upright.angle[0]) - degrees
+        assert abs((apart + 180) % 360 - 180) < 1
+    unposed = crop_with([0.1, 0.3, 1.5], weight=0.0)
+    flat = upright_faces(unposed)
+    assert flat.angle[0] == 0 and not flat.posed[0] and np.allclose(flat.size[0], unposed.box[0, 2:] - unposed.box[0, :2])
+
+
+@pytest.mark.parametrize("side, levels", [(12, {8}), (40, {8, 16}), (70, {16}), (100, {16, 32}), (200, {32})])
+def test_a_face_is_answered_for_on_the_levels_of_its_size(side, levels):
+    faces = Upright(np.array([[130.0, 121.0]]), np.array([[side * 0.8, side]]), np.zeros(1), np.ones(1, bool))
+    face, counts = assign(faces, np.zeros((0, 4)), 256)
+    middles, strides = network.cells(256, 256)
+    mine = face == 0
+    assert set(strides[mine].int().tolist()) == levels and counts.all()
+    distance = (middles[mine] - torch.tensor([130.0, 121.0])).norm(dim=1)
+    assert (distance <= torch.maximum(0.22 * torch.tensor(float(side)), strides[mine] * 0.71)).all()
+
+
+def test_the_nearer_of_two_faces_has_the_cell_and_ignored_places_do_not_count():
+    faces = Upright(np.array([[100.0, 100], [116, 100]]), np.full((2, 2), 80.0), np.zeros(2), np.ones(2, bool))
+    face, counts = assign(faces, np.array([[0, 0, 256, 60.0]]), 256)
+    middles, _ = network.cells(256, 256)
+    first, second = middles[face == 0], middles[face == 1]
+    assert len(first) and len(second) and first[:, 0].max() <= 108 and second[:, 0].min() >= 108
+    assert not counts[middles[:, 1] < 50].any() and counts[middles[:, 1] > 90].all()
+
+
+def test_output_decodes_to_what_it_means():
+    middles, strides = network.cells(64, 96)
+    assert len(middles) == 12 * 8 + 6 * 4 + 3 * 2
+    output = torch.zeros(1, 7, len(middles))
+    output[0, 1:3, 5], output[0, 3:5, 5], output[0, 5:7, 5] = torch.tensor([0.5, -1.0]), torch.log(torch.tensor([0.5, 2.0])), torch.tensor([0.0, 3.0])
+    _, centre, size, turn = network.decode(output, middles, strides)
+    assert torch.allclose(centre[0, 5], torch.tensor([5.5 * 8 - 0.5 + 4, 3.5 - 8]))
+    assert torch.allclose(size[0, 5], torch.tensor([16.0, 64.0])) and torch.allclose(turn[0, 5], torch.tensor([0.0, 1.0]))
+
+
+def test_the_network_sees_what_the_cells_say():
+    net = network.FinderNetwork().eval()
+    assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 7, len(network.cells(64, 96)[0]))
+
+
+def test_overlaps():
+    at = lambda *v: torch.tensor([v], dtype=torch.float32)
+    assert upright_iou(at(0, 0), at(10, 20), at(5, 0), at(10, 20)) == pytest.approx(1 / 3, abs=1e-4)
+    assert giou_loss(at(0, 0), at(10, 20), at(0, 0), at(10, 20)) == pytest.approx(0, abs=1e-4)
+    assert giou_loss(at(0, 0), at(10, 10), at(20, 0), at(10, 10)) == pytest.approx(1 + 1 / 3, abs=1e-3)
+
+
+def test_losses_vanish_for_the_truth_and_not_elsewhere():
+    batch = collate([crop_with([0.1, 0.3, 2.0]), crop_with([0.0, -0.5, 0.1])])
+    middles, strides = network.cells(256, 256)
+    output = torch.zeros(2, 7, len(middles))
+    output[:, 0], output[:, 5] = -20, 1
+    for image, cell in torch.nonzero(batch.face >= 0):
+        k, stride = batch.face[image, cell], strides[cell]
+        output[image, 0, cell] = 20
+        output[image, 1:3, cell] = (batch.centre[k] - middles[cell]) / stride
+        output[image, 3:5, cell] = torch.log(batch.size[k] / (4 * stride))
+        output[image, 5:7, cell] = 2 * batch.turn[k]
+    found, figures = losses(output, batch)
+    assert all(float(v) < 1e-3 for v in found.values()) and figures["iou"] > 0.999
+    for row, value, name in ((0, -5.0, "score"), (1, 3.0, "box"), (6, 5.0, "roll")):
+        wrong = output.clone()
+        wrong[:, row] = value
+        assert float(losses(wrong, batch)[0][name]) > 0.05, name
+
+
+def test_any_turn_turns_and_leaves_other_trainings_as_they_were(pack):
+    photos, labels, _ = pack
+    turned = [Composer(photos, labels, any_turn=1.0)._turn(Random(k)) for k in range(40)]
+    assert max(turned) > 120 and min(turned) < -120
+    plain, with_none = (Composer(photos, labels, **more).crop(128, Random("x")) for more in ({}, {"any_turn": 0.0}))
+    assert np.array_equal(plain.image, with_none.image)
+
+
+def test_training_learns_resumes_and_is_evaluated(pack, tmp_path, capsys):
+    _, _, folder = pack
+    run = ["--pack", str(folder), "--labels", str(folder / "refined.npz"), "--crops", "4", "--sides", "128", "--warmup", "3"]
+    finder_train.main([*run, "--out", str(tmp_path / "a"), "--steps", "20"])
+    finder_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "20", "--until", "8"])
+    finder_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "20"])
+    a, b = (torch.load(tmp_path / x / "average.pth")["finder"] for x in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    lines = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 20 and np.isfinite(lines[-1]["score"])
+    save_look(tmp_path / "look.pth", LookNetwork())
+    weights = ["--finder", str(tmp_path / "a/average.pth"), "--look", str(tmp_path / "look.pth")]
+    evaluate.main([*weights, "--pack", str(folder), "--labels", str(folder / "refined.npz"), "--out", str(tmp_path / "figures.json")])
+    assert json.loads((tmp_path / "figures.json").read_text())["detection"]["faces"] == 2
+
+
+class OneFace(torch.nn.Module):
+    """A finder that sees one face of 40 pixels around (84, 60) of its picture, turned by 90 degrees, and a fainter one beside it."""
+
+    def forward(self, x):
+        middles, strides = network.cells(*x.shape[2:])
+        output = torch.zeros(1, 7, len(middles))
+        output[:, 0], output[:, 6] = -20, 1
+        for score, at in ((3.0, (84.0, 60.0)), (2.0, (88.0, 62.0))):
+            cell = int(((middles - torch.tensor(at)).abs().sum(1) + 1000 * (strides != 8)).argmin())
+            output[0, 0, cell] = score
+            output[0, 1:3, cell] = (torch.tensor(at) - middles[cell]) / 8
+            output[0, 3:5, cell] = torch.log(torch.tensor([40.0, 40.0]) / 32)
+        return output
+
+
+def test_found_squares_are_in_the_pixels_of_the_picture():
+    image = np.zeros((192, 320, 3), np.uint8)
+    squares, boxes, scores = find(OneFace(), image, (96, 160))
+    assert len(squares) == 1 and scores[0] == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-4)
+    assert np.allclose(squares[0].centre, [168.5, 120.5]) and squares[0].side == pytest.approx(80)
+    assert squares[0].angle == pytest.approx(np.pi / 2)
+    assert np.allclose(boxes[0], [128, 80, 208, 160])
+
+
+def test_both_have_to_see_a_face():
+    look = LookNetwork()
+    with torch.no_grad():
+        look.head.weight.zero_()
+    image = np.zeros((192, 320, 3), np.uint8)
+    found = {}
+    for logit in (8.0, -8.0):
+        with torch.no_grad():
+            look.head.bias[network_presence()] = logit
+        found[logit] = FindAndLook(OneFace(), look, min_side=96)(image)
+    assert found[8.0].score[0] == pytest.approx(np.sqrt(1 / (1 + np.exp(-3))), abs=1e-3)
+    assert not len(found[-8.0].score)
+    # A frontal face in a crop that was turned upright is one that lies on its side.
+    assert abs(np.degrees(found[8.0].pose[0, 2]) - 90) < 3
+
+
+def network_presence():
+    from img2pose_train.look.network import PRESENCE
+
+    return PRESENCE

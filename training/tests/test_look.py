@@ -1,0 +1,230 @@
+"""The close look: its geometry, its labels, its crops, and that it learns."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from img2pose_train import geometry
+from img2pose_train.labels import pose_in_box
+from img2pose_train.look import cache, crops, fit, network, samples
+from img2pose_train.look import train as look_train
+from img2pose_train.look.answer import Looker, decode, poses_of
+from img2pose_train.look.evaluate import figures, gather, held_out
+from img2pose_train.look.losses import fitted_turn, left_over, losses
+
+
+def random_faces(count, seed=0, spread=(0.3, 0.6, 0.2)):
+    """Rotations [N, 3, 3] and landmarks [N, 68, 2] of faces near the middle of a picture."""
+    rng = np.random.default_rng(seed)
+    rotation = geometry.rotation_matrix(rng.normal(0, spread, (count, 3)))
+    translation = np.concatenate([rng.normal(0, 1, (count, 2)), rng.uniform(8, 20, (count, 1))], 1)
+    return rotation, geometry.project(rotation, translation, 900.0, np.tile([320.0, 240.0], (count, 1)), geometry.REFERENCE_68)
+
+
+def test_the_fit_of_many_faces_at_once_is_that_of_each_alone():
+    _, points = random_faces(24)
+    points += np.random.default_rng(1).normal(0, 0.8, points.shape)
+    rotation, origin, scale, flatness, lean, residual = fit.solve(points)
+    for k, one in enumerate(points):
+        rvec, tvec, camera, _, _ = pose_in_box(one)
+        alone = geometry.rotation_matrix(rvec)
+        assert geometry.rotation_angle(rotation[k : k + 1], alone)[0] < 0.05
+        assert np.allclose(origin[k], camera[1:] + camera[0] * tvec[:2] / tvec[2], atol=0.05)
+        assert scale[k] == pytest.approx(camera[0] / tvec[2], rel=2e-3)
+        assert flatness[k] == pytest.approx(1 / tvec[2], rel=2e-2)
+    assert (residual > 0.005).all()
+
+
+def test_the_turn_that_points_cause_is_known_without_solving():
+    _, points = random_faces(16)
+    rotation, _, scale, flatness, lean, _ = fit.solve(points)
+    noise = np.random.default_rng(2).normal(0, 0.015, points.shape)
+    told = np.einsum("nij,nj->ni", fit.turn_of_points(rotation, flatness, lean), noise.reshape(16, 136))
+    solved = fit.solve(points + noise * scale[:, None, None])[0]
+    true = geometry.rotation_vector(solved @ np.transpose(rotation, (0, 2, 1)))
+    assert np.abs(true).mean() > 5e-3
+    assert np.abs(told - true).mean() < 0.05 * np.abs(true).mean()
+
+
+def test_an_upright_square_does_not_depend_on_the_turn_of_the_picture():
+    rotation, points = random_faces(1, spread=(0.1, 0.4, 0.01))
+    upright = crops.Square.around(points[0], crops.roll_of(rotation)[0])
+    for degrees in (30, 90, 179, -120):
+        angle = np.radians(degrees)
+        turned = points[0] @ crops.turn(angle).T
+        roll = crops.roll_of(geometry.rotation_matrix([0, 0, angle]) @ rotation)[0]
+        square = crops.Square.around(turned, roll)
+        assert square.side == pytest.approx(upright.side)
+        assert np.allclose(square.centre, crops.turn(angle) @ upright.centre)
+
+
+def test_a_crop_shows_what_its_map_says(tmp_path):
+    image = np.zeros((300, 400, 3), np.uint8)
+    dot = np.array([230.0, 140.0])
+    cv2.circle(image, (230, 140), 3, (255, 255, 255), -1, cv2.LINE_AA)
+    for side, mirror in ((60, False), (60, True), (250, False), (700, False)):
+        square = crops.Square(np.array([220.3, 150.8]), side, 0.4)
+        crop, m = crops.cut(image, square, mirror=mirror)
+        y, x = np.mgrid[: crops.SIDE, : crops.SIDE]
+        light = crop[:, :, 0].astype(float)
+        seen = np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
+        assert np.allclose(seen, crops.apply(m, dot), atol=0.12), (side, mirror)
+
+
+def test_the_mirrored_label_is_the_fit_of_the_mirrored_points():
+    _, points = random_faces(12, spread=(0.1, 0.2, 0.1))
+    rotation = fit.solve(points)[0]
+    mirrored = fit.solve((points * [-1, 1])[:, geometry.MIRRORED_68])[0]
+    plain = samples.FLIP @ rotation @ samples.FLIP
+    assert np.median(geometry.rotation_angle(mirrored, plain @ fit.MIRROR_TURN)) < 0.2
+    assert np.median(geometry.rotation_angle(mirrored, plain)) > 0.5
+
+
+@pytest.fixture(scope="module")
+def patches(pack, tmp_path_factory):
+    """A cache of the drawn pack's faces, labelled by their own landmarks, and of places without one."""
+    _, labels, folder = pack
+    out = tmp_path_factory.mktemp("cache") / "faces"
+    points = geometry.project(labels.rotation, labels.translation, labels.focal, labels.centre, geometry.REFERENCE_68)
+    found = tmp_path_factory.mktemp("cache") / "landmarks.npz"
+    np.savez(found, row=np.arange(len(points)), points=points.astype(np.float32), spread=np.full(len(points), 0.01, np.float32))
+    arguments = ["--out", str(out), "--pack", str(folder), "--labels", str(folder / "refined.npz"), "--landmarks", str(found)]
+    cache.main([*arguments, "--nothing", "6"])
+    return out
+
+
+def test_the_cache_keeps_the_photos_labels_and_their_split(pack, patches):
+    _, labels, _ = pack
+    seen, held = samples.Patches([patches]), samples.Patches([patches], held_out=True)
+    assert (seen.rows["kind"] == cache.FACE).sum() == 14 and (held.rows["kind"] == cache.FACE).sum() == 2
+    assert (seen.rows["kind"] == cache.NOTHING).sum() == 6 and (held.rows["kind"] == cache.NOTHING).sum() == 0
+    assert set(held.rows["row"]) == {14, 15}
+    faces = seen.rows["kind"] == cache.FACE
+    assert (seen.rows["weight"][faces] > 0.9).all()
+    # Upright, the drawn faces keep yaw and pitch.
+    yaw = geometry.yaw(labels.rotation[seen.rows["row"][faces]])
+    assert np.abs(geometry.yaw(seen.rows["rotation"][faces]) - yaw).max() < 3
+    assert np.abs(crops.roll_of(seen.rows["rotation"][faces])).max() < np.radians(1)
+
+
+def test_doubtful_landmarks_are_not_trusted(pack):
+    _, labels, _ = pack
+    points = geometry.project(labels.rotation, labels.translation, labels.focal, labels.centre, geometry.REFERENCE_68)
+    spread = np.full(len(points), 0.01)
+    points[1] = points[1, geometry.MIRRORED_68]  # a face looked at from behind, so to say
+    spread[2] = 0.2
+    weight, _ = cache.trust(labels, {"row": np.arange(len(points)), "points": points, "spread": spread}, None, np.eye(3))
+    assert weight[0] > 0.9 and weight[3] > 0.9
+    assert weight[1] == 0 and weight[2] == 0
+
+
+def test_samples_say_what_their_crops_show(patches):
+    batch = samples.SampleBatches(samples.Patches([patches]), 32, seed=4, shares=(1, 0, 0), wild=0.0)[0]
+    faces = batch.face.numpy() > 0
+    assert faces.sum() >= 24
+    fitted = fit.solve(crops.to_pixels(batch.points.numpy()[faces].astype(float)))
+    assert np.median(geometry.rotation_angle(fitted[0], batch.rotation.numpy()[faces].astype(float))) < 0.6
+    assert np.allclose(fitted[2] / crops.SIDE, batch.scale.numpy()[faces], rtol=0.02)
+    # Both crops of a face show it the same way round, and its points are the same points.
+    assert (batch.mirrored[::2] == batch.mirrored[1::2]).all()
+    moved = batch.points + 0.01 * torch.randn_like(batch.points)
+    difference = left_over(moved, batch)
+    told = fitted_turn(difference, batch)[faces].norm(dim=1).numpy()
+    again = fit.solve(crops.to_pixels(moved.numpy()[faces].astype(float)))[0]
+    assert np.allclose(np.degrees(told), geometry.rotation_angle(fitted[0], again), atol=0.5, rtol=0.2)
+
+
+def test_a_batch_is_determined_by_its_number(patches):
+    data = samples.SampleBatches(samples.Patches([patches]), 8, seed=5)
+    first, second, other = data[3], data[3], data[4]
+    assert torch.equal(first.images, second.images) and torch.equal(first.points, second.points)
+    assert not torch.equal(first.images, other.images)
+    with pytest.raises(ValueError, match="even"):
+        samples.SampleBatches(samples.Patches([patches]), 7, seed=5)
+
+
+def test_rare_turns_are_drawn_more_often_and_distrusted_faces_less():
+    rotation = geometry.rotation_matrix(np.array([[0, 0, 0]] * 90 + [[0, 1.2, 0]] * 10))
+    rows = {"rotation": rotation, "kind": np.zeros(100, int), "weight": np.ones(100)}
+    chance = samples.chances(rows, (1, 0, 0))
+    assert chance[95] == pytest.approx(3 * chance[0]) and chance.sum() == pytest.approx(1)
+    rows["weight"][0] = 0.25
+    chance = samples.chances(rows, (1, 0, 0))
+    assert chance[0] == pytest.approx(chance[1] / 4)
+
+
+def test_losses_vanish_for_the_truth_and_not_elsewhere(patches):
+    batch = samples.SampleBatches(samples.Patches([patches]), 16, seed=6, shares=(1, 0, 0))[0]
+    output = torch.zeros(16, network.OUTPUTS)
+    output[:, network.POINTS] = batch.points.reshape(16, 136)
+    output[:, network.ROTATION] = torch.cat([batch.rotation[:, :, 0], batch.rotation[:, :, 1]], 1)
+    output[:, network.PRESENCE] = batch.face * 20 - 10
+    found, shown = losses(output, batch)
+    assert all(float(found[name]) < 2e-3 for name in ("points", "fitted", "direct", "agreement", "presence"))
+    output[0, 0] += 0.2
+    worse, _ = losses(output, batch)
+    assert all(float(worse[name]) > float(found[name]) + 1e-3 for name in ("points", "fitted", "agreement"))
+
+
+def test_the_true_points_give_the_pose_of_the_pictures_camera():
+    rvec, tvec = np.array([0.2, -0.7, 0.5]), np.array([1.2, -0.8, 12.0])
+    points = geometry.project(geometry.rotation_matrix(rvec), tvec[None], 1120.0, np.array([[320.0, 240.0]]), geometry.REFERENCE_68)
+    pose, box, residual = poses_of(points, 640, 480)
+    off = geometry.rotation_angle(geometry.rotation_matrix(pose[:, :3]), geometry.rotation_matrix(rvec))[0]
+    # The reference's way between the cameras of box and picture turns by about half the angle between them.
+    assert off < 3 and np.allclose(pose[0, 3:], tvec, rtol=0.03, atol=0.05)
+    assert np.allclose(box, geometry.face_box(points, rvec[2:]), atol=8)
+    assert residual[0] < 0.01
+
+
+def test_points_come_back_to_the_picture():
+    square = crops.Square(np.array([200.0, 150.0]), 80.0, 0.7)
+    _, m = crops.cut(np.zeros((300, 400, 3), np.uint8), square)
+    true = np.array([[210.0, 140.0]] * 68)
+    output = np.zeros((1, network.OUTPUTS))
+    output[0, network.POINTS] = crops.to_parts(crops.apply(m, true)).reshape(-1)
+    output[0, 136] = output[0, 140] = 1
+    answers = decode(output, [m], [square.angle])
+    assert np.allclose(answers.points[0], true)
+    assert np.allclose(answers.direct[0], geometry.rotation_matrix([0, 0, 0.7])[0])
+
+
+def test_training_learns_resumes_and_evaluates(pack, patches, tmp_path):
+    _, labels, folder = pack
+    run = ["--patches", str(patches), "--batch", "16", "--save-every", "1000", "--warmup", "3", "--seed", "3"]
+    look_train.main([*run, "--out", str(tmp_path / "a"), "--steps", "26"])
+    lines = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 26 and lines[-1]["points"] < 0.4
+    # Stopped and gone on with: the same weights.
+    look_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "26", "--until", "11"])
+    look_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "26"])
+    a, b = (torch.load(tmp_path / x / "average.pth")["look"] for x in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    looker = Looker(look_train.load_weights(tmp_path / "a/average.pth"))
+    truth, columns, size = gather(looker, held_out(folder, labels, 16), looks=2, misplaced=0.02)
+    assert len(truth) == len(size) == 2 and all(len(column) == 2 for column in columns)
+
+
+def test_figures_tell_errors_slopes_and_spreads():
+    rng = np.random.default_rng(7)
+    vector = np.stack([rng.uniform(-0.6, 0.6, 400), rng.uniform(-1.3, 1.3, 400), np.zeros(400)], 1)
+    truth = geometry.rotation_matrix(vector)
+    # Every head is answered as turned by 0.8 of what it is: pitch and yaw come out too small.
+    answered = geometry.rotation_matrix(0.8 * vector)
+    error = np.radians(geometry.rotation_angle(truth, answered))
+    columns = answered, truth, error * 1.001, np.ones(400), np.zeros(400), np.full(400, 0.3)
+    result = figures(truth, columns, np.full(400, 50.0))
+    assert result["all"]["median"] == pytest.approx(np.degrees(np.median(error)), abs=0.01) and result["all"]["direct_median"] == 0
+    assert all(0.7 < slope < 0.9 for slope in result["pitch slope up / down"])
+    assert result["yaw beyond 45, answered - true, median"] < -8
+    assert result["share within spread x 0.5 1 1.5 2 3"] == [0, 1, 1, 1, 1]
+    assert result["yaw 0-45"]["faces"] + result["yaw 45-90"]["faces"] == 400
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    torch.save({"finder": {}}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="no `look` in the file"):
+        look_train.load_weights(tmp_path / "x.pth")
