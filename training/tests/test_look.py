@@ -41,12 +41,12 @@ def test_the_fit_of_many_faces_at_once_is_that_of_each_alone():
 def test_the_turn_that_points_cause_is_known_without_solving():
     _, points = random_faces(16)
     rotation, _, scale, flatness, lean, _ = fit.solve(points)
-    noise = np.random.default_rng(2).normal(0, 0.015, points.shape)
+    noise = np.random.default_rng(2).normal(0, 0.03, points.shape)
     told = np.einsum("nij,nj->ni", fit.turn_of_points(rotation, flatness, lean), noise.reshape(16, 136))
     solved = fit.solve(points + noise * scale[:, None, None])[0]
     true = geometry.rotation_vector(solved @ np.transpose(rotation, (0, 2, 1)))
-    assert np.abs(true).mean() > 5e-3
-    assert np.abs(told - true).mean() < 0.05 * np.abs(true).mean()
+    assert np.abs(true).mean() > 4e-3
+    assert np.abs(told - true).mean() < 0.1 * np.abs(true).mean()
 
 
 def test_an_upright_square_does_not_depend_on_the_turn_of_the_picture():
@@ -104,9 +104,11 @@ def test_the_cache_keeps_the_photos_labels_and_their_split(pack, patches):
     assert set(held.rows["row"]) == {14, 15}
     faces = seen.rows["kind"] == cache.FACE
     assert (seen.rows["weight"][faces] > 0.9).all()
-    # Upright, the drawn faces keep yaw and pitch.
-    yaw = geometry.yaw(labels.rotation[seen.rows["row"][faces]])
-    assert np.abs(geometry.yaw(seen.rows["rotation"][faces]) - yaw).max() < 3
+    # The label is the photo's, turned upright.
+    known = labels.rotation[seen.rows["row"][faces]]
+    roll = crops.roll_of(known)
+    upright = geometry.rotation_matrix(np.stack([0 * roll, 0 * roll, -roll], 1)) @ known
+    assert geometry.rotation_angle(seen.rows["rotation"][faces], upright).max() < 1.5
     assert np.abs(crops.roll_of(seen.rows["rotation"][faces])).max() < np.radians(1)
 
 
@@ -164,18 +166,17 @@ def test_losses_vanish_for_the_truth_and_not_elsewhere(patches):
     output[:, network.PRESENCE] = batch.face * 20 - 10
     found, shown = losses(output, batch)
     assert all(float(found[name]) < 2e-3 for name in ("points", "fitted", "direct", "agreement", "presence"))
-    output[0, 0] += 0.2
+    output[0, :136] += 0.05 * torch.randn(136)
     worse, _ = losses(output, batch)
     assert all(float(worse[name]) > float(found[name]) + 1e-3 for name in ("points", "fitted", "agreement"))
 
 
 def test_the_true_points_give_the_pose_of_the_pictures_camera():
-    rvec, tvec = np.array([0.2, -0.7, 0.5]), np.array([1.2, -0.8, 12.0])
+    rvec, tvec = np.array([0.2, -0.7, 0.5]), np.array([0.1, -0.05, 12.0])
     points = geometry.project(geometry.rotation_matrix(rvec), tvec[None], 1120.0, np.array([[320.0, 240.0]]), geometry.REFERENCE_68)
     pose, box, residual = poses_of(points, 640, 480)
     off = geometry.rotation_angle(geometry.rotation_matrix(pose[:, :3]), geometry.rotation_matrix(rvec))[0]
-    # The reference's way between the cameras of box and picture turns by about half the angle between them.
-    assert off < 3 and np.allclose(pose[0, 3:], tvec, rtol=0.03, atol=0.05)
+    assert off < 1 and np.allclose(pose[0, 3:], tvec, rtol=0.03, atol=0.05)
     assert np.allclose(box, geometry.face_box(points, rvec[2:]), atol=8)
     assert residual[0] < 0.01
 
@@ -195,12 +196,12 @@ def test_points_come_back_to_the_picture():
 def test_training_learns_resumes_and_evaluates(pack, patches, tmp_path):
     _, labels, folder = pack
     run = ["--patches", str(patches), "--batch", "16", "--save-every", "1000", "--warmup", "3", "--seed", "3"]
-    look_train.main([*run, "--out", str(tmp_path / "a"), "--steps", "26"])
+    look_train.main([*run, "--out", str(tmp_path / "a"), "--steps", "12"])
     lines = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 26 and lines[-1]["points"] < 0.4
+    assert lines[-1]["step"] == 12 and lines[-1]["points"] < 0.6
     # Stopped and gone on with: the same weights.
-    look_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "26", "--until", "11"])
-    look_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "26"])
+    look_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "12", "--until", "5"])
+    look_train.main([*run, "--out", str(tmp_path / "b"), "--steps", "12"])
     a, b = (torch.load(tmp_path / x / "average.pth")["look"] for x in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     looker = Looker(look_train.load_weights(tmp_path / "a/average.pth"))

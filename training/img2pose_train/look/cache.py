@@ -45,23 +45,27 @@ class Patches:
     """What is written, one entry a patch."""
 
     images: list = field(default_factory=list)
-    rows: dict = field(default_factory=lambda: {})
+    exact: list = field(default_factory=list)
+    rows: dict = field(default_factory=dict)
 
     def add(self, image, points, exact, square, **more):
         """points [68, 2]: what the network should answer; exact [68, 2]: those that the pose is solved from, both in the image's
         pixels. The pose is that of the upright face: it does not depend on how the photo happened to be turned."""
         patch, m = crops.cut(image, square, crops.PATCH, crops.PATCH_MARGIN)
-        rotation, origin, scale, flatness, lean, _ = fit.solve(crops.apply(m, exact)[None])
         entry = {
-            "points": crops.apply(m, points).astype(np.float32), "rotation": rotation[0], "scale": scale[0], "origin": origin[0],
-            "turn": fit.turn_of_points(rotation, flatness, lean)[0].astype(np.float32), "centre": crops.apply(m, square.centre),
+            "points": crops.apply(m, points).astype(np.float32), "centre": crops.apply(m, square.centre),
             "side": square.side * m_scale(m), "angle": 0.0, "size": square.side, **more,
         }
         self.images.append(patch)
+        self.exact.append(crops.apply(m, exact))
         for name, value in entry.items():
             self.rows.setdefault(name, []).append(value)
 
     def write(self, out):
+        # All at once: one by one the fits would take longer than everything else.
+        rotation, origin, scale, flatness, lean, _ = fit.solve(np.stack(self.exact))
+        turn = fit.turn_of_points(rotation, flatness, lean).astype(np.float32)
+        self.rows |= {"rotation": rotation, "origin": origin, "scale": scale, "turn": turn}
         with whole(f"{out}.npy") as path, open(path, "wb") as file:
             np.save(file, np.stack(self.images))
         with whole(f"{out}.npz") as path, open(path, "wb") as file:
@@ -90,7 +94,7 @@ def trust(labels, found, second, convention):
     weight = np.where(asked.any(0), np.nanmean(np.where(asked, agreeing, 0), 0) * 2 / np.maximum(asked.sum(0), 1), 0.5)
     weight = np.clip(weight, 0, 1)
     weight *= np.clip(2 - residual / MAX_RESIDUAL, 0, 1) * np.clip(2 - found["spread"] / MAX_SPREAD, 0, 1)
-    weight *= np.array([iou(a[None], b[None])[0] for a, b in zip(box, labels.box[rows])]) > 0.4
+    weight *= iou(box, labels.box[rows]) > 0.4
     # The pack's half trust (masks) stays.
     return weight * labels.weight[rows], solved
 
@@ -99,19 +103,20 @@ def add_photos(patches, pack, labels, found, second, convention, smallest):
     photos = Photos(pack)
     weight, solved = trust(labels, found, second, convention)
     order = np.argsort(labels.image[found["row"]], kind="stable")
-    shown, image = -1, None
+    # Columns of a compressed file are unpacked each time that they are named.
+    shown, image, rows, points_of, size = -1, None, found["row"], found["points"].astype(float), labels.size
+    seen_of = fit.project(*solved[:5])
+    roll_of = crops.roll_of(solved[0])
     for k in order:
-        row = found["row"][k]
+        row = rows[k]
         held_out = bool(labels.held_out[labels.image[row]])
-        if (weight[k] < 0.1 and not held_out) or labels.size[row] < smallest:
+        if (weight[k] < 0.1 and not held_out) or size[row] < smallest:
             continue
         if labels.image[row] != shown:
             shown = labels.image[row]
             image = photos.read(shown)
-        points = found["points"][k].astype(float)
-        seen = fit.project(*(values[k : k + 1] for values in solved[:5]))[0]
-        square = crops.Square.around(seen, crops.roll_of(solved[0][k : k + 1])[0])
-        patches.add(image, points, points, square, kind=FACE, weight=weight[k], row=row, held_out=held_out)
+        square = crops.Square.around(seen_of[k], roll_of[k])
+        patches.add(image, points_of[k], points_of[k], square, kind=FACE, weight=weight[k], row=row, held_out=held_out)
 
 
 def add_nothing(patches, pack, labels, count, seed=1):
@@ -125,7 +130,7 @@ def add_nothing(patches, pack, labels, count, seed=1):
             continue
         width, height = photos.sizes[i]
         image, box = photos.read(i), labels.box[faces[i]].reshape(-1, 4)
-        for _ in range(6):
+        for _ in range(min(6, count - made)):
             side = np.exp(rng.uniform(np.log(20), np.log(200)))
             c = rng.uniform([0, 0], [width, height])
             if (np.minimum(box[:, 2:], c + side) - np.maximum(box[:, :2], c - side) > 0).all(1).any():
