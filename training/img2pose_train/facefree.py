@@ -23,15 +23,16 @@ def free_square(boxes, width, height, side, rng, margin=0.4, tries=12):
     return None
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pack", required=True)
     parser.add_argument("--labels", required=True, help="refined labels")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--side", type=int, default=200, help="pixels")
+    parser.add_argument("--contrast", type=float, default=12, help="least standard deviation of a detail's values")
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     photos, labels = Photos(options.pack), Labels.load(options.labels)
     rng, made = np.random.default_rng(options.seed), 0
     options.out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def main():
             continue
         x, y = corner
         detail = photos.read(i)[y : y + options.side, x : x + options.side, ::-1]
-        if detail.std() < 12:
+        if detail.std() < options.contrast:
             continue
         cv2.imwrite(str(options.out / f"{made:05d}.jpg"), detail)
         made += 1

@@ -9,7 +9,7 @@ import torch
 
 from img2pose_train import geometry
 from img2pose_train.labels import pose_in_box
-from img2pose_train.look import cache, crops, fit, network, samples
+from img2pose_train.look import cache, crops, fit, network, relabel, samples
 from img2pose_train.look import train as look_train
 from img2pose_train.look.answer import Looker, decode, poses_of
 from img2pose_train.look.evaluate import figures, gather, held_out
@@ -83,6 +83,16 @@ def test_the_mirrored_label_is_the_fit_of_the_mirrored_points():
     assert np.median(geometry.rotation_angle(mirrored, plain)) > 0.5
 
 
+def test_packed_landmarks_come_back(tmp_path):
+    _, points = random_faces(20)
+    points += np.random.default_rng(3).normal(0, 1.5, points.shape)
+    np.savez(tmp_path / "landmarks.npz", row=np.arange(20), spread=np.full(20, 0.02, np.float32), **relabel.packed(points))
+    found = relabel.load(tmp_path / "landmarks.npz")
+    scale = np.ptp(points, axis=1).max(1)
+    assert (np.abs(found["points"] - points).max((1, 2)) < 0.003 * scale).all()
+    assert (found["row"] == np.arange(20)).all() and found["spread"] == pytest.approx(0.02)
+
+
 @pytest.fixture(scope="module")
 def patches(pack, tmp_path_factory):
     """A cache of the drawn pack's faces, labelled by their own landmarks, and of places without one."""
@@ -90,7 +100,7 @@ def patches(pack, tmp_path_factory):
     out = tmp_path_factory.mktemp("cache") / "faces"
     points = geometry.project(labels.rotation, labels.translation, labels.focal, labels.centre, geometry.REFERENCE_68)
     found = tmp_path_factory.mktemp("cache") / "landmarks.npz"
-    np.savez(found, row=np.arange(len(points)), points=points.astype(np.float32), spread=np.full(len(points), 0.01, np.float32))
+    np.savez(found, row=np.arange(len(points)), spread=np.full(len(points), 0.01, np.float32), **relabel.packed(points))
     arguments = ["--out", str(out), "--pack", str(folder), "--labels", str(folder / "refined.npz"), "--landmarks", str(found)]
     cache.main([*arguments, "--nothing", "6"])
     return out

@@ -100,7 +100,7 @@ def portrait(renderer, rng, pictures, side):
     return compose.photo(image, rng), line
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--assets", help="folder `data` of a MakeHuman tree")
@@ -109,7 +109,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="another seed, other people: test sets have their own")
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--backgrounds", nargs="*", default=[], help="folders with photos that show no face")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.assets:
         assets.use(options.assets)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ import numpy as np
 from .. import geometry
 from ..metrics import iou
 from ..pack import Labels, Photos, whole
-from . import crops, fit
+from . import crops, fit, relabel
 
 FACE, RENDER, NOTHING = 0, 1, 2
 MAX_RESIDUAL = 0.08
@@ -79,7 +79,7 @@ def trust(labels, found, second, convention):
 
     found: row [N] of the pack, points [N, 68, 2], spread [N]; second: rotation [N, 3, 3] (NaN where there is none).
     Returns weight [N] and the fit of the points (see `fit.solve`)."""
-    rows, points = found["row"], found["points"].astype(float)
+    rows, points = found["row"], found["points"]
     solved = fit.solve(points)
     rotation, residual = solved[0], solved[-1]
     seen = fit.project(*solved[:5])
@@ -103,8 +103,7 @@ def add_photos(patches, pack, labels, found, second, convention, smallest):
     photos = Photos(pack)
     weight, solved = trust(labels, found, second, convention)
     order = np.argsort(labels.image[found["row"]], kind="stable")
-    # Columns of a compressed file are unpacked each time that they are named.
-    shown, image, rows, points_of, size = -1, None, found["row"], found["points"].astype(float), labels.size
+    shown, image, rows, points_of, size = -1, None, found["row"], found["points"], labels.size
     seen_of = fit.project(*solved[:5])
     roll_of = crops.roll_of(solved[0])
     for k in order:
@@ -178,7 +177,7 @@ def main(argv=None):
     if options.pack:
         labels = Labels.load(options.labels)
         if options.landmarks:
-            found, second, turn = np.load(options.landmarks), None, np.eye(3)
+            found, second, turn = relabel.load(options.landmarks), None, np.eye(3)
             if options.second:
                 opinion = np.load(options.second)
                 second, turn = opinion["rotation"], opinion["convention"]
