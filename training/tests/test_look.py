@@ -9,7 +9,7 @@ import torch
 
 from img2pose_train import geometry
 from img2pose_train.labels import pose_in_box
-from img2pose_train.look import cache, crops, fit, network, relabel, samples
+from img2pose_train.look import cache, crops, fit, landmarks, network, samples, second
 from img2pose_train.look import train as look_train
 from img2pose_train.look.answer import Looker, decode, poses_of
 from img2pose_train.look.evaluate import figures, gather, held_out
@@ -86,8 +86,8 @@ def test_the_mirrored_label_is_the_fit_of_the_mirrored_points():
 def test_packed_landmarks_come_back(tmp_path):
     _, points = random_faces(20)
     points += np.random.default_rng(3).normal(0, 1.5, points.shape)
-    np.savez(tmp_path / "landmarks.npz", row=np.arange(20), spread=np.full(20, 0.02, np.float32), **relabel.packed(points))
-    found = relabel.load(tmp_path / "landmarks.npz")
+    np.savez(tmp_path / "landmarks.npz", row=np.arange(20), spread=np.full(20, 0.02, np.float32), **landmarks.packed(points))
+    found = landmarks.load(tmp_path / "landmarks.npz")
     scale = np.ptp(points, axis=1).max(1)
     assert (np.abs(found["points"] - points).max((1, 2)) < 0.003 * scale).all()
     assert (found["row"] == np.arange(20)).all() and found["spread"] == pytest.approx(0.02)
@@ -100,7 +100,7 @@ def patches(pack, tmp_path_factory):
     out = tmp_path_factory.mktemp("cache") / "faces"
     points = geometry.project(labels.rotation, labels.translation, labels.focal, labels.centre, geometry.REFERENCE_68)
     found = tmp_path_factory.mktemp("cache") / "landmarks.npz"
-    np.savez(found, row=np.arange(len(points)), spread=np.full(len(points), 0.01, np.float32), **relabel.packed(points))
+    np.savez(found, row=np.arange(len(points)), spread=np.full(len(points), 0.01, np.float32), **landmarks.packed(points))
     arguments = ["--out", str(out), "--pack", str(folder), "--labels", str(folder / "refined.npz"), "--landmarks", str(found)]
     cache.main([*arguments, "--nothing", "6"])
     return out
@@ -156,6 +156,21 @@ def test_a_batch_is_determined_by_its_number(patches):
     assert not torch.equal(first.images, other.images)
     with pytest.raises(ValueError, match="even"):
         samples.SampleBatches(samples.Patches([patches]), 7, seed=5)
+
+
+def test_a_second_opinion_is_brought_to_the_first_ones_convention():
+    """Meshes of another shape and orientation than the reference points: turned as the faces are, they say the same pose."""
+    rng = np.random.default_rng(5)
+    rotation, points = random_faces(60, spread=(0.2, 0.4, 0.2))
+    first = fit.solve(points)[0]
+    other = geometry.rotation_matrix([0.3, -0.2, 0.1])[0]
+    shape = rng.normal(size=(40, 3)) @ other.T
+    meshes = np.einsum("nij,pj->npi", first, shape) * rng.uniform(20, 90, (60, 1, 1)) + rng.normal(0, 50, (60, 1, 3))
+    meshes[7] = np.nan
+    found = {"points": points, "spread": np.full(60, 0.01)}
+    opinion, convention = second.opinion(meshes, found)
+    apart = geometry.rotation_angle(opinion @ convention, first)
+    assert np.isnan(apart[7]) and np.nanmax(apart) < 0.1
 
 
 def test_rare_turns_are_drawn_more_often_and_distrusted_faces_less():

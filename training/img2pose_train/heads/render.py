@@ -93,7 +93,7 @@ class Renderer:
         # Only who draws needs it, and EGL.
         import moderngl
 
-        self.depth_test = moderngl.DEPTH_TEST
+        self.gl = moderngl
         self.ctx = moderngl.create_context(standalone=True, backend="egl")
         self.program = self.ctx.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
         self.shadow_program = self.ctx.program(vertex_shader=VERTEX, fragment_shader=DEPTH_FRAGMENT)
@@ -111,7 +111,7 @@ class Renderer:
         if key not in self.textures:
             t = self.ctx.texture(image.shape[1::-1], 4, (np.ascontiguousarray(image) * 255).astype(np.uint8).tobytes())
             t.build_mipmaps()
-            t.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+            t.filter = (self.gl.LINEAR_MIPMAP_LINEAR, self.gl.LINEAR)
             self.textures[key] = (t, image)
         return self.textures[key][0]
 
@@ -131,7 +131,7 @@ class Renderer:
         fbo.use()
         self.ctx.viewport = (0, 0, *fbo.size)
         fbo.clear(depth=1.0)
-        self.ctx.enable_only(self.depth_test)
+        self.ctx.enable_only(self.gl.DEPTH_TEST)
         self.shadow_program["projection"].write(matrix.T.astype(np.float32).tobytes())
         for p, _, vao, *_ in uploaded:
             self._texture(p.texture).use(0)
@@ -197,7 +197,7 @@ class Renderer:
         # Camera: x right, y down, z ahead. The picture's first row is the top: read back upside down by OpenGL, so y is not flipped.
         pm = np.array([[2 * f / w, 0, 2 * cx / w - 1, 0], [0, 2 * f / h, 2 * cy / h - 1, 0],
                        [0, 0, (far + near) / (far - near), -2 * far * near / (far - near)], [0, 0, 1, 0]])
-        self.ctx.enable_only(self.depth_test)
+        self.ctx.enable_only(self.gl.DEPTH_TEST)
         self.ctx.enable_direct(0x809E)  # alpha to coverage
         self.ctx.enable_direct(0x809F)  # and alpha to one
         g = self.program

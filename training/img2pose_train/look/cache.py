@@ -24,7 +24,7 @@ import numpy as np
 from .. import geometry
 from ..metrics import iou
 from ..pack import Labels, Photos, whole
-from . import crops, fit, relabel
+from . import crops, fit, landmarks
 
 FACE, RENDER, NOTHING = 0, 1, 2
 MAX_RESIDUAL = 0.08
@@ -177,7 +177,7 @@ def main(argv=None):
     if options.pack:
         labels = Labels.load(options.labels)
         if options.landmarks:
-            found, second, turn = relabel.load(options.landmarks), None, np.eye(3)
+            found, second, turn = landmarks.load(options.landmarks), None, np.eye(3)
             if options.second:
                 opinion = np.load(options.second)
                 second, turn = opinion["rotation"], opinion["convention"]

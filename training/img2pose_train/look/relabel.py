@@ -11,10 +11,9 @@ import time
 import cv2
 import numpy as np
 
-from .. import geometry
 from ..pack import Photos, whole
 from ..teachers import MorphableTeacher
-from . import fit
+from .landmarks import packed
 
 
 def spread_of(looks):
@@ -22,27 +21,6 @@ def spread_of(looks):
     mean = looks.mean(0)
     size = np.sqrt(max(1e-6, np.ptp(mean, 0).prod()))
     return np.linalg.norm(looks - mean, axis=2).mean() / size
-
-
-STEPS = 250
-"""Steps of a unit of the reference points in which landmarks are stored, as distances from their fit: 0.1 pixels on a face of 50."""
-
-
-def packed(points):
-    """Columns that stand for landmarks [N, 68, 2] in a quarter of the space: their fit, and what is left over, in 8 bits."""
-    rotation, origin, scale, flatness, lean, _ = fit.solve(points)
-    left = (points - fit.project(rotation, origin, scale, flatness, lean)) / scale[:, None, None]
-    single = {"origin": origin, "scale": scale, "flatness": flatness, "lean": lean, "rvec": geometry.rotation_vector(rotation)}
-    return {name: values.astype(np.float32) for name, values in single.items()} | {
-        "left": np.round(left * STEPS).clip(-127, 127).astype(np.int8)
-    }
-
-
-def load(path):
-    """row [N] of the pack, points [N, 68, 2] and spread [N] of a file that this program wrote."""
-    z = {name: values.astype(float) if values.dtype == np.float32 else values for name, values in np.load(path).items()}
-    seen = fit.project(geometry.rotation_matrix(z["rvec"]), z["origin"], z["scale"], z["flatness"], z["lean"])
-    return {"row": z["row"], "points": seen + z["left"] / STEPS * z["scale"][:, None, None], "spread": z["spread"]}
 
 
 def main():
