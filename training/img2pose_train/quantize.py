@@ -25,7 +25,7 @@ from .pack import Labels, Photos, whole
 METADATA_KEY = "img2pose"
 DENSE_OUTPUTS = [f"features_{i}" for i in range(4)] + [f"{n}_{i}" for n in ("objectness", "deltas") for i in range(5)]
 IN_8_BITS = ("Conv", "Relu", "Add", "MaxPool", "Resize", "Gemm")
-IN_32_BITS = ("rpn.head.cls_logits", "rpn.head.bbox_pred", "class_score")
+IN_32_BITS = ("rpn.head.cls_logits", "rpn.head.bbox_pred", "class_score", "find//out", "look//head")
 """Starts of the names of nodes that are left alone."""
 
 
@@ -65,6 +65,8 @@ def quantize(model, photos, folder):
     if not photos:
         raise ValueError("there is no photo to calibrate on")
     inputs = [network_inputs(photo, contract) for photo in photos]
+    if contract.get("architecture") == "find-and-look":
+        return _quantized_pair(model, contract["parts"], [feed["images"] for feed in inputs], folder)
     pooled = _pooled(model, inputs)
     dense = _quantized_part(
         model, ["images"], DENSE_OUTPUTS, ({"images": feed["images"]} for feed in inputs), folder / "dense.onnx")
@@ -73,14 +75,31 @@ def quantize(model, photos, folder):
     return _with_one_predictor(_put_back(model, [dense, head]))
 
 
-def _pooled(model, inputs):
-    """Pooled features of the proposals [p, channels, 7, 7], one array a photo."""
+def _quantized_pair(model, parts, images, folder):
+    """Finder and close look in 8 bits but for their last layers; the close look is calibrated on the crops that the finder finds."""
+    cut = [crop[None] for crops in _watched(model, parts["look"]["input"], ({"images": x} for x in images)) for crop in crops]
+    if not cut:
+        raise ValueError("the finder finds no face in the photos to calibrate on; give photos of people")
+    feeds = {"find": images, "look": cut}
+    return _put_back(model, [
+        _quantized_part(model, [part["input"]], [part["output"]], ({part["input"]: x} for x in feeds[name]), folder / f"{name}.onnx")
+        for name, part in parts.items()
+    ])
+
+
+def _watched(model, name, feeds):
+    """The tensor `name` for each of the feeds."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    watched.graph.output.append(onnx.helper.make_empty_tensor_value_info("roi_features"))
+    watched.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
-    for feed in inputs:
-        yield session.run(["roi_features"], feed)[0]
+    for feed in feeds:
+        yield session.run([name], feed)[0]
+
+
+def _pooled(model, inputs):
+    """Pooled features of the proposals [p, channels, 7, 7], one array a photo."""
+    return _watched(model, "roi_features", inputs)
 
 
 def _quantized_part(model, inputs, outputs, feeds, path):

@@ -16,6 +16,7 @@ from img2pose_train.finder.train import save_weights as save_finder
 from img2pose_train.look.answer import Looker
 from img2pose_train.look.network import LookNetwork
 from img2pose_train.look.train import save_weights as save_look
+from img2pose_train.quantize import quantize
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,21 @@ def test_cells_known_only_in_the_graph_are_the_same():
     middles, strides = assemble.grid_of(64, 96, torch.zeros(1))
     wanted = cells(64, 96)
     assert torch.equal(middles, wanted[0]) and torch.equal(strides, wanted[1])
+
+
+def test_in_8_bits_the_file_answers_nearly_the_same(networks, model, tmp_path):
+    photos = [picture(seed) for seed in range(10, 16)]
+    whole = onnx.load(model)
+    contract = json.loads(whole.metadata_props[0].value)
+    contract |= {"min_size": 128, "max_size": 1400}
+    onnx.helper.set_model_props(whole, {"img2pose": json.dumps(contract)})
+    eight = quantize(whole, photos, tmp_path)
+    kinds = {node.op_type for node in eight.graph.node if node.name.startswith(("find//out", "look//head"))}
+    assert any(node.op_type == "QuantizeLinear" for node in eight.graph.node) and kinds & {"Conv", "Gemm"}
+    sessions = [onnxruntime.InferenceSession(m.SerializeToString()) for m in (whole, eight)]
+    x = fed([picture(11)])
+    cells, rough = (s.run(None, {"images": x})[1] for s in sessions)
+    assert len(rough) > 0.5 * len(cells)
+    assert len(eight.SerializeToString()) < 0.45 * len(whole.SerializeToString())
+    with pytest.raises(ValueError, match="quantized already"):
+        quantize(eight, photos, tmp_path)
