@@ -68,6 +68,8 @@ def load_weights(path):
 
 
 def _one_thread(_worker):
+    # Ctrl-C reaches this process, too; the training ends it when it has saved.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

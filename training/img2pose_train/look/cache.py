@@ -33,6 +33,8 @@ MAX_SPREAD = 0.06
 """Spread of the teacher's looks up to which they are believed."""
 AGREEMENT = 12.0
 """Degrees between the landmarks' pose and the second opinion up to which a face is trusted fully; at twice as many not at all."""
+UNCONFIRMED = 0.3
+"""Trust in a face about which nobody else has an opinion."""
 
 
 def m_scale(matrix):
@@ -91,8 +93,8 @@ def trust(labels, found, second, convention):
     ])
     asked = np.isfinite(opinions)
     agreeing = np.where(asked, np.clip(2 - opinions / AGREEMENT, 0, 1), np.nan)
-    weight = np.where(asked.any(0), np.nanmean(np.where(asked, agreeing, 0), 0) * 2 / np.maximum(asked.sum(0), 1), 0.5)
-    weight = np.clip(weight, 0, 1)
+    weight = np.where(asked, agreeing, 0).sum(0) / np.maximum(asked.sum(0), 1)
+    weight = np.where(asked.any(0), weight, UNCONFIRMED)
     weight *= np.clip(2 - residual / MAX_RESIDUAL, 0, 1) * np.clip(2 - found["spread"] / MAX_SPREAD, 0, 1)
     weight *= iou(box, labels.box[rows]) > 0.4
     # The pack's half trust (masks) stays.
