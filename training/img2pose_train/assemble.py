@@ -116,7 +116,20 @@ def graph_of(module, inputs, names, outputs, dynamic):
     torch.onnx.export(
         module.eval(), inputs, buffer, input_names=names, output_names=outputs, dynamic_axes=dynamic, opset_version=OPSET, dynamo=False
     )
-    return onnx.load_from_string(buffer.getvalue())
+    return _with_own_weights(onnx.load_from_string(buffer.getvalue()))
+
+
+def _with_own_weights(model):
+    """The model without names for names: the exporter keeps one of several equal weights and calls it by the others' names, and a
+    quantized weight is not recognised behind such a name."""
+    weights = {t.name for t in model.graph.initializer}
+    alias = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Identity" and n.input[0] in weights}
+    nodes = [n for n in model.graph.node if n.output[0] not in alias]
+    for node in nodes:
+        node.input[:] = [alias.get(name, name) for name in node.input]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
 
 
 def assemble(finder, look, facts):
