@@ -87,7 +87,8 @@ training_ensure() {
     export TRAINING_PYTHON
     [[ ! -f $venv/done ]] || return 0
     step "Setting up PyTorch in ${venv#"$ROOT"/}; some minutes"
-    apt_ensure python3 python3-venv
+    # EGL and Mesa draw the rendered heads.
+    apt_ensure python3 python3-venv libegl1 libgl1-mesa-dri
     rm -rf "$venv"
     python3 -m venv "$venv"
     # A fraction of the size without the parts for GPUs; where that index is out of reach the common build does too.
