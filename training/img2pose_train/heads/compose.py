@@ -1,11 +1,10 @@
 """Renders with exact img2pose poses."""
+
 import cv2
 import numpy as np
 
 from .. import geometry
-from . import people
-from . import landmarks
-from . import scene
+from . import landmarks, people, scene
 from .people import FLIP
 
 REF = geometry.REFERENCE_68

@@ -1,4 +1,5 @@
 """Drawn glasses: tubes around the eyes, a bridge and temples; sometimes dark lenses. Own geometry, no asset."""
+
 import numpy as np
 
 from . import landmarks

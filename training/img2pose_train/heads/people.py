@@ -3,6 +3,7 @@
 Reads the data files directly; nothing of MakeHuman's code is used. Mesh frame: x to the person's left, y up, z out of the face, decimetres.
 Camera frame (that of img2pose): x right, y down, z into the scene: diag(1, -1, -1) times the mesh frame.
 """
+
 import json
 from functools import lru_cache
 from pathlib import Path

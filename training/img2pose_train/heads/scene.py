@@ -1,19 +1,18 @@
 """A person as parts to draw, in the camera's frame."""
+
+from functools import lru_cache
+
 import numpy as np
 
 from . import assets, people
 from .people import FLIP, Surface
 from .render import Part
 
-_body = None
-
-
+@lru_cache(None)
 def body_surface():
-    global _body
-    if _body is None:
-        _, uv, groups, _ = people.base()
-        _body = Surface(groups["body"], uv)
-    return _body
+    """The skin's surface."""
+    _, uv, groups, _ = people.base()
+    return Surface(groups["body"], uv)
 
 
 def person(weights, look, face=None, neck=np.eye(3), gaze=(0, 0)):
@@ -86,16 +85,12 @@ def parts(look, posed, items, rotation, translation, scale, middle, lowest=None)
     return out
 
 
-_grey = {}
-
-
+@lru_cache(64)
 def grey(path):
-    """A hair texture without its colour, of mean 1 where it is opaque."""
-    if path not in _grey:
-        t = people.texture(path).copy()
-        y = (t[:, :, :3] ** 2.2) @ np.array([0.3, 0.6, 0.1], np.float32)
-        mean = (y * t[:, :, 3]).sum() / max(t[:, :, 3].sum(), 1e-6)
-        y = np.clip(0.45 * y / max(mean, 1e-4), 0, 1) ** (1 / 2.2)
-        t[:, :, :3] = y[:, :, None]
-        _grey[path] = t
-    return _grey[path]
+    """A hair texture without its colour, of one brightness where it is opaque."""
+    t = people.texture(path).copy()
+    y = (t[:, :, :3] ** 2.2) @ np.array([0.3, 0.6, 0.1], np.float32)
+    mean = (y * t[:, :, 3]).sum() / max(t[:, :, 3].sum(), 1e-6)
+    y = np.clip(0.45 * y / max(mean, 1e-4), 0, 1) ** (1 / 2.2)
+    t[:, :, :3] = y[:, :, None]
+    return t
