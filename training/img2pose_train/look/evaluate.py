@@ -15,7 +15,7 @@ import torch
 
 from .. import geometry
 from ..metrics import median_interval
-from ..pack import Labels, Photos, whole
+from ..pack import Labels, Photos, is_portrait, whole
 from . import crops, fit
 from .answer import Looker, squares_of
 from .samples import pitch
@@ -25,12 +25,13 @@ MOVED = 0.05
 """Sides by which a crop is moved to see how much the answer moves."""
 
 
-def photo_faces(pack, labels, smallest):
-    """Yields image, rows of its held-out faces with a trusted pose, one photo after the other."""
+def photo_faces(pack, labels, smallest, scenes=False):
+    """Yields image, rows of its held-out faces with a trusted pose, one photo after the other; `scenes`: crops of a single face left out."""
     photos, size = Photos(pack), labels.size
     for i, rows in enumerate(labels.faces_of()):
+        portrait = is_portrait(*photos.sizes[i], size[rows])
         rows = [k for k in rows if labels.quality[k] == 2 and size[k] >= smallest]
-        if labels.held_out[i] and rows:
+        if labels.held_out[i] and rows and not (scenes and portrait):
             yield photos.read(i), rows
 
 
@@ -105,8 +106,8 @@ def gather(looker, faces, looks, misplaced):
     return np.concatenate(truth), [np.concatenate(c) for c in zip(*columns)], np.concatenate(sizes)
 
 
-def held_out(pack, labels, smallest):
-    for image, rows in photo_faces(pack, labels, smallest):
+def held_out(pack, labels, smallest, scenes=False):
+    for image, rows in photo_faces(pack, labels, smallest, scenes):
         seen = geometry.project(labels.rotation[rows], labels.translation[rows], labels.focal[rows], labels.centre[rows], geometry.REFERENCE_68)
         yield image, labels.rotation[rows], [square_of(r, p) for r, p in zip(labels.rotation[rows], seen)], labels.size[rows]
 
@@ -130,7 +131,8 @@ def main(argv=None):
     parser.add_argument("--renders", nargs="*", default=[], help="folders of rendered heads")
     parser.add_argument("--most", type=int, default=400, help="renders of a folder")
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0], help="as for look.cache")
-    parser.add_argument("--smallest", type=float, default=16)
+    parser.add_argument("--smallest", type=float, default=16, help="size of the smallest face of the photos, pixels")
+    parser.add_argument("--scenes", action="store_true", help="without crops of a single face, as img2pose_train.evaluate has it")
     parser.add_argument("--looks", type=int, default=1)
     parser.add_argument("--misplaced", type=float, default=0.04, help="how far the crops are off, in sides")
     parser.add_argument("--threads", type=int, default=1)
@@ -141,7 +143,7 @@ def main(argv=None):
     looker, result = Looker(load_weights(options.weights)), {"weights": options.weights, "looks": options.looks}
     if options.pack:
         labels = Labels.load(options.labels)
-        result["photos"] = figures(*gather(looker, held_out(options.pack, labels, options.smallest), options.looks, options.misplaced))
+        result["photos"] = figures(*gather(looker, held_out(options.pack, labels, options.smallest, options.scenes), options.looks, options.misplaced))
     convention = geometry.rotation_matrix(np.radians(options.convention))[0]
     for folder in options.renders:
         result[Path(folder).name] = figures(*gather(looker, rendered(folder, convention, options.most), options.looks, options.misplaced))
