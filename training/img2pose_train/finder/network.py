@@ -9,7 +9,7 @@ head stands upright; cosine and sine of its turn in the plane (not normalised).
 import torch
 from torch import nn
 
-from ..look.network import MEAN, SCALE, Residual, _convolution
+from ..look.network import MEAN, SCALE, Residual, convolution
 
 STRIDES = (8, 16, 32)
 OUTPUTS = 7
@@ -20,18 +20,19 @@ PRIOR = 0.01
 
 
 class FinderNetwork(nn.Module):
+    """A stem, three residual levels, a top-down pyramid of equal widths, and one head."""
+
     def __init__(self, stem=16, widths=(24, 32, 64, 96), pyramid=32):
         super().__init__()
         w = widths
-        self.stem = nn.Sequential(_convolution(3, stem, 3, 2), _convolution(stem, w[0], 3, 2))
+        self.stem = nn.Sequential(convolution(3, stem, 3, 2), convolution(stem, w[0], 3, 2))
         self.low = nn.Sequential(Residual(w[0], w[1], 2))
         self.middle = nn.Sequential(Residual(w[1], w[2], 2), Residual(w[2], w[2], 1))
         self.high = nn.Sequential(Residual(w[2], w[3], 2), Residual(w[3], w[3], 1))
-        self.lateral = nn.ModuleList([_convolution(c, pyramid, 1) for c in w[1:]])
-        self.smooth = nn.ModuleList([_convolution(pyramid, pyramid) for _ in STRIDES])
-        self.head = _convolution(pyramid, pyramid)
+        self.lateral = nn.ModuleList([convolution(c, pyramid, 1) for c in w[1:]])
+        self.smooth = nn.ModuleList([convolution(pyramid, pyramid) for _ in STRIDES])
+        self.head = convolution(pyramid, pyramid)
         self.out = nn.Conv2d(pyramid, OUTPUTS, 1)
-        # Each level scales the logarithms its own way.
         nn.init.normal_(self.out.weight, std=0.01)
         with torch.no_grad():
             self.out.bias.zero_()

@@ -55,7 +55,7 @@ def assign(faces, ignored, side):
             if not low <= longest < high:
                 continue
             level = strides == stride
-            mine = level & (distance <= max(REACH * longest, 0.0))
+            mine = level & (distance <= REACH * longest)
             # The cell in which the face's middle lies, whatever the reach.
             mine |= level & ((middles - centre).abs().max(1)[0] <= stride / 2)
             relative = distance / longest

@@ -5,9 +5,11 @@ numbers of the rotation (two columns of its matrix, before they are made orthono
 the spread (radians): how far the rotation that follows from the points is off, in the mean.
 """
 
+import numpy as np
 import torch
 from torch import nn
 
+from .. import geometry
 from . import crops
 
 POINTS, ROTATION, PRESENCE, SPREAD = slice(0, 136), slice(136, 142), 142, 143
@@ -16,30 +18,28 @@ MEAN, SCALE = 127.5, 64.0
 """Of the pixels' values."""
 
 
-@torch.no_grad()
 def mean_points():
     """Points [68, 2] of a frontal face that fills its square, in parts of the crop's side."""
-    import numpy as np
-
-    from .. import geometry
-
     points = geometry.REFERENCE_68[:, :2] / (1 + geometry.REFERENCE_68[:, 2:] / 14)
     square = crops.Square.around(points, 0.0)
     return torch.from_numpy(((points - square.centre) / (crops.MARGIN * square.side)).astype(np.float32))
 
 
-def _convolution(inputs, outputs, size=3, stride=1, groups=1, active=True):
+def convolution(inputs, outputs, size=3, stride=1, groups=1, active=True):
+    """Convolution, batch norm and, if `active`, a rectifier; padded so that the stride alone changes the size."""
     layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if active else []))
 
 
 class Residual(nn.Module):
+    """Two 3x3 convolutions and a way past them."""
+
     def __init__(self, inputs, outputs, stride):
         super().__init__()
-        self.a = _convolution(inputs, outputs, 3, stride)
-        self.b = _convolution(outputs, outputs, 3, 1, active=False)
+        self.a = convolution(inputs, outputs, 3, stride)
+        self.b = convolution(outputs, outputs, 3, 1, active=False)
         plain = stride == 1 and inputs == outputs
-        self.short = nn.Identity() if plain else _convolution(inputs, outputs, 1, stride, active=False)
+        self.short = nn.Identity() if plain else convolution(inputs, outputs, 1, stride, active=False)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x):
@@ -55,13 +55,13 @@ class LookNetwork(nn.Module):
 
     def __init__(self, stem=16, stages=STAGES, last=384, side=crops.SIDE, dropout=0.05):
         super().__init__()
-        layers, channels, grid = [_convolution(3, stem, 3, 2)], stem, -(-side // 2)
+        layers, channels, grid = [convolution(3, stem, 3, 2)], stem, -(-side // 2)
         for outputs, stride, blocks in stages:
             for k in range(blocks):
                 layers.append(Residual(channels, outputs, stride if k == 0 else 1))
                 channels = outputs
             grid = -(-grid // stride)
-        layers.append(_convolution(channels, last, 1))
+        layers.append(convolution(channels, last, 1))
         self.body = nn.Sequential(*layers)
         self.pool = nn.Sequential(
             nn.Conv2d(last, last, grid, groups=last, bias=False), nn.BatchNorm2d(last), nn.ReLU(inplace=True)
