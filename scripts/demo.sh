@@ -189,7 +189,7 @@ wait "$pipeline" || {
     die "the pipeline failed; the whole log is $log"
 }
 elapsed=$((($(date +%s%N) - started) / 1000000))
-if [[ $annotate ]]; then
+if [[ ! $no_video ]]; then
     # A video that players are to turn stays one, also where the muxer has no word for that (mp4mux of GStreamer 1.22).
     orientation=$(sed -n '1s/.*"orientation":"\([^"]*\)".*/\1/p' "$result")
     [[ -z $orientation ]] ||
