@@ -28,7 +28,11 @@ pub fn init() {
         gst::init().unwrap();
         gstimg2pose::plugin_register_static().unwrap();
         if let Err(error) = img2pose::runtime::load(None, None) {
-            panic!("these tests need ONNX Runtime, run scripts/setup.sh: {error}");
+            // A process that ends already does not load it any more: the children of `process_end`.
+            assert!(
+                error.to_string().contains("the process ends"),
+                "these tests need ONNX Runtime, run scripts/setup.sh: {error}"
+            );
         }
     });
 }
