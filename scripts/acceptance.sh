@@ -109,6 +109,17 @@ check 'turned clip: is looked at upright' says_orientation "$results/turned/face
 check 'turned clip: the face is found' faces found "$results/turned/faces.jsonl" --share 0.95
 check 'turned clip: the annotated video is marked, too' is_tagged "$results/turned/annotated.mp4" rotate-90
 
+# ensured: every set-up function that a script calls is there; bash would say so only when a machine needs it.
+ensured() {
+    local name missing=''
+    for name in $(grep -ohE '\b[a-z_]+_ensure\b' "$ROOT"/.ci/run "$ROOT"/scripts/*.sh "$ROOT"/scripts/lib/*.sh | sort -u); do
+        declare -F "$name" >/dev/null || missing+=" $name"
+    done
+    printf '%s' "${missing:+not defined:$missing}"
+    [[ -z $missing ]]
+}
+check 'scripts: every set-up function that is called is defined' ensured
+
 # What a user gets wrong ends with one clear line.
 refused() {
     local expected=$1 message

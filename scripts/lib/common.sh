@@ -20,3 +20,10 @@ die() {
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }
+
+# space_ensure FOLDER GB WHAT: ends the script when WHAT, which needs so much there, would fill the disk.
+space_ensure() {
+    local free
+    free=$(df --output=avail --block-size=1M "$1" | tail -n 1)
+    ((free >= $2 * 1000)) || die "$3 needs $2 GB of disk in $1, where $((free / 1000)) GB are free; make room there"
+}
