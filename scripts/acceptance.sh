@@ -111,12 +111,15 @@ check 'turned clip: the annotated video is marked, too' is_tagged "$results/turn
 
 # ensured: every set-up function that a script calls is there; bash would say so only when a machine needs it.
 ensured() {
-    local name missing=''
-    for name in $(grep -ohE '\b[a-z_]+_ensure\b' "$ROOT"/.ci/run "$ROOT"/scripts/*.sh "$ROOT"/scripts/lib/*.sh | sort -u); do
-        declare -F "$name" >/dev/null || missing+=" $name"
-    done
-    printf '%s' "${missing:+not defined:$missing}"
-    [[ -z $missing ]]
+    local name found=0 undefined=0
+    while read -r name; do
+        found=1
+        declare -F "$name" >/dev/null || {
+            printf '%s is not defined\n' "$name"
+            undefined=1
+        }
+    done < <(grep -ohE '\b[a-z_]+_ensure\b' "$ROOT"/.ci/run "$ROOT"/scripts/*.sh "$ROOT"/scripts/lib/*.sh | sort -u)
+    ((found && !undefined))
 }
 check 'scripts: every set-up function that is called is defined' ensured
 
