@@ -7,6 +7,7 @@ use prost::bytes::{Buf, Bytes};
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::Error;
+use crate::files;
 use crate::onnx::ModelProto;
 
 /// A protobuf message, as an ONNX file is one, cannot be longer.
@@ -32,30 +33,14 @@ pub(super) fn read(path: &Path) -> Result<Bytes, Error> {
         path: path.to_owned(),
         source,
     };
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() {
-            "a folder"
-        } else {
-            "a device or a pipe"
-        };
-        let reason = format!("it is {what}, expected a file");
-        return Err(failed(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            reason,
-        )));
-    }
-    if metadata.len() > MOST_BYTES {
+    let (_, length) = files::open(path).map_err(failed)?;
+    if length > MOST_BYTES {
         return Err(Error::NotOnnx {
             path: path.to_owned(),
-            reason: format!(
-                "it has {} bytes, an ONNX file at most {MOST_BYTES}",
-                metadata.len()
-            ),
+            reason: format!("it has {length} bytes, an ONNX file at most {MOST_BYTES}"),
         });
     }
-    // Where there is not so much memory, that is an error of its own.
-    std::fs::read(path).map(Bytes::from).map_err(failed)
+    files::read(path, MOST_BYTES).map(Bytes::from).map_err(failed)
 }
 
 /// Decodes an ONNX file.

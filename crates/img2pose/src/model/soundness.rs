@@ -49,6 +49,15 @@ pub(super) fn shown(name: &str) -> String {
     text
 }
 
+/// A node for a message: its name, or that of what it gives where it has none, and its operator.
+pub(super) fn shown_node(node: &NodeProto) -> String {
+    let name = match node.output.iter().find(|name| !name.is_empty()) {
+        Some(output) if node.name().is_empty() => output,
+        _ => node.name(),
+    };
+    format!("node '{}' ({})", shown(name), shown(node.op_type()))
+}
+
 /// Every tensor and attribute, those of inner graphs, too. prost bounds how deep they can be.
 fn check_parts(graph: &GraphProto) -> Result<(), String> {
     if graph.node.len() > MOST_NODES {
@@ -68,13 +77,7 @@ fn check_parts(graph: &GraphProto) -> Result<(), String> {
         tensors::check(tensor)?;
     }
     for node in &graph.node {
-        check_node(node).map_err(|reason| {
-            let name = match node.output.iter().find(|name| !name.is_empty()) {
-                Some(output) if node.name().is_empty() => output,
-                _ => node.name(),
-            };
-            format!("node '{}' ({}) {reason}", shown(name), shown(node.op_type()))
-        })?;
+        check_node(node).map_err(|reason| format!("{} {reason}", shown_node(node)))?;
     }
     Ok(())
 }

@@ -9,9 +9,40 @@ use std::path::Path;
 /// Size of the header of a 64-bit ELF file, and of an entry of its table of segments.
 const HEADER: usize = 64;
 const SEGMENT: usize = 56;
-/// Kind of a segment that is mapped, and of a file that is a shared library.
+/// Kinds of segments: one that is mapped, and the table that tells the loader where everything else is.
 const LOAD: u32 = 1;
+const DYNAMIC: u32 = 2;
+/// Kind of a file that is a shared library.
 const SHARED: u16 = 3;
+
+/// An entry of the dynamic table: a tag and a number. The table ends with the tag 0.
+const ENTRY: usize = 16;
+/// Entries of a table that are believed; ONNX Runtime's have some thirty.
+const MOST_ENTRIES: u64 = 4096;
+/// Tags whose number is a place among the names: libraries that are needed, the library's own name, where to look (twice).
+const NAMES: [u64; 4] = [1, 14, 15, 29];
+/// Tags of the names, of their length in bytes, and of the symbols.
+const STRINGS: u64 = 5;
+const STRINGS_LEN: u64 = 10;
+const SYMBOLS: u64 = 6;
+/// Tags whose number is an address, with the tag of that part's length in bytes, if there is one: names, symbols, both kinds
+/// of hash tables, relocations (three tables), functions to call at the start and the end, versions.
+const ADDRESSES: [(u64, Option<u64>); 14] = [
+    (STRINGS, Some(STRINGS_LEN)),
+    (SYMBOLS, None),
+    (4, None),
+    (0x6fff_fef5, None),
+    (7, Some(8)),
+    (17, Some(18)),
+    (23, Some(2)),
+    (12, None),
+    (13, None),
+    (25, Some(27)),
+    (26, Some(28)),
+    (0x6fff_fff0, None),
+    (0x6fff_fffc, None),
+    (0x6fff_fffe, None),
+];
 
 /// Number and name of the processors that libraries are made for, as ELF has them.
 const MACHINES: [(u16, &str); 10] = [
@@ -69,20 +100,109 @@ fn check_content(file: &File, len: u64) -> Result<(), String> {
         .u64(40)
         .saturating_add(u64::from(header.u16(58)) * u64::from(header.u16(60)));
     let mut needed = sections.max(table.saturating_add(u64::from(size) * u64::from(count)));
+    let mut segments = vec![0; SEGMENT * usize::from(count)];
     if needed <= len {
-        let mut segments = vec![0; SEGMENT * usize::from(count)];
         file.read_exact_at(&mut segments, table).map_err(unread)?;
-        for segment in segments.as_chunks::<SEGMENT>().0 {
-            let segment = Fields(segment);
-            if segment.u32(0) == LOAD {
-                needed = needed.max(segment.u64(8).saturating_add(segment.u64(32)));
-            }
+        for segment in loaded(&segments) {
+            needed = needed.max(segment.offset.saturating_add(segment.bytes));
         }
     }
     if needed > len {
         return Err(format!(
             "it is truncated: {len} bytes, its headers speak of {needed}; install or copy it again"
         ));
+    }
+    check_dynamic(file, &segments)
+        .map_err(|what| format!("it is damaged: its dynamic table {what}; install or copy it again"))
+}
+
+/// Where a segment is in the file, and where it comes to lie.
+struct Segment {
+    kind: u32,
+    offset: u64,
+    address: u64,
+    bytes: u64,
+    memory: u64,
+}
+
+fn segments(table: &[u8]) -> impl Iterator<Item = Segment> {
+    table.as_chunks::<SEGMENT>().0.iter().map(|entry| {
+        let entry = Fields(entry);
+        Segment {
+            kind: entry.u32(0),
+            offset: entry.u64(8),
+            address: entry.u64(16),
+            bytes: entry.u64(32),
+            memory: entry.u64(40),
+        }
+    })
+}
+
+fn loaded(table: &[u8]) -> impl Iterator<Item = Segment> {
+    segments(table).filter(|segment| segment.kind == LOAD)
+}
+
+/// Checks that the dynamic table, and every part that it points to, lies in what is mapped; the loader follows the addresses
+/// without a look.
+fn check_dynamic(file: &File, table: &[u8]) -> Result<(), String> {
+    let mapped = |address: u64, len: u64| {
+        loaded(table).any(|segment| {
+            let Some(start) = address.checked_sub(segment.address) else {
+                return false;
+            };
+            start < segment.memory && len <= segment.memory - start
+        })
+    };
+    let dynamic = segments(table)
+        .find(|segment| segment.kind == DYNAMIC)
+        .ok_or("is missing")?;
+    let from_file = loaded(table).any(|segment| {
+        let start = dynamic.offset.checked_sub(segment.offset);
+        start.is_some_and(|start| {
+            segment.address.checked_add(start) == Some(dynamic.address)
+                && start
+                    .checked_add(dynamic.bytes)
+                    .is_some_and(|end| end <= segment.bytes)
+        })
+    });
+    let count = dynamic.bytes / ENTRY as u64;
+    if !from_file || count > MOST_ENTRIES {
+        return Err("lies outside of what is mapped".to_owned());
+    }
+    let mut bytes = vec![0; count as usize * ENTRY];
+    file.read_exact_at(&mut bytes, dynamic.offset)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    let entries: Vec<_> = bytes
+        .as_chunks::<ENTRY>()
+        .0
+        .iter()
+        .map(|entry| (Fields(entry).u64(0), Fields(entry).u64(8)))
+        .take_while(|&(tag, _)| tag != 0)
+        .collect();
+    if entries.len() == bytes.len() / ENTRY {
+        return Err("has no end".to_owned());
+    }
+    let number = |tag| entries.iter().find(|entry| entry.0 == tag).map(|entry| entry.1);
+    for required in [STRINGS, STRINGS_LEN, SYMBOLS] {
+        number(required).ok_or("names no symbols")?;
+    }
+    let names = entries.iter().filter(|entry| NAMES.contains(&entry.0));
+    if let Some((tag, place)) = names
+        .into_iter()
+        .find(|entry| number(STRINGS_LEN) <= Some(entry.1))
+    {
+        return Err(format!(
+            "has a name outside of its names (tag {tag}, place {place})"
+        ));
+    }
+    for (tag, len_tag) in ADDRESSES {
+        let Some(address) = number(tag) else { continue };
+        let len = len_tag.and_then(number).unwrap_or(1);
+        if len > 0 && !mapped(address, len) {
+            return Err(format!(
+                "points outside of what is mapped (tag {tag}, address {address:#x})"
+            ));
+        }
     }
     Ok(())
 }
@@ -183,5 +303,45 @@ mod tests {
         assert!(changed(40, &u64::MAX.to_le_bytes()).contains("truncated"));
         assert!(changed(54, &[0, 0]).contains("no segments"));
         assert!(changed(56, &[0, 0]).contains("no segments"));
+    }
+
+    /// The damaged library is as long as it should be, and the loader would follow its addresses.
+    #[test]
+    fn a_dynamic_table_that_points_anywhere_is_refused() {
+        let whole = own_program();
+        let header = Fields(whole.first_chunk::<HEADER>().unwrap());
+        let (table, count) = (header.u64(32) as usize, usize::from(header.u16(56)));
+        let described = |index: usize| table + index * SEGMENT;
+        let dynamic = (0..count).find(|&index| {
+            let entry = whole[described(index)..].first_chunk::<SEGMENT>().unwrap();
+            Fields(entry).u32(0) == DYNAMIC
+        });
+        let dynamic = described(dynamic.unwrap());
+        let segment = segments(&whole[dynamic..dynamic + SEGMENT]).next().unwrap();
+        let entry_of = |tag: u64| {
+            (segment.offset as usize..)
+                .step_by(ENTRY)
+                .find(|&place| Fields(whole[place..].first_chunk::<ENTRY>().unwrap()).u64(0) == tag)
+                .unwrap()
+        };
+        let refused = |place: usize, number: u64, expected: &str| {
+            let mut changed = whole.clone();
+            changed[place..place + 8].copy_from_slice(&number.to_ne_bytes());
+            let text = check_bytes("dynamic", &changed).unwrap_err();
+            assert!(text.contains("damaged") && text.contains(expected), "{text}");
+        };
+        for far in [1 << 40, u64::MAX] {
+            // Its own place, where it comes to lie, its length, and then what it says.
+            refused(dynamic + 8, far, "outside of what is mapped");
+            refused(dynamic + 16, far, "outside of what is mapped");
+            refused(dynamic + 32, far, "outside of what is mapped");
+            for tag in [STRINGS, STRINGS_LEN, SYMBOLS, 7, 8, 25] {
+                refused(entry_of(tag) + 8, far, "outside of what is mapped");
+            }
+            refused(entry_of(NAMES[0]) + 8, far, "outside of its names");
+        }
+        refused(dynamic, 0, "is missing");
+        refused(entry_of(SYMBOLS), 0x7000_0000, "names no symbols");
+        refused(dynamic + 32, ENTRY as u64, "has no end");
     }
 }

@@ -64,6 +64,9 @@ pub enum RuntimeError {
         /// The library in use.
         loaded: PathBuf,
     },
+    /// The process [ends](crate::process_is_ending), and nothing is loaded any more.
+    #[error("ONNX Runtime is not loaded: the process ends")]
+    ProcessEnds,
     /// The library was loaded but would not start.
     #[error("ONNX Runtime {} did not start: {source}", path.display())]
     Environment {
@@ -143,7 +146,14 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
 
     // Before a library is at hand that reads it.
     telemetry::refuse();
-    ending::arm_while(|| find_and_start(explicit, beside))
+    ending::arm_while(|| {
+        // From here on: loading a library makes its statics, and those of one that another thread is still making must not be
+        // destroyed either.
+        let Some(_inside) = ending::enter(None) else {
+            return Err(RuntimeError::ProcessEnds);
+        };
+        find_and_start(explicit, beside)
+    })
 }
 
 fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static Runtime, RuntimeError> {
@@ -190,13 +200,8 @@ fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'st
 }
 
 fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, RuntimeError> {
-    let Some(_inside) = ending::enter(None) else {
-        return Err(RuntimeError::Unusable {
-            path: library.path,
-            origin,
-            reason: "the process ends".to_owned(),
-        });
-    };
+    // The statics that loading the library has made.
+    ending::arm();
     let own = library.api.GetBuildInfoString;
     if !ort::set_api(library.api.clone()) && !std::ptr::fn_addr_eq(ort::api().GetBuildInfoString, own) {
         return Err(RuntimeError::Unusable {
