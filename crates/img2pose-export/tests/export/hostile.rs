@@ -391,7 +391,10 @@ fn statistics_files_that_lie() {
         &format!("({},)", "9".repeat(3000)),
     ] {
         let mut lying = bytes.clone();
-        lying.splice(shape..shape + lie.len(), lie.bytes());
+        lying.splice(shape..shape + "(6,)".len(), lie.bytes());
+        // How long the header is.
+        let header = u16::from_le_bytes([bytes[8], bytes[9]]) + (lie.len() - "(6,)".len()) as u16;
+        lying[8..10].copy_from_slice(&header.to_le_bytes());
         fs::write(&bad, &lying).unwrap();
         convert(&good, &bad).refused(&["bad.npy"]);
         convert(&bad, &good).refused(&["bad.npy"]);

@@ -26,30 +26,29 @@ pub(super) fn check_finite(part: &ModelProto) -> Result<(), String> {
             "{what} holds infinity or not-a-number; the file or the checkpoint that it was made of is damaged"
         ))
     };
-    for graph in &part.graph {
-        if let Some(weight) = graph
-            .initializer
-            .iter()
-            .find(|tensor| !tensors::is_finite(tensor))
-        {
-            return refused(format!("weight '{}'", shown(weight.name())));
-        }
-        let damaged = |attribute: &AttributeProto| {
-            let tensor = attribute
-                .t
-                .as_ref()
-                .is_some_and(|tensor| !tensors::is_finite(tensor));
-            tensor
-                || attribute
-                    .f
-                    .iter()
-                    .chain(&attribute.floats)
-                    .any(|number| !number.is_finite())
-        };
-        for node in &graph.node {
-            if let Some(attribute) = node.attribute.iter().find(|attribute| damaged(attribute)) {
-                return refused(format!("'{}' of {}", shown(attribute.name()), shown_node(node)));
-            }
+    let Some(graph) = &part.graph else { return Ok(()) };
+    if let Some(weight) = graph
+        .initializer
+        .iter()
+        .find(|tensor| !tensors::is_finite(tensor))
+    {
+        return refused(format!("weight '{}'", shown(weight.name())));
+    }
+    let damaged = |attribute: &AttributeProto| {
+        let tensor = attribute
+            .t
+            .as_ref()
+            .is_some_and(|tensor| !tensors::is_finite(tensor));
+        tensor
+            || attribute
+                .f
+                .iter()
+                .chain(&attribute.floats)
+                .any(|number| !number.is_finite())
+    };
+    for node in &graph.node {
+        if let Some(attribute) = node.attribute.iter().find(|attribute| damaged(attribute)) {
+            return refused(format!("'{}' of {}", shown(attribute.name()), shown_node(node)));
         }
     }
     Ok(())
