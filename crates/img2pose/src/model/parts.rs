@@ -130,7 +130,8 @@ mod tests {
     /// A constant has no name of its own: the message once said "weight ''".
     #[test]
     fn a_constant_that_is_no_number_is_named_by_its_node() {
-        let value = |name: &str, change: fn(&mut AttributeProto, f32), number: f32| {
+        type Change = fn(&mut AttributeProto, f32);
+        let value = |name: &str, change: Change, number: f32| {
             let mut attribute = AttributeProto {
                 name: Some(name.to_owned()),
                 ..AttributeProto::default()
@@ -145,7 +146,7 @@ mod tests {
                 ..TensorProto::default()
             });
         };
-        let changes: [(&str, fn(&mut AttributeProto, f32)); 3] = [
+        let changes: [(&str, Change); 3] = [
             ("value", tensor),
             ("value_float", |attribute, number| attribute.f = Some(number)),
             ("value_floats", |attribute, number| {
