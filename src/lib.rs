@@ -3,6 +3,7 @@
 //! An application that links this crate reads the faces of a buffer with [`meta`].
 
 pub mod align;
+mod allocation;
 pub mod detect;
 mod frames;
 mod json;
@@ -10,6 +11,7 @@ pub mod meta;
 pub mod overlay;
 mod properties;
 mod reader;
+pub mod track;
 
 use gst::glib;
 
@@ -28,7 +30,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     detect::register(plugin)?;
     json::register(plugin)?;
     overlay::register(plugin)?;
-    align::register(plugin)
+    align::register(plugin)?;
+    track::register(plugin)
 }
 
 // The macro's public items carry no documentation.

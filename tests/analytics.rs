@@ -70,6 +70,51 @@ fn one_object_detection_for_each_face() {
 }
 
 #[test]
+fn faces_that_are_followed_have_tracking_metadata() {
+    let track = |id, unseen| {
+        Some(meta::Track {
+            id,
+            age: gst::ClockTime::from_mseconds(400),
+            unseen: gst::ClockTime::from_mseconds(unseen),
+            state: if unseen > 0 {
+                meta::TrackState::Predicted
+            } else {
+                meta::TrackState::Seen
+            },
+            seen: None,
+        })
+    };
+    let mut frame = two_faces(&video_info());
+    frame.tracks = vec![None, track(7, 80)];
+    let mut buffer = gst::Buffer::new();
+    buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(1000));
+    meta::attach(buffer.make_mut(), &frame).unwrap();
+    assert_eq!(detections(&buffer), two_detections());
+    let relations = buffer.meta::<AnalyticsRelationMeta>().unwrap();
+    let tracks: Vec<_> = relations.iter::<AnalyticsTrackingMtd>().collect();
+    assert_eq!(tracks.len(), 1);
+    let ms = gst::ClockTime::from_mseconds;
+    assert_eq!(tracks[0].info(), (7, ms(600), ms(920), false));
+    let second = relations.iter::<AnalyticsODMtd>().nth(1).unwrap();
+    let related: Vec<_> = second
+        .iter_direct_related::<AnalyticsTrackingMtd>(RelTypes::RELATE_TO)
+        .map(|track| track.id())
+        .collect();
+    assert_eq!(related, [tracks[0].id()]);
+
+    // Written anew: once, not twice.
+    drop((second, tracks, relations));
+    frame.tracks = vec![track(3, 0), track(7, 0)];
+    meta::attach(buffer.make_mut(), &frame).unwrap();
+    let relations = buffer.meta::<AnalyticsRelationMeta>().unwrap();
+    let ids: Vec<u64> = relations
+        .iter::<AnalyticsTrackingMtd>()
+        .map(|track| track.info().0)
+        .collect();
+    assert_eq!(ids, [3, 7]);
+}
+
+#[test]
 fn a_second_look_replaces_the_first() {
     let info = video_info();
     let mut buffer = buffer_with(&two_faces(&info));

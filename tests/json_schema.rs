@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use faces::{blank_frame, face, frame_with, info, run, two_faces};
 use gst_video::VideoFormat;
-use gstimg2pose::meta::FrameFaces;
+use gstimg2pose::meta::{FrameFaces, Track, TrackState};
 use img2pose::Face;
 use serde_json::{Value, json};
 
@@ -90,6 +90,48 @@ fn faces_of_an_earlier_frame_carry_a_mark() {
     );
     // Otherwise they are the same, and lines of frames that were looked at are what they were.
     assert_eq!(reused, looked_at);
+}
+
+#[test]
+fn faces_that_are_followed_say_who_they_are() {
+    let info = info(VideoFormat::I420, 320, 240);
+    let track = |state| {
+        Some(Track {
+            id: 12,
+            age: gst::ClockTime::from_mseconds(480),
+            unseen: gst::ClockTime::ZERO,
+            state,
+            seen: Some(face(30.0, 20.0, 0.9)),
+        })
+    };
+    for state in [
+        TrackState::New,
+        TrackState::Seen,
+        TrackState::Predicted,
+        TrackState::Interpolated,
+    ] {
+        let found = FrameFaces {
+            tracks: vec![track(state), None],
+            ..two_faces(&info)
+        };
+        let arrived = run("img2posejson", &info, vec![frame_with(&info, 3, &found)]);
+        let line: Value = serde_json::from_str(&arrived.text()).unwrap();
+        assert_valid(&line);
+        let expected = json!({"id": 12, "age": 480_000_000, "state": state.name()});
+        assert_eq!(line["faces"][0]["track"], expected);
+        assert_eq!(line["faces"][1].get("track"), None);
+        for member in ["id", "age", "state"] {
+            let mut without = line.clone();
+            without["faces"][0]["track"]
+                .as_object_mut()
+                .unwrap()
+                .remove(member);
+            assert!(!SCHEMA.is_valid(&without), "{member}");
+            let mut wrong = line.clone();
+            wrong["faces"][0]["track"][member] = json!(-1);
+            assert!(!SCHEMA.is_valid(&wrong), "{member}");
+        }
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ enum Value {
     Text(String),
 }
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 24] = [
     "version",
     "frame-width",
     "frame-height",
@@ -47,6 +47,10 @@ const FIELDS: [&str; 20] = [
     "mouth-right-y",
     "ry",
     "ty",
+    "track-id",
+    "track-age",
+    "track-state",
+    "seen",
 ];
 
 fn apply(structure: &mut gst::StructureRef, change: &Change) {
@@ -87,6 +91,16 @@ fuzz_target!(|changes: Vec<Change>| {
         frame_height: 48,
         pixel_aspect_ratio: gst::Fraction::new(1, 1),
         reused: false,
+        tracks: vec![
+            None,
+            Some(meta::Track {
+                id: 3,
+                age: gst::ClockTime::from_mseconds(40),
+                unseen: gst::ClockTime::ZERO,
+                state: meta::TrackState::Seen,
+                seen: Some(face.clone()),
+            }),
+        ],
         faces: vec![face.clone(), face],
     };
     meta::attach(buffer.get_mut().unwrap(), &frame).unwrap();

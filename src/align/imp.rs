@@ -11,7 +11,7 @@ use super::output::{self, Output};
 use super::settings::Settings;
 use super::source::{Crop, Source, crops};
 use crate::detect::template_caps;
-use crate::meta::{self, AlignedFace, CurrentFaces};
+use crate::meta::{self, AlignedFace, CurrentFaces, Track};
 use crate::reader::{Counts, push_gap};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -318,7 +318,11 @@ impl Img2PoseAlign {
             pixel_aspect_ratio: recorded.pixel_aspect_ratio,
             orientation: recorded.orientation,
             face: recorded.faces[crop.face].clone(),
-            reused: recorded.reused,
+            reused: !recorded.is_seen(crop.face),
+            track: recorded.track(crop.face).map(|track| Track {
+                seen: None,
+                ..track.clone()
+            }),
             alignment: crop.alignment,
         };
         let out = buffer.make_mut();

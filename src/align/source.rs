@@ -97,6 +97,7 @@ mod tests {
                 reused: false,
                 orientation: Orientation::Identity,
                 faces,
+                tracks: Vec::new(),
             },
             change: FrameChange::Scaled,
             width,

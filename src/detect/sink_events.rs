@@ -14,7 +14,7 @@ use super::orientation::OrientationTags;
 use super::queue::{Item, begins_anew, ends_batch, starts_anew};
 use super::settings::LARGEST_SIDE;
 use super::stream::{Pending, Stream};
-use crate::meta;
+use crate::{allocation, meta};
 
 impl Img2PoseDetect {
     pub(super) fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -214,23 +214,7 @@ impl Img2PoseDetect {
         meta::refuse_crop(query);
         // One more is on its way out.
         let held = self.settings().capacity() as u32 + 1;
-        let pools: Vec<_> = query.allocation_pools().collect();
-        for (index, (pool, size, min, max)) in (0..).zip(&pools) {
-            let needed = min.saturating_add(held);
-            // A pool that cannot grow so far is no use to upstream, which will make its own.
-            let fits = *max == 0 || needed <= *max;
-            let pool = pool.as_ref().filter(|_| fits);
-            query.set_nth_allocation_pool(index, pool, *size, needed, if fits { *max } else { 0 });
-        }
-        if pools.is_empty()
-            && let Some(size) = query
-                .get_owned()
-                .0
-                .and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok())
-                .and_then(|info| u32::try_from(info.size()).ok())
-        {
-            query.add_allocation_pool(None::<&gst::BufferPool>, size, held, 0);
-        }
+        allocation::hold(query, held);
         gst::debug!(
             CAT,
             imp = self,

@@ -5,7 +5,7 @@ use img2pose::frame::Orientation;
 use img2pose::pose::yaw_pitch_roll;
 use serde::{Serialize, Serializer};
 
-use crate::meta::{CurrentFaces, FrameFaces};
+use crate::meta::{CurrentFaces, FrameFaces, Track};
 
 /// The members of a line, in the order in which they are written.
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "is_false")]
     frame_changed: bool,
     #[serde(serialize_with = "faces")]
-    faces: &'a [Face],
+    faces: &'a FrameFaces,
     /// What is known of the change, if the frame has changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     frame_change: Option<&'static str>,
@@ -36,6 +36,25 @@ struct LineFace<'a> {
     pose: &'a [f32; 6],
     yaw_pitch_roll_deg: [f32; 3],
     keypoints: Keypoints,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track: Option<LineTrack>,
+}
+
+#[derive(Serialize)]
+struct LineTrack {
+    id: u64,
+    age: u64,
+    state: &'static str,
+}
+
+impl From<&Track> for LineTrack {
+    fn from(track: &Track) -> Self {
+        Self {
+            id: track.id,
+            age: track.age.nseconds(),
+            state: track.state.name(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -47,8 +66,8 @@ struct Keypoints {
     mouth_right: [f32; 2],
 }
 
-impl<'a> From<&'a Face> for LineFace<'a> {
-    fn from(face: &'a Face) -> Self {
+impl<'a> LineFace<'a> {
+    fn new(face: &'a Face, track: Option<&Track>) -> Self {
         let [left_eye, right_eye, nose, mouth_left, mouth_right] = face.keypoints;
         Self {
             r#box: &face.bbox,
@@ -62,12 +81,14 @@ impl<'a> From<&'a Face> for LineFace<'a> {
                 mouth_left,
                 mouth_right,
             },
+            track: track.map(LineTrack::from),
         }
     }
 }
 
-fn faces<S: Serializer>(faces: &[Face], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(faces.iter().map(LineFace::from))
+fn faces<S: Serializer>(frame: &FrameFaces, serializer: S) -> Result<S::Ok, S::Error> {
+    let face = |(index, face)| LineFace::new(face, frame.track(index));
+    serializer.collect_seq(frame.faces.iter().enumerate().map(face))
 }
 
 fn is_false(value: &bool) -> bool {
@@ -82,16 +103,17 @@ pub(super) fn write(
 ) -> serde_json::Result<(Vec<u8>, bool)> {
     let located = current.located();
     let frame_changed = located.is_none();
+    let faces = located.as_ref().unwrap_or(&current.recorded);
     let FrameFaces {
         frame_width,
         frame_height,
         pixel_aspect_ratio,
         orientation,
-        faces,
         reused,
-    } = located.as_ref().unwrap_or(&current.recorded);
+        ..
+    } = faces;
     // About what a face takes: the vector grows rarely.
-    let mut line = Vec::with_capacity(96 + 448 * faces.len());
+    let mut line = Vec::with_capacity(96 + 512 * faces.faces.len());
     serde_json::to_writer(
         &mut line,
         &Line {
@@ -127,6 +149,7 @@ mod tests {
             reused: false,
             orientation: Orientation::Identity,
             faces,
+            tracks: Vec::new(),
         };
         CurrentFaces {
             recorded,

@@ -7,7 +7,7 @@ use img2pose::Face;
 use img2pose::frame::Orientation;
 use img2pose::pose::{Affine, Alignment};
 
-use super::{MetaError, fields};
+use super::{MetaError, Track, fields, track};
 
 /// Name of the custom meta on the crops of `img2posealign`.
 pub const ALIGNED_NAME: &str = "Img2PoseAlignedFaceMeta";
@@ -39,6 +39,8 @@ pub struct AlignedFace {
     pub face: Face,
     /// Whether the face was found in an earlier frame, so that it may have moved since.
     pub reused: bool,
+    /// Which face through time it is, if `img2posetrack` has seen the frame; always without [`seen`](Track::seen).
+    pub track: Option<Track>,
     /// From pixels of that frame to pixels of the crop as it was made.
     pub alignment: Alignment,
 }
@@ -72,6 +74,9 @@ pub fn attach_aligned(buffer: &mut gst::BufferRef, aligned: &AlignedFace) -> Res
     fields::set_detection(s, size, &aligned.face);
     fields::set_pose(s, &aligned.face);
     fields::set_reused(s, aligned.reused);
+    if let Some(track) = &aligned.track {
+        track::set(s, track);
+    }
     s.set(TEMPLATE, aligned.alignment.template as i32);
     for (names, row) in TRANSFORM.into_iter().zip(aligned.alignment.transform.0) {
         for (name, value) in names.into_iter().zip(row) {
@@ -118,6 +123,7 @@ pub fn read_aligned(buffer: &gst::BufferRef) -> Result<Option<AlignedFace>, Meta
         orientation,
         face: fields::get_face(s, (frame_width, frame_height))?,
         reused: fields::get_reused(s)?,
+        track: track::get(s, (frame_width, frame_height))?,
         alignment: Alignment { transform, template },
     }))
 }

@@ -8,9 +8,9 @@ mod face_tensor;
 mod frame_tensor;
 
 use gst::glib;
-use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, prelude::*};
+use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsTrackingMtd, RelTypes, prelude::*};
 
-use super::{FrameFaces, MetaError, REGION_TYPE, region};
+use super::{FrameFaces, MetaError, REGION_TYPE, Track, region};
 
 /// Name of the tensor with the poses of all faces of a frame, `[faces, 6]`.
 #[cfg(feature = "v1_26")]
@@ -31,6 +31,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
     if frame.faces.is_empty() {
         return Ok(());
     }
+    let pts = buffer.pts();
     // A buffer has one relation meta, which all detectors share.
     if buffer.meta::<AnalyticsRelationMeta>().is_none() {
         AnalyticsRelationMeta::add(buffer);
@@ -38,7 +39,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
     let mut meta = buffer
         .meta_mut::<AnalyticsRelationMeta>()
         .ok_or(MetaError::Analytics)?;
-    for face in &frame.faces {
+    for (index, face) in frame.faces.iter().enumerate() {
         // The side of a frame fits an i32, see record::check().
         let [x, y, width, height] = region::of_face(frame, face).map(|n| n as i32);
         let detection = meta
@@ -47,10 +48,32 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
             .id();
         #[cfg(feature = "v1_28")]
         face_tensor::add(&mut meta, detection, &face.pose)?;
-        #[cfg(not(feature = "v1_28"))]
-        let _ = detection;
+        if let Some(track) = frame.track(index) {
+            add_track(&mut meta, detection, track, pts)?;
+        }
     }
     Ok(())
+}
+
+/// Adds who the face is, and relates it to the object detection, as GStreamer's own trackers do. Times are those of the buffers.
+fn add_track(
+    meta: &mut gst::MetaRefMut<'_, AnalyticsRelationMeta, gst::meta::Standalone>,
+    detection: u32,
+    track: &Track,
+    pts: Option<gst::ClockTime>,
+) -> Result<(), MetaError> {
+    let ago = |time| pts.unwrap_or(gst::ClockTime::ZERO).saturating_sub(time);
+    let tracking = meta
+        .add_tracking_mtd(track.id, ago(track.age))
+        .map_err(|_| MetaError::Analytics)?
+        .id();
+    if let Some(mut tracking) = meta.mtd_mut::<AnalyticsTrackingMtd>(tracking) {
+        tracking
+            .update_last_seen(ago(track.unseen))
+            .map_err(|_| MetaError::Analytics)?;
+    }
+    meta.set_relation(RelTypes::RELATE_TO, detection, tracking)
+        .map_err(|_| MetaError::Analytics)
 }
 
 /// Takes away what [`add`] has put on a buffer whose record has `count` faces.

@@ -56,6 +56,22 @@
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
 //! `frame-width`, `frame-height`, `pixel-aspect-ratio`, `orientation`, pose, angles, keypoints, `reused` as in the record).
 //!
+//! # Faces through time
+//!
+//! `img2posetrack` writes the record anew, with the faces smoothed, and with those that should be there though they were not found.
+//! To each face that it follows it adds, in the record and in `face-pose`:
+//!
+//! | field | type | what |
+//! |---|---|---|
+//! | `track-id` | uint64 | the same for the same face through time, from 1 on |
+//! | `track-age`, `track-unseen` | uint64 | nanoseconds since it was seen for the first and for the last time |
+//! | `track-state` | string | `new`, `seen`: found in this frame, for the first time or again; `predicted`: not found, or nobody looked: where it should be; `interpolated`: nobody looked, between a look before and one after |
+//!
+//! and, in the record alone, a structure `seen` with the fields of the face as it was found in this frame, before it was smoothed.
+//! `reused` is true on frames that nobody looked at.
+//!
+//! # For this plugin alone
+//!
 //! For [`read_current`] the record may have a field `likeness` (string: 64 means of samples for each face, two hexadecimal digits each), and beside the record
 //! there is a meta `Img2PosePlacementMeta` that follows scalers; other readers leave them alone. Fields are added to a version, never
 //! changed.
@@ -79,7 +95,7 @@
 //!
 //! | from | what |
 //! |---|---|
-//! | `v1_24` | in the `GstAnalyticsRelationMeta` a `GstAnalyticsODMtd` of the class `face` for each face, with the region's box and the confidence |
+//! | `v1_24` | in the `GstAnalyticsRelationMeta` a `GstAnalyticsODMtd` of the class `face` for each face, with the region's box and the confidence; behind `img2posetrack` for each face that it follows a `GstAnalyticsTrackingMtd` with its id and when it was seen first and last, to which the detection is related (`GST_ANALYTICS_REL_TYPE_RELATE_TO`) |
 //! | `v1_26` | a `GstTensorMeta` with one tensor `img2pose-face-poses`, `[faces, 6]` f32 row-major: `rx, ry, rz, tx, ty, tz`; also without faces |
 //! | `v1_28` | for each face a `GstAnalyticsTensorMtd` `img2pose-face-pose`, `[6]` f32, which the object detection contains (`GST_ANALYTICS_REL_TYPE_CONTAIN`) |
 //!
@@ -99,6 +115,7 @@ mod placement;
 mod record;
 mod region;
 mod trace;
+mod track;
 
 pub use aligned::{ALIGNED_NAME, AlignedFace, attach_aligned, read_aligned};
 #[cfg(feature = "v1_28")]
@@ -111,6 +128,7 @@ pub(crate) use placement::{refuse_all, refuse_crop};
 pub use record::RECORD_NAME;
 pub use region::REGION_TYPE;
 pub(crate) use region::pixel_box;
+pub use track::{Track, TrackState};
 
 use img2pose::Face;
 use img2pose::frame::{Orientation, View};
@@ -130,13 +148,17 @@ pub struct FrameFaces {
     pub frame_height: u32,
     /// Width of a pixel over its height; tells a stretched picture from one with borders.
     pub pixel_aspect_ratio: gst::Fraction,
-    /// Whether they were found in an earlier frame of the stream and are given to this one, which nobody has looked at:
-    /// `reuse-faces` of `img2posedetect`. They may have moved since, and others may have come.
+    /// Whether nobody has looked at this frame, and its faces are those of an earlier one of the stream: as they were found there
+    /// (`reuse-faces` of `img2posedetect`) or where they should be now (`img2posetrack`). They may have moved since, and others
+    /// may have come.
     pub reused: bool,
     /// How the frame was turned to look at it. The faces are those of its pixels as they lie.
     pub orientation: Orientation,
     /// The faces, in order of falling confidence, in pixels of that frame.
     pub faces: Vec<Face>,
+    /// Which face through time each of them is, in the same order. Empty where `img2posetrack` has not seen the frame; `None` for a
+    /// face that it does not follow.
+    pub tracks: Vec<Option<Track>>,
 }
 
 impl FrameFaces {
@@ -149,6 +171,22 @@ impl FrameFaces {
             reused: false,
             orientation: Orientation::Identity,
             faces,
+            tracks: Vec::new(),
+        }
+    }
+
+    /// Which face through time a face is, by its index; `None` if nobody follows it.
+    #[must_use]
+    pub fn track(&self, face: usize) -> Option<&Track> {
+        self.tracks.get(face)?.as_ref()
+    }
+
+    /// Whether a face, by its index, was seen in this frame. Of others it is known only where they were, or where they should be.
+    #[must_use]
+    pub fn is_seen(&self, face: usize) -> bool {
+        match self.track(face) {
+            Some(track) => track.state.is_seen(),
+            None => !self.reused,
         }
     }
 
@@ -156,6 +194,11 @@ impl FrameFaces {
     #[must_use]
     pub fn turned(self, orientation: Orientation) -> Self {
         Self { orientation, ..self }
+    }
+
+    /// Whether all that is known of this frame is what `img2posetrack` expects: nobody has looked at it.
+    pub(crate) fn is_expectation(&self) -> bool {
+        self.reused && !self.tracks.is_empty()
     }
 
     /// How the frame is meant to be seen.
@@ -235,6 +278,12 @@ pub fn attach_with_likeness(
 pub fn forget_likeness(buffer: &mut gst::BufferRef) {
     record::register();
     record::remove_likeness(buffer);
+}
+
+/// Whether the small pictures that [`attach_with_likeness`] put there are on the buffer.
+pub(crate) fn has_likeness(buffer: &gst::BufferRef) -> bool {
+    record::register();
+    record::has_likeness(buffer)
 }
 
 /// The faces that [`attach`] put on the buffer, in pixels of the frame that was looked at; `None` if nobody has

@@ -3,7 +3,7 @@
 use img2pose::Face;
 
 use super::trace::Trace;
-use super::{FrameFaces, MetaError, likeness, read, record, region, trace};
+use super::{FrameFaces, MetaError, Track, likeness, read, record, region, trace};
 
 /// How far, in pixels, a region may lie from where scaling alone would put it.
 ///
@@ -106,6 +106,10 @@ impl CurrentFaces {
             keypoints: face.keypoints.map(|point| self.scaled_point(point)),
             ..face.clone()
         };
+        let scale_track = |track: &Track| Track {
+            seen: track.seen.as_ref().map(scale),
+            ..track.clone()
+        };
         FrameFaces {
             frame_width: self.width,
             frame_height: self.height,
@@ -113,6 +117,9 @@ impl CurrentFaces {
             reused: self.recorded.reused,
             orientation: self.recorded.orientation,
             faces: self.recorded.faces.iter().map(scale).collect(),
+            tracks: (self.recorded.tracks.iter())
+                .map(|track| track.as_ref().map(scale_track))
+                .collect(),
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Once;
 
 use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
 use gst::meta::CustomMeta;
+use img2pose::Face;
 
 use super::trace::TRACE_NAME;
-use super::{FrameFaces, MetaError, fields};
+use super::{FrameFaces, MetaError, fields, track};
 
 /// Name of the custom meta; `gst_buffer_get_custom_meta()` finds the record by it.
 pub const RECORD_NAME: &str = "Img2PoseFacesMeta";
@@ -34,21 +35,27 @@ pub(super) fn check(frame: &FrameFaces) -> Result<(), MetaError> {
     if !fits(width) || !fits(height) {
         return Err(MetaError::FrameSize { width, height });
     }
+    let seen = |index| frame.track(index).and_then(|track| track.seen.as_ref());
     for (index, face) in frame.faces.iter().enumerate() {
-        let finite = |what, numbers: &[f32]| {
-            let ok = numbers.iter().all(|n| n.is_finite());
-            if ok {
-                Ok(())
-            } else {
-                Err(MetaError::NotFinite { face: index, what })
-            }
-        };
-        finite("the box", &face.bbox)?;
-        finite("the confidence", &[face.confidence])?;
-        finite("the pose", &face.pose)?;
-        finite("a keypoint", face.keypoints.as_flattened())?;
+        check_face(index, face)?;
+        seen(index).map_or(Ok(()), |face| check_face(index, face))?;
     }
     Ok(())
+}
+
+fn check_face(index: usize, face: &Face) -> Result<(), MetaError> {
+    let finite = |what, numbers: &[f32]| {
+        let ok = numbers.iter().all(|n| n.is_finite());
+        if ok {
+            Ok(())
+        } else {
+            Err(MetaError::NotFinite { face: index, what })
+        }
+    };
+    finite("the box", &face.bbox)?;
+    finite("the confidence", &[face.confidence])?;
+    finite("the pose", &face.pose)?;
+    finite("a keypoint", face.keypoints.as_flattened())
 }
 
 pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {
@@ -65,6 +72,10 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
         let mut nested = gst::Structure::new_empty("face");
         fields::set_detection(&mut nested, frame.size(), face);
         fields::set_pose(&mut nested, face);
+        if let Some(track) = frame.track(index) {
+            track::set(&mut nested, track);
+            track::set_seen(&mut nested, frame.size(), track);
+        }
         s.set(field_of(index), nested);
     }
     Ok(())
@@ -78,12 +89,18 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
     let s = meta.structure();
     let size = fields::get_frame(s, RECORD_NAME)?;
     let n_faces: u32 = fields::get(s, N_FACES, "an unsigned integer")?;
-    let faces = (0..n_faces as usize)
-        .map(|index| {
-            let nested: &gst::StructureRef = fields::get(s, &field_of(index), "a structure")?;
-            fields::get_face(nested, size)
-        })
-        .collect::<Result<_, _>>()?;
+    let (mut faces, mut tracks) = (Vec::new(), Vec::new());
+    for index in 0..n_faces as usize {
+        let nested: &gst::StructureRef = fields::get(s, &field_of(index), "a structure")?;
+        faces.push(fields::get_face(nested, size)?);
+        if let Some(track) = track::get(nested, size)? {
+            tracks.resize(index, None);
+            tracks.push(Some(track));
+        }
+    }
+    if !tracks.is_empty() {
+        tracks.resize(faces.len(), None);
+    }
     let (pixel_aspect_ratio, orientation) = fields::get_view(s)?;
     Ok(Some(FrameFaces {
         frame_width: size.0,
@@ -92,6 +109,7 @@ pub(super) fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaEr
         reused: fields::get_reused(s)?,
         orientation,
         faces,
+        tracks,
     }))
 }
 
@@ -107,6 +125,12 @@ pub(super) fn remove_likeness(buffer: &mut gst::BufferRef) {
     if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, RECORD_NAME) {
         meta.mut_structure().remove_field(LIKENESS);
     }
+}
+
+/// Whether it is there.
+pub(super) fn has_likeness(buffer: &gst::BufferRef) -> bool {
+    let meta = CustomMeta::from_buffer(buffer, RECORD_NAME);
+    meta.is_ok_and(|meta| meta.structure().has_field(LIKENESS))
 }
 
 /// What [`set_likeness`] added.

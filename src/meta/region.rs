@@ -6,7 +6,7 @@ use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
 use gst_video::VideoRegionOfInterestMeta;
 use img2pose::Face;
 
-use super::{FrameFaces, fields, record};
+use super::{FrameFaces, fields, record, track};
 
 /// Type of a face's region.
 pub const REGION_TYPE: &str = "face";
@@ -55,6 +55,9 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces, index: usize,
     fields::set_view(&mut pose, frame.pixel_aspect_ratio, frame.orientation);
     fields::set_pose(&mut pose, face);
     fields::set_reused(&mut pose, frame.reused);
+    if let Some(track) = frame.track(index) {
+        track::set(&mut pose, track);
+    }
     meta.add_param(pose);
 }
 

@@ -192,22 +192,26 @@ impl Img2PoseOverlay {
             gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
         })?;
+        // What a tracker expects in a frame that nobody looked at hides no face that has come since.
+        let unseen = (current.as_ref()).is_none_or(|current| current.recorded.is_expectation());
+        if unseen && settings.blur_faces != Blur::None {
+            self.warn_of_unknown(
+                &mut state.warned_of_unknown,
+                settings.blur_unseen,
+                current.is_some(),
+            );
+            if settings.blur_unseen {
+                let whole = everything(info.width(), info.height(), settings.blur_strength);
+                let whole = std::iter::once(whole);
+                hide(buffer, info, whole, settings.blur_faces, &mut state.scratch)
+                    .map_err(|error| self.failed("hidden", pts, &error))?;
+            }
+        }
         let Some(current) = current else {
-            if settings.blur_faces == Blur::None {
-                return Ok(());
-            }
-            self.warn_of_unknown(&mut state.warned_of_unknown, settings.blur_unseen);
-            if !settings.blur_unseen {
-                return Ok(());
-            }
-            // Nobody knows where its faces are.
-            let whole = everything(info.width(), info.height(), settings.blur_strength);
-            let whole = std::iter::once(whole);
-            return hide(buffer, info, whole, settings.blur_faces, &mut state.scratch)
-                .map_err(|error| self.failed("hidden", pts, &error));
+            return Ok(());
         };
         state.counts.look();
-        if current.recorded.reused && settings.blur_faces != Blur::None {
+        if current.recorded.reused && !unseen && settings.blur_faces != Blur::None {
             self.warn_of_reuse(&mut state.warned_of_reuse);
         }
         if current.recorded.faces.is_empty() {
@@ -217,7 +221,7 @@ impl Img2PoseOverlay {
         if !known {
             self.warn_of_change(&mut state.warned_of_change, &current, &settings);
         }
-        if settings.blur_faces != Blur::None {
+        if settings.blur_faces != Blur::None && !(unseen && settings.blur_unseen) {
             let areas = hidden_areas(&current, known, &settings);
             hide(buffer, info, areas, settings.blur_faces, &mut state.scratch)
                 .map_err(|error| self.failed("hidden", pts, &error))?;
@@ -280,19 +284,20 @@ impl Img2PoseOverlay {
         );
     }
 
-    fn warn_of_unknown(&self, warned: &mut bool, hidden: bool) {
+    fn warn_of_unknown(&self, warned: &mut bool, hidden: bool, expected: bool) {
         if std::mem::replace(warned, true) {
             return;
         }
         let then = match hidden {
             true => "is blurred as a whole, because it is not known where its faces are",
+            false if expected => "is blurred only where img2posetrack expects faces",
             false => "passes without blurring",
         };
         gst::element_imp_warning!(
             self,
             gst::StreamError::Format,
             ("A frame that no detector looked at {then}. Put img2posedetect before img2poseoverlay; with inference-interval \
-              or qos, set its reuse-faces.")
+              or qos, set its reuse-faces, without img2posetrack.")
         );
     }
 
@@ -416,10 +421,10 @@ fn hidden_areas<'c>(
 ) -> impl Iterator<Item = (Area, u32)> + use<'c> {
     let (width, height) = (current.width, current.height);
     let (margin, strength) = (settings.blur_margin, settings.blur_strength);
-    let boxes = current
-        .recorded
-        .faces
-        .iter()
+    let recorded = &current.recorded;
+    // A face that is smoothed can lag behind: where it was found, it is hidden too.
+    let found = (recorded.tracks.iter().flatten()).filter_map(|track| track.seen.as_ref());
+    let boxes = (recorded.faces.iter().chain(found))
         .filter(move |_| known)
         .filter_map(move |face| {
             let bbox = current.scaled_box(face.bbox);

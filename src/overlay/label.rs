@@ -2,21 +2,28 @@
 
 use std::fmt::Write;
 
-use img2pose::Face;
 use img2pose::pose::yaw_pitch_roll;
 
 use super::pixels::{PIXEL, over};
 use super::settings::{Colors, Label};
 use super::style::Area;
 use super::text::Glyphs;
+use crate::meta::FrameFaces;
 
-/// Writes the lines of the label into `text`, in place of what it holds. `reused`: the face was found in an earlier frame, which a
+/// Writes the lines of the label of face `number` into `text`, in place of what it holds. That the face was not seen in this frame, a
 /// `~` in front says.
-pub fn write(text: &mut String, label: Label, number: usize, face: &Face, reused: bool) {
+pub fn write(text: &mut String, label: Label, number: usize, frame: &FrameFaces) {
     text.clear();
+    let face = &frame.faces[number];
     // Writing into a string does not fail.
+    if label.contains(Label::TRACK)
+        && let Some(track) = frame.track(number)
+    {
+        let _ = write!(text, "id {}", track.id);
+    }
     if label.contains(Label::NUMBER) {
-        let _ = write!(text, "#{number}");
+        let space = if text.is_empty() { "" } else { " " };
+        let _ = write!(text, "{space}#{number}");
     }
     if label.contains(Label::SCORE) {
         let space = if text.is_empty() { "" } else { " " };
@@ -33,7 +40,7 @@ pub fn write(text: &mut String, label: Label, number: usize, face: &Face, reused
         new_line(text);
         let _ = write!(text, "x {x:+8.1}\ny {y:+8.1}\nz {z:+8.1}");
     }
-    if reused && !text.is_empty() {
+    if !frame.is_seen(number) && !text.is_empty() {
         text.insert(0, '~');
     }
 }
@@ -119,25 +126,46 @@ pub fn draw(text: &str, glyphs: &Glyphs, colors: &Colors, area: Area, pixels: &m
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use img2pose::Face;
+    use img2pose::frame::Orientation;
 
-    fn face() -> Face {
-        Face {
+    use super::*;
+    use crate::meta::{Track, TrackState};
+
+    fn frame(reused: bool, id: Option<u64>) -> FrameFaces {
+        let face = Face {
             bbox: [0.0; 4],
             confidence: 0.987,
             pose: [0.0, 0.5, 0.0, -13.109, 2.3118, 60.632],
             keypoints: [[0.0; 2]; 5],
+        };
+        let track = id.map(|id| Track {
+            id,
+            age: gst::ClockTime::ZERO,
+            unseen: gst::ClockTime::ZERO,
+            state: TrackState::Seen,
+            seen: None,
+        });
+        FrameFaces {
+            frame_width: 640,
+            frame_height: 480,
+            pixel_aspect_ratio: gst::Fraction::new(1, 1),
+            reused,
+            orientation: Orientation::Identity,
+            faces: vec![face; 4],
+            tracks: vec![track; 4],
         }
     }
 
-    fn text(label: Label) -> String {
+    fn text(label: Label, frame: &FrameFaces) -> String {
         let mut text = "old".to_owned();
-        write(&mut text, label, 3, &face(), false);
+        write(&mut text, label, 3, frame);
         text
     }
 
     #[test]
     fn lines() {
+        let text = |label| text(label, &frame(false, None));
         assert_eq!(text(Label::empty()), "");
         assert_eq!(text(Label::SCORE), "0.99");
         assert_eq!(text(Label::ANGLES), "yaw    +29\npitch   +0\nroll    +0");
@@ -149,11 +177,19 @@ mod tests {
 
     #[test]
     fn a_face_of_an_earlier_frame() {
-        let mut text = String::new();
-        write(&mut text, Label::SCORE, 0, &face(), true);
-        assert_eq!(text, "~0.99");
-        write(&mut text, Label::empty(), 0, &face(), true);
-        assert_eq!(text, "");
+        assert_eq!(text(Label::SCORE, &frame(true, None)), "~0.99");
+        assert_eq!(text(Label::empty(), &frame(true, None)), "");
+    }
+
+    #[test]
+    fn a_face_that_is_followed() {
+        let mut followed = frame(false, Some(12));
+        let label = Label::TRACK | Label::SCORE;
+        assert_eq!(text(label, &followed), "id 12 0.99");
+        followed.tracks[3].as_mut().unwrap().state = TrackState::Predicted;
+        assert_eq!(text(label, &followed), "~id 12 0.99");
+        // Nobody follows it: the rest is written.
+        assert_eq!(text(label, &frame(false, None)), "0.99");
     }
 
     #[test]

@@ -14,9 +14,11 @@
 //!   short.
 //! * `draw-points`: the five keypoints, or all 68 landmarks of the head model under the face's pose.
 //! * `draw-outline`: contours through the 68 landmarks.
-//! * `label`: any of number, score, angles (see [`img2pose::pose::yaw_pitch_roll`]) and position, joined by `+`.
+//! * `label`: any of number, score, angles (see [`img2pose::pose::yaw_pitch_roll`]), position and track, joined by `+`. The track is
+//!   the id that [`img2posetrack`](crate::track) gives a face; the box then has a colour for each id (`track-colors`).
 //!
-//! Faces that the detector found in an earlier frame (`reuse-faces`) have a dashed box, and a `~` before the label.
+//! Faces that were not seen in this frame, but in an earlier one (`reuse-faces`), or that `img2posetrack` expects there, have a dashed box,
+//! and a `~` before the label.
 //!
 //! In a video that players turn (see `orientation` of [`img2posedetect`](crate::detect)), text is upright for the viewer; angles are
 //! those of the pixels as they lie, like all numbers on the buffer.
@@ -45,6 +47,10 @@
 //! frames that `inference-interval` or `qos` left out, frames after an error of the network, or a pipeline without a detector. With
 //! `reuse-faces` on the detector they are blurred where the faces of the last frame were that was looked at. `blur-unseen=false` lets
 //! them pass as they are.
+//!
+//! Behind `img2posetrack` that stays so: it knows where faces should be that were seen before, and not who has come since. With
+//! `blur-unseen=false` the frame is blurred where it expects faces. In a frame that was looked at, a face is hidden where it was found and
+//! where it was smoothed to, and one that was not found again where it should be.
 //!
 //! What passes in the clear: faces that the detector misses (too small for its `min-size`, below its `score-threshold`, beyond its
 //! `max-faces`), and with `reuse-faces` a face that has moved or come since the last frame that was looked at, of which a warning tells.

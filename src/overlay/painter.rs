@@ -91,15 +91,19 @@ impl Painter {
         self.rectangles.clear();
         let (width, height) = (current.width, current.height);
         let style = Style::new(settings, width, height);
-        for face in &current.recorded.faces {
+        for (number, face) in current.recorded.faces.iter().enumerate() {
             let bbox = current.scaled_box(face.bbox);
+            let color = match current.recorded.track(number) {
+                Some(track) if settings.track_colors => Color::of_track(track.id),
+                _ => settings.colors.face_box,
+            };
             if settings.draw_box
                 && let Some(area) = Area::around(bbox, width, height)
             {
                 for side in area.sides(style.thickness) {
-                    match current.recorded.reused {
-                        true => self.dash(side, settings.colors.face_box, style.thickness)?,
-                        false => self.fill(side, settings.colors.face_box)?,
+                    match current.recorded.is_seen(number) {
+                        true => self.fill(side, color)?,
+                        false => self.dash(side, color, style.thickness)?,
                     }
                 }
             }
@@ -132,13 +136,7 @@ impl Painter {
         self.boxes.extend(boxes);
         self.labels.clear();
         for (number, face) in current.recorded.faces.iter().enumerate() {
-            label::write(
-                &mut self.text,
-                settings.label,
-                number,
-                face,
-                current.recorded.reused,
-            );
+            label::write(&mut self.text, settings.label, number, &current.recorded);
             let bbox = current.scaled_box(face.bbox);
             let bbox = orientation.turn_box(bbox, width as f32, height as f32);
             let placed = self.place_label(number, bbox, style.text_size, upright_width, upright_height);
@@ -213,7 +211,7 @@ impl Painter {
         Ok(())
     }
 
-    /// A side of the box of a face that was found in an earlier frame: dashes along it.
+    /// A side of the box of a face that was not seen in this frame: dashes along it.
     fn dash(&mut self, area: Area, color: Color, thickness: u32) -> Result<(), glib::BoolError> {
         let color = color.premultiplied();
         let is_row = area.width > area.height;

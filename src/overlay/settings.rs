@@ -68,6 +68,9 @@ mod flags {
         /// Translation.
         #[flags_value(name = "Position x, y, z in head units", nick = "position")]
         POSITION = 0b1000,
+        /// Id of the face through time.
+        #[flags_value(name = "Id of the face that img2posetrack follows", nick = "track")]
+        TRACK = 0b1_0000,
     }
 }
 
@@ -82,6 +85,8 @@ pub struct Settings {
     pub draw_points: Points,
     /// Contours through the 68 landmarks.
     pub draw_outline: bool,
+    /// Whether boxes of faces that are followed have a colour for each id.
+    pub track_colors: bool,
     /// What is written.
     pub label: Label,
     /// How faces are made unrecognisable.
@@ -124,6 +129,7 @@ impl Default for Settings {
             draw_axes: true,
             draw_points: Points::default(),
             draw_outline: false,
+            track_colors: true,
             label: Label::SCORE,
             blur_faces: Blur::default(),
             blur_margin: 0.4,
@@ -160,6 +166,7 @@ impl Settings {
             "draw-axes" => self.draw_axes = value_of(value),
             "draw-points" => self.draw_points = value_of(value),
             "draw-outline" => self.draw_outline = value_of(value),
+            "track-colors" => self.track_colors = value_of(value),
             "label" => self.label = value_of(value),
             "blur-faces" => self.blur_faces = value_of(value),
             "blur-margin" => self.blur_margin = value_of(value),
@@ -181,6 +188,7 @@ impl Settings {
             "draw-axes" => self.draw_axes.to_value(),
             "draw-points" => self.draw_points.to_value(),
             "draw-outline" => self.draw_outline.to_value(),
+            "track-colors" => self.track_colors.to_value(),
             "label" => self.label.to_value(),
             "blur-faces" => self.blur_faces.to_value(),
             "blur-margin" => self.blur_margin.to_value(),
@@ -272,9 +280,15 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             "Draw the contours of jaw, brows, nose, eyes and lips, through the landmarks of the head model",
             defaults.draw_outline,
         ),
+        switch(
+            "track-colors",
+            "Colours of tracks",
+            "Give the boxes of faces that img2posetrack follows a colour for each id, in place of box-color",
+            defaults.track_colors,
+        ),
         glib::ParamSpecFlags::builder::<Label>("label")
             .nick("Label")
-            .blurb("What to write at each face, such as score+angles; 0 writes nothing")
+            .blurb("What to write at each face, such as track+score; 0 writes nothing")
             .default_value(defaults.label)
             .mutable_playing()
             .build(),
@@ -283,7 +297,7 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             .blurb(
                 "Make faces unrecognisable in the pixels of the frame, in the box of each face and blur-margin around it; \
                  the whole frame where it was cropped or flipped since its faces were found, and where no detector looked \
-                 at it (see blur-unseen). Only solid leaves nothing of them. Faces that the detector misses stay as they are",
+                 at it (see blur-unseen), whatever img2posetrack expects there. Only solid leaves nothing of them. Faces that the detector misses stay as they are",
             )
             .mutable_playing()
             .build(),
@@ -307,7 +321,7 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             "blur-unseen",
             "Blur unseen frames",
             "With blur-faces, make the whole of a frame unrecognisable that no detector looked at; otherwise such frames pass as \
-             they are",
+             they are, but for the faces that img2posetrack expects there",
             defaults.blur_unseen,
         ),
         pixels(

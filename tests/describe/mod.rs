@@ -6,8 +6,9 @@ use std::sync::Once;
 use gst::glib;
 use gst::prelude::*;
 
-pub const ELEMENTS: [&str; 4] = [
+pub const ELEMENTS: [&str; 5] = [
     "img2posedetect",
+    "img2posetrack",
     "img2posejson",
     "img2poseoverlay",
     "img2posealign",

@@ -1,7 +1,7 @@
 //! Faces made unrecognisable.
 
 use gst_video::{VideoFormat, VideoInfo, VideoOverlayCompositionMeta};
-use gstimg2pose::meta::FrameFaces;
+use gstimg2pose::meta::{FrameFaces, Track, TrackState};
 use img2pose::Face;
 
 use super::faces;
@@ -311,6 +311,90 @@ fn blurring_by_the_faces_of_an_earlier_frame_is_told_once() {
         "{warnings:?}"
     );
     assert_eq!(blurred("", &frames), (vec![false; 3], vec![]));
+}
+
+fn track(state: TrackState, seen: Option<Face>) -> Option<Track> {
+    Some(Track {
+        id: 1,
+        age: gst::ClockTime::ZERO,
+        unseen: gst::ClockTime::ZERO,
+        state,
+        seen,
+    })
+}
+
+/// What changed of a frame of noise with this record.
+fn changed(found: &FrameFaces, properties: &str) -> Vec<(usize, usize)> {
+    let info = faces::info(VideoFormat::Gray8, 320, 240);
+    let frame = noise(&info, found);
+    let before = Picture::new(&frame, &info);
+    let mut harness = harness(
+        &info,
+        &format!("{NOTHING} {BARE} blur-faces=solid {properties}"),
+        false,
+    );
+    Picture::new(&harness.push_and_pull(frame).unwrap(), &info).changes(&before, 0)
+}
+
+/// A tracker knows where faces should be that were there before, not who has come since.
+#[test]
+fn a_frame_that_nobody_looked_at_is_hidden_whole_whatever_a_tracker_expects() {
+    let info = faces::info(VideoFormat::Gray8, 320, 240);
+    for state in [TrackState::Predicted, TrackState::Interpolated] {
+        let expected = FrameFaces {
+            reused: true,
+            tracks: vec![track(state, None); 2],
+            ..found(&info)
+        };
+        let whole = changed(&expected, "").len();
+        assert!(whole > 320 * 240 * 98 / 100, "{whole}");
+        let places = changed(&expected, "blur-unseen=false");
+        assert!(places.len() > 64 * 80 && places.iter().all(|at| inside(*at)));
+    }
+    let looked_at = FrameFaces {
+        tracks: vec![track(TrackState::Seen, None), track(TrackState::Predicted, None)],
+        ..found(&info)
+    };
+    let places = changed(&looked_at, "");
+    // The face that was not found again is hidden where it should be.
+    assert!(places.contains(&(310, 220)) && places.iter().all(|at| inside(*at)));
+}
+
+#[test]
+fn a_face_is_hidden_where_it_was_found_not_only_where_it_was_smoothed_to() {
+    let info = faces::info(VideoFormat::Gray8, 320, 240);
+    let mut smoothed = found(&info);
+    let was_found = smoothed.faces[0].clone();
+    smoothed.faces[0].bbox = [10.0, 30.0, 74.0, 110.0];
+    smoothed.tracks = vec![track(TrackState::Seen, Some(was_found)), None];
+    let places = changed(&smoothed, "");
+    for at in [(12, 60), (40, 60), (80, 60)] {
+        assert!(
+            places
+                .iter()
+                .any(|(x, y)| x.abs_diff(at.0) < 3 && y.abs_diff(at.1) < 3),
+            "{at:?} is seen"
+        );
+    }
+}
+
+#[test]
+fn what_a_tracker_changes_of_the_protection_is_told() {
+    let info = faces::info(VideoFormat::I420, 320, 240);
+    let expected = FrameFaces {
+        reused: true,
+        tracks: vec![track(TrackState::Predicted, None); 2],
+        ..found(&info)
+    };
+    let (_, warnings) = blurred("blur-faces=blur", &[Some(expected.clone())]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("blurred as a whole"), "{warnings:?}");
+    let (_, warnings) = blurred("blur-faces=blur blur-unseen=false", &[Some(expected)]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("only where img2posetrack expects faces"),
+        "{warnings:?}"
+    );
 }
 
 /// The record has small pictures of the faces, of 8 x 8 grey values: a frame whose faces are hidden must not bring them along.

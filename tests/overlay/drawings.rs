@@ -1,7 +1,7 @@
 //! What is drawn where.
 
 use gst_video::{VideoFormat, VideoInfo};
-use gstimg2pose::meta::FrameFaces;
+use gstimg2pose::meta::{FrameFaces, Track, TrackState};
 use img2pose::contract::REFERENCE_POINTS_68;
 use img2pose::frame::Orientation;
 use img2pose::pose::{project_landmarks, project_points, turn_pose};
@@ -200,6 +200,67 @@ fn the_box_of_a_face_of_an_earlier_frame_is_dashed() {
         );
         assert!(is_blue(200, 120), "a corner is seen");
     }
+}
+
+/// A frame whose face is followed.
+fn followed(id: u64, state: TrackState) -> FrameFaces {
+    let track = Track {
+        id,
+        age: gst::ClockTime::from_mseconds(40),
+        unseen: gst::ClockTime::ZERO,
+        state,
+        seen: None,
+    };
+    FrameFaces {
+        tracks: vec![Some(track)],
+        ..FrameFaces::new(&info(), vec![middle_face([0.0; 3])])
+    }
+}
+
+#[test]
+fn the_box_of_a_face_that_was_not_seen_is_dashed() {
+    let properties = format!("{NOTHING} draw-box=true box-color=0xff0000ff thickness=2 track-colors=false");
+    for (state, share) in [
+        (TrackState::New, 1.0),
+        (TrackState::Seen, 1.0),
+        (TrackState::Predicted, 0.5),
+        (TrackState::Interpolated, 0.5),
+    ] {
+        let picture = Picture::new(&render(&info(), &properties, &followed(4, state)), &info());
+        let top = (200..440).filter(|x| picture.at(*x, 120) == [0, 0, 255]).count() as f32 / 240.0;
+        assert!((top - share).abs() < 0.05, "{state:?}: {top}");
+    }
+}
+
+#[test]
+fn boxes_have_a_colour_for_each_id() {
+    let color = |found: &FrameFaces, properties: &str| {
+        let properties = format!("{NOTHING} draw-box=true box-color=0xff0000ff thickness=4 {properties}");
+        Picture::new(&render(&info(), &properties, found), &info()).at(300, 121)
+    };
+    let of = |id| color(&followed(id, TrackState::Seen), "");
+    assert_eq!(of(3), of(3));
+    assert!(of(3) != of(4) && of(4) != of(5));
+    assert_ne!(of(3), [0, 0, 255]);
+    assert_eq!(
+        color(&followed(3, TrackState::Seen), "track-colors=false"),
+        [0, 0, 255]
+    );
+    // Nobody follows it.
+    let found = FrameFaces::new(&info(), vec![middle_face([0.0; 3])]);
+    assert_eq!(color(&found, ""), [0, 0, 255]);
+}
+
+#[test]
+fn the_id_is_written_where_there_is_one() {
+    let properties = format!("{NOTHING} label=track");
+    let changed = |found: &FrameFaces| {
+        let picture = Picture::new(&render(&info(), &properties, found), &info());
+        picture.changes(&blank(&info()), 0).len()
+    };
+    let one = changed(&followed(1, TrackState::Seen));
+    assert!(one > 100 && changed(&followed(1234, TrackState::Seen)) > one * 5 / 4);
+    assert_eq!(changed(&FrameFaces::new(&info(), vec![middle_face([0.0; 3])])), 0);
 }
 
 /// A frame of half as many columns, each twice as wide: what is drawn lies where the head is.

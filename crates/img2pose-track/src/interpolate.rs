@@ -16,9 +16,11 @@ pub fn between(before: &Followed, after: &Followed, fraction: f64) -> Followed {
         direction: from.direction.lerp(to.direction, fraction),
     };
     let part = fraction as f32;
+    let since = (after.age.saturating_sub(before.age)).mul_f64(fraction.clamp(0.0, 1.0));
     Followed {
         id: before.id,
-        age: before.age + (after.age.saturating_sub(before.age)).mul_f64(fraction.clamp(0.0, 1.0)),
+        age: before.age + since,
+        unseen: before.unseen + since,
         state: State::Interpolated,
         sighting: None,
         bbox: std::array::from_fn(|side| before.bbox[side] + part * (after.bbox[side] - before.bbox[side])),
@@ -36,6 +38,7 @@ mod tests {
         Followed {
             id: 3,
             age: Duration::from_millis(milliseconds),
+            unseen: Duration::ZERO,
             state: State::Seen,
             sighting: Some(0),
             bbox: [x, 10.0, x + 40.0, 60.0],
@@ -51,7 +54,10 @@ mod tests {
             (middle.id, middle.state, middle.sighting),
             (3, State::Interpolated, None)
         );
-        assert_eq!(middle.age, Duration::from_millis(150));
+        assert_eq!(
+            (middle.age, middle.unseen),
+            (Duration::from_millis(150), Duration::from_millis(50))
+        );
         assert_eq!(middle.bbox, [10.0, 10.0, 50.0, 60.0]);
         assert!((middle.pose[1] - 0.2).abs() < 1e-6, "{:?}", middle.pose);
         assert!((middle.pose[5] - 8.0).abs() < 1e-5);

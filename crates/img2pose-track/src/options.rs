@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How faces are followed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrackerOptions {
     /// A face that is not seen for longer than this is forgotten, and gets another id if it comes back. Default: 2 s.
     pub max_lost: Duration,

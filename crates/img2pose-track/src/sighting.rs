@@ -50,6 +50,18 @@ impl State {
             Self::Interpolated => "interpolated",
         }
     }
+
+    /// The state with this [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::New, Self::Seen, Self::Predicted, Self::Interpolated]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+
+    /// Whether the face was seen in this frame: all that is known of others is where it should be.
+    pub fn is_seen(self) -> bool {
+        matches!(self, Self::New | Self::Seen)
+    }
 }
 
 /// A face of a frame, with its identity.
@@ -59,6 +71,8 @@ pub struct Followed {
     pub id: u64,
     /// How long ago it was seen for the first time.
     pub age: Duration,
+    /// How long ago it was seen for the last time; 0 where it is seen.
+    pub unseen: Duration,
     /// How it is known in this frame.
     pub state: State,
     /// Which of the frame's sightings it is; `None` where it was not seen.

@@ -253,6 +253,7 @@ fn followed(
     visible.then(|| Followed {
         id: track.id,
         age: Duration::from_secs_f64((time - track.born).max(0.0)),
+        unseen: Duration::from_secs_f64((time - track.seen).max(0.0)),
         state,
         sighting,
         bbox: clipped.map(|side| side as f32),

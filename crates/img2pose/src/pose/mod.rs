@@ -49,8 +49,8 @@ pub fn project_keypoints(pose: &[f32; 6], width: u32, height: u32) -> [[f32; 2];
     keypoints_by(&Camera::of_frame(width, height), pose)
 }
 
-/// The five keypoints of a face as `camera` sees them.
-pub(crate) fn keypoints_by(camera: &Camera, pose: &[f32; 6]) -> [[f32; 2]; 5] {
+/// The five keypoints of a face as `camera` sees them: pixels of its frame.
+pub fn keypoints_by(camera: &Camera, pose: &[f32; 6]) -> [[f32; 2]; 5] {
     camera.project_points(&KEYPOINT_LANDMARKS.map(|index| REFERENCE_POINTS_68[index]), pose)
 }
 

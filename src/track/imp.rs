@@ -1,0 +1,223 @@
+//! The element behind the wrapper: its pads, its state, and the way of a frame.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::held::{Frame, Item};
+use super::settings::Settings;
+use super::stream::{Stream, Taken};
+use crate::meta;
+
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "img2posetrack",
+        gst::DebugColorFlags::empty(),
+        Some("Faces through time"),
+    )
+});
+
+pub struct Img2PoseTrack {
+    pub(super) sink_pad: gst::Pad,
+    pub(super) src_pad: gst::Pad,
+    settings: Mutex<Settings>,
+    /// Never held while something is pushed, asked or posted.
+    stream: Mutex<Stream>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Img2PoseTrack {
+    const NAME: &'static str = "GstImg2PoseTrack";
+    type Type = super::Img2PoseTrack;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        // A panic becomes an element error; it must not cross into C.
+        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
+            .chain_function(|pad, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(pad, buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
+            })
+            // Frames pass through: what downstream wants, upstream is asked for.
+            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
+            .build();
+        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap())
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
+            })
+            .flags(gst::PadFlags::PROXY_CAPS)
+            .build();
+        Self {
+            sink_pad,
+            src_pad,
+            settings: Mutex::default(),
+            stream: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Img2PoseTrack {
+    fn properties() -> &'static [glib::ParamSpec] {
+        Settings::param_specs()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.settings().set(pspec.name(), value);
+        if pspec.name() == "look-ahead" {
+            self.post_latency();
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        self.settings().get(pspec.name())
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element
+            .add_pad(&self.sink_pad)
+            .expect("a new element has no pads");
+        element.add_pad(&self.src_pad).expect("a new element has one pad");
+    }
+}
+
+impl GstObjectImpl for Img2PoseTrack {}
+
+impl ElementImpl for Img2PoseTrack {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Faces through time",
+                "Filter/Analyzer/Video",
+                "Follows the faces that img2posedetect found: gives each an id, says where it is in frames in which it was not found \
+                 or nobody looked, and makes its box and pose calm",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            // Pixels are never looked at: any format in any memory.
+            let caps = gst::Caps::builder("video/x-raw").any_features().build();
+            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                .into_iter()
+                .map(|(name, direction)| {
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+                        .expect("the caps are valid")
+                })
+                .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            *self.stream() = Stream::default();
+        }
+        Ok(success)
+    }
+}
+
+impl Img2PoseTrack {
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        // Nothing panics half-way through a change of the settings.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
+        // Nothing panics half-way through a change of the stream.
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = *self.settings();
+        let taken = self.stream().take(buffer, &settings);
+        match taken {
+            Ok(Taken { number, warning }) => {
+                gst::trace!(CAT, obj = pad, "took frame {number}");
+                if let Some(warning) = warning {
+                    gst::element_imp_warning!(self, gst::StreamError::Format, ("{warning}"));
+                }
+            }
+            Err((flow, message)) => {
+                self.post_error_message(message);
+                return Err(flow);
+            }
+        }
+        self.push_ready(settings.look_ahead as usize)
+    }
+
+    /// Pushes what need not wait, when at most `limit` frames may.
+    pub(super) fn push_ready(&self, limit: usize) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let mut flow = gst::FlowSuccess::Ok;
+        loop {
+            let item = self.stream().held.pop(limit);
+            match item {
+                None => return Ok(flow),
+                Some(Item::Event(event)) => {
+                    // What becomes of it was no longer upstream's concern when it was taken.
+                    self.src_pad.push_event(event);
+                }
+                Some(Item::Frame(frame)) => flow = self.src_pad.push(self.annotate(frame)?)?,
+            }
+        }
+    }
+
+    /// The buffer with what is known of its faces.
+    fn annotate(&self, frame: Frame<gst::Buffer>) -> Result<gst::Buffer, gst::FlowError> {
+        let Frame {
+            mut buffer, known, ..
+        } = frame;
+        let record = known.record();
+        let likeness_in = {
+            let mut stream = self.stream();
+            stream.give_back(known);
+            stream.likeness_in()
+        };
+        let Some(record) = record else {
+            return Ok(buffer);
+        };
+        gst::log!(
+            CAT,
+            imp = self,
+            "frame at {}: {} faces",
+            buffer.pts().display(),
+            record.faces.len()
+        );
+        let out = buffer.make_mut();
+        let attached = match likeness_in {
+            Some(info) => meta::attach_with_likeness(out, &info, &record),
+            None => meta::attach(out, &record),
+        };
+        attached.map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Failed, ("{error}"));
+            gst::FlowError::Error
+        })?;
+        Ok(buffer)
+    }
+
+    /// Tells the pipeline that the latency has changed.
+    pub(super) fn post_latency(&self) {
+        let message = gst::message::Latency::builder().src(&*self.obj()).build();
+        // Without a bus nobody listens.
+        let _ = self.obj().post_message(message);
+    }
+}
