@@ -1,6 +1,5 @@
 //! What cannot be followed, and what the user is told.
 
-use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::VideoFormat;
 use gstimg2pose::meta::{self, FrameFaces};
@@ -74,24 +73,4 @@ fn a_stream_that_nobody_looked_at_ends_with_a_warning() {
         warnings[0].contains("None of the 3 frames was looked at"),
         "{warnings:?}"
     );
-}
-
-/// GObject lets them through.
-#[test]
-fn a_property_that_is_no_number_is_told_and_changes_nothing() {
-    let mut harness = harness("");
-    let bus = watch(&harness);
-    let element = harness.element().unwrap();
-    element.set_property("beta", f64::NAN);
-    for index in 0..5 {
-        let out = harness
-            .push_and_pull(looked(index, &[face(100.0 + index as f32)]))
-            .unwrap();
-        assert!(record(&out).faces[0].bbox.iter().all(|side| side.is_finite()));
-    }
-    let warnings = warnings(&bus);
-    assert!(warnings.len() <= 1, "{warnings:?}");
-    if element.property::<f64>("beta").is_nan() {
-        assert!(warnings[0].contains("beta is out of range"), "{warnings:?}");
-    }
 }

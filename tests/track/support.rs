@@ -1,5 +1,6 @@
 //! Faces that move, and what comes out for them.
 
+use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo};
 use gstimg2pose::meta::{self, FrameFaces, TrackState};

@@ -62,6 +62,11 @@ impl Moving {
         ];
     }
 
+    /// Change in a second.
+    pub fn velocity(&self) -> f64 {
+        self.velocity
+    }
+
     /// From another origin.
     pub fn shifted(&self, by: f64) -> Self {
         Self {

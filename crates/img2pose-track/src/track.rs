@@ -173,11 +173,12 @@ impl Track {
     /// Box and pose to report at this time: smoothed, and where it was going if that is later than it was seen.
     pub fn report(&self, time: Seconds) -> ([f64; 4], [f32; 6]) {
         let seconds = faded(time - self.seen);
-        let middle = self.box_middle.value() + self.box_middle.speed() * seconds;
-        let sides = self.box_sides.value() + self.box_sides.speed() * seconds;
+        // The motion model knows the speed sooner than a smoothing does.
+        let ahead = |smooth: f64, moving: &Moving| smooth + moving.velocity() * seconds;
+        let (middle, sides) = (self.box_middle.value(), self.box_sides.value());
         let outline = Outline {
-            middle: [middle.x, middle.y],
-            sides: [sides.x.exp(), sides.y.exp()],
+            middle: [ahead(middle.x, &self.middle[0]), ahead(middle.y, &self.middle[1])],
+            sides: [ahead(sides.x, &self.sides[0]), ahead(sides.y, &self.sides[1])].map(f64::exp),
         };
         let turn = DQuat::from_scaled_axis(self.rotation.speed() * seconds);
         let place = Place {
