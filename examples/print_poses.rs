@@ -67,14 +67,18 @@ fn print(pipeline: &gst::Pipeline, appsink: &gst_app::AppSink) -> Result<(), Box
         match meta::read(buffer)? {
             None => println!("frame {frame}: not looked at"),
             Some(found) => {
-                // Of a frame that reuse-faces gave those of an earlier one.
+                // Nobody looked at it, its faces are those of an earlier one: reuse-faces, img2posetrack.
                 let reused = if found.reused { ", reused" } else { "" };
                 println!("frame {frame}: {} faces{reused}", found.faces.len());
-                for face in &found.faces {
+                for (index, face) in found.faces.iter().enumerate() {
                     let [yaw, pitch, roll] = yaw_pitch_roll(&face.pose);
                     let [_, _, _, x, y, z] = face.pose;
+                    // Who it is through time, behind img2posetrack.
+                    let who = found.track(index).map_or(String::new(), |track| {
+                        format!(" {} {}", track.id, track.state.name())
+                    });
                     println!(
-                        "  {:.0} %: yaw {yaw:.1}, pitch {pitch:.1}, roll {roll:.1} degrees, at {x:.2} {y:.2} {z:.2}",
+                        " {who} {:.0} %: yaw {yaw:.1}, pitch {pitch:.1}, roll {roll:.1} degrees, at {x:.2} {y:.2} {z:.2}",
                         100.0 * face.confidence
                     );
                 }

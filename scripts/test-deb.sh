@@ -113,7 +113,7 @@ gone() {
 }
 
 check 'installs' install
-for element in img2posedetect img2posejson img2poseoverlay img2posealign; do
+for element in img2posedetect img2posetrack img2posejson img2poseoverlay img2posealign; do
     check "$element is there" user -- gst-inspect-1.0 "$element"
 done
 check 'the tool is there' user -- img2pose-export --version

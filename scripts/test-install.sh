@@ -33,7 +33,7 @@ found() {
     # Its own registry and path, which must not outlive it.
     local -x GST_REGISTRY=$work/$way.registry GST_PLUGIN_PATH
     GST_PLUGIN_PATH=$(dirname "$plugin")
-    for element in img2posedetect img2posejson img2poseoverlay img2posealign; do
+    for element in img2posedetect img2posetrack img2posejson img2poseoverlay img2posealign; do
         seen=$(gst-inspect-1.0 "$element") || die "$way: GStreamer finds no $element"
         grep -q -F "$plugin" <<<"$seen" || die "$way: $element comes from elsewhere: $(grep Filename <<<"$seen")"
     done

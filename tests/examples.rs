@@ -88,6 +88,14 @@ fn print_poses() {
         format!("frame 0: 0 faces\nframe 1: 2 faces\n{}{}", face(94), face(81))
     );
     assert_eq!(
+        run(command(&program, &plugins).arg(format!("{frames} ! attachfaces ! img2posetrack"))),
+        format!(
+            "frame 0: 0 faces\nframe 1: 2 faces\n{}{}",
+            face(94).replace("  94", "  1 new 94"),
+            face(81).replace("  81", "  2 new 81")
+        )
+    );
+    assert_eq!(
         run(command(&program, &plugins).arg(frames)),
         "frame 0: not looked at\nframe 1: not looked at\n"
     );

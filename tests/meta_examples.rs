@@ -42,9 +42,17 @@ fn stand_in(test: &str) -> Option<PathBuf> {
 /// Runs an example on a pipeline; its output, or its error and exit code.
 fn run(command: &[&Path], pipeline: &str) -> Result<String, (String, Option<i32>)> {
     let plugin = stand_in("an example").expect("checked by the caller");
+    // The plugin itself, which cargo puts beside the tests.
+    let own = std::env::current_exe()
+        .unwrap()
+        .with_file_name("libgstimg2pose.so");
     let output = Command::new(command[0])
         .args(&command[1..])
-        .arg(format!("--gst-plugin-load={}", plugin.display()))
+        .arg(format!(
+            "--gst-plugin-load={},{}",
+            plugin.display(),
+            own.display()
+        ))
         .arg(pipeline)
         .env("LC_ALL", "C") // C writes numbers as the locale has them.
         .output()
@@ -69,6 +77,14 @@ fn reads_faces(command: &[&Path]) {
         "region 80 15 40 60, no parameters",
     );
     assert_eq!(run(command, &scaled), Ok(half));
+
+    let followed = expected(
+        "region 40 60 80 120, yaw -22.6",
+        "region 160 30 80 120, yaw -22.6",
+    )
+    .replace("120.0 180.0\n", "120.0 180.0, track 1 new\n")
+    .replace("240.0 150.0\n", "240.0 150.0, track 2 new\n");
+    assert_eq!(run(command, &format!("{FRAMES} ! img2posetrack")), Ok(followed));
 
     assert_eq!(
         run(command, "videotestsrc num-buffers=1"),

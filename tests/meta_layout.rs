@@ -5,7 +5,7 @@ mod faces;
 use faces::{face, info, two_faces};
 use gst::meta::CustomMeta;
 use gst_video::{VideoFormat, VideoRegionOfInterestMeta};
-use gstimg2pose::meta::{self, FrameFaces, MetaError, RECORD_NAME};
+use gstimg2pose::meta::{self, FrameFaces, MetaError, RECORD_NAME, Track, TrackState};
 use img2pose::Face;
 use img2pose::frame::Orientation;
 
@@ -371,4 +371,83 @@ fn reused_faces_are_marked_and_others_carry_no_new_field() {
         assert_eq!(marks, [expected]);
         assert_eq!(pose.get::<bool>("reused").ok(), expected);
     }
+}
+
+fn followed(info: &gst_video::VideoInfo) -> FrameFaces {
+    let frame = two_faces(info);
+    let track = Track {
+        id: u64::MAX,
+        age: gst::ClockTime::from_mseconds(480),
+        unseen: gst::ClockTime::ZERO,
+        state: TrackState::Seen,
+        seen: Some(face(31.1, 22.2, 0.987)),
+    };
+    FrameFaces {
+        tracks: vec![None, Some(track)],
+        ..frame
+    }
+}
+
+#[test]
+fn tracks_read_back_as_they_were_written() {
+    let frame = followed(&video_info());
+    let buffer = buffer_with(&frame);
+    assert_eq!(meta::read(&buffer), Ok(Some(frame.clone())));
+    assert_eq!((frame.track(0), frame.track(7)), (None, None));
+    for state in [TrackState::New, TrackState::Predicted, TrackState::Interpolated] {
+        let mut frame = frame.clone();
+        let track = frame.tracks[1].as_mut().unwrap();
+        (track.state, track.seen) = (state, None);
+        assert_eq!(frame.is_seen(1), state == TrackState::New);
+        assert_eq!(meta::read(&buffer_with(&frame)), Ok(Some(frame)));
+    }
+    // As C and Python read them.
+    let record = gst::meta::CustomMeta::from_buffer(&buffer, meta::RECORD_NAME).unwrap();
+    let face: gst::Structure = record.structure().get("face-1").unwrap();
+    assert_eq!(face.get::<u64>("track-id"), Ok(u64::MAX));
+    assert_eq!(face.get::<u64>("track-age"), Ok(480_000_000));
+    assert_eq!(face.get::<&str>("track-state"), Ok("seen"));
+    let seen: gst::Structure = face.get("seen").unwrap();
+    assert_eq!(seen.get::<f64>("confidence"), Ok(f64::from(0.987f32)));
+}
+
+#[test]
+fn a_track_that_cannot_be_read_is_an_error() {
+    let read_changed = |change: &dyn Fn(&mut gst::StructureRef)| {
+        let mut buffer = buffer_with(&followed(&video_info()));
+        change_record(&mut buffer, |s| {
+            let mut face: gst::Structure = s.get("face-1").unwrap();
+            change(&mut face);
+            s.set("face-1", face);
+        });
+        meta::read(&buffer).unwrap_err().to_string()
+    };
+    assert_eq!(
+        read_changed(&|face| face.set("track-state", "asleep")),
+        "faces on the buffer: field `track-state` of `face` is 'asleep', expected the name of a state of a track"
+    );
+    assert_eq!(
+        read_changed(&|face| face.set("track-id", 7i32)),
+        "faces on the buffer: field `track-id` of `face` is a gint, expected an unsigned 64-bit integer"
+    );
+    assert_eq!(
+        read_changed(&|face| face.set("track-age", u64::MAX)),
+        "faces on the buffer: field `track-age` of `face` is 18446744073709551615, expected a time"
+    );
+    assert_eq!(
+        read_changed(&|face| face.set("seen", 1i32)),
+        "faces on the buffer: field `seen` of `face` is a gint, expected a structure"
+    );
+}
+
+#[test]
+fn a_face_that_was_found_in_no_place_cannot_be_attached() {
+    let mut frame = followed(&video_info());
+    frame.tracks[1].as_mut().unwrap().seen.as_mut().unwrap().bbox[0] = f32::NAN;
+    assert_eq!(
+        meta::attach(gst::Buffer::new().make_mut(), &frame)
+            .unwrap_err()
+            .to_string(),
+        "face 1: the box is not a finite number"
+    );
 }

@@ -47,11 +47,17 @@ static void
 print_face (GstBuffer *buffer, gint i, const GstStructure *face, gint width, gint height)
 {
   GstVideoRegionOfInterestMeta *region = find_region (buffer, i);
+  guint64 track;
 
-  g_print ("  face %d: confidence %.3f, box %.1f %.1f %.1f %.1f\n", i,
+  g_print ("  face %d: confidence %.3f, box %.1f %.1f %.1f %.1f", i,
       number (face, "confidence"), number (face, "x_min") * width,
       number (face, "y_min") * height, number (face, "x_max") * width,
       number (face, "y_max") * height);
+  /* Only there if img2posetrack follows the face. */
+  if (gst_structure_get_uint64 (face, "track-id", &track))
+    g_print (", track %" G_GUINT64_FORMAT " %s", track,
+        gst_structure_get_string (face, "track-state"));
+  g_print ("\n");
   g_print ("    rotation %.3f %.3f %.3f, translation %.3f %.3f %.3f\n",
       number (face, "rx"), number (face, "ry"), number (face, "rz"),
       number (face, "tx"), number (face, "ty"), number (face, "tz"));
@@ -92,7 +98,7 @@ print_frame (guint index, GstBuffer *buffer)
     exit (EXIT_FAILURE);
   }
 
-  /* Only there on frames that reuse-faces gave the faces of an earlier one. */
+  /* Only there on frames that nobody looked at: their faces are those of an earlier one (reuse-faces, img2posetrack). */
   gst_structure_get_boolean (record, "reused", &reused);
   g_print ("frame %u: %u faces in %dx%d%s\n", index, n_faces, width, height, reused ? ", reused" : "");
   for (guint i = 0; i < n_faces; i++) {

@@ -45,7 +45,7 @@ def read_record(buffer):
     height = record.get_int("frame-height").value
     # Copies: PyGObject hands out a structure inside another by reference, and it dies with the outer one.
     faces = [record.get_value(f"face-{i}").copy() for i in range(record.get_uint("n-faces").value)]
-    # Only there on frames that reuse-faces gave the faces of an earlier one.
+    # Only there on frames that nobody looked at: their faces are those of an earlier one (reuse-faces, img2posetrack).
     reused = record.get_boolean("reused").value
     return width, height, reused, faces
 
@@ -61,6 +61,12 @@ def read_region(buffer, face):
     return (region.x, region.y, region.w, region.h), region.get_param("face-pose")
 
 
+def track(face):
+    """Who the face is through time, and how that is known in this frame; empty if img2posetrack does not follow it."""
+    found, track_id = face.get_uint64("track-id")
+    return f", track {track_id} {face.get_string('track-state')}" if found else ""
+
+
 def print_frame(index, buffer):
     record = read_record(buffer)
     if record is None:
@@ -71,7 +77,7 @@ def print_frame(index, buffer):
     for i, face in enumerate(faces):
         x_min, x_max, y_min, y_max = numbers(face, "x_min", "x_max", "y_min", "y_max")
         box = x_min * width, y_min * height, x_max * width, y_max * height
-        print(f"  face {i}: confidence {number(face, 'confidence'):.3f}, box {show(box, 1)}")
+        print(f"  face {i}: confidence {number(face, 'confidence'):.3f}, box {show(box, 1)}{track(face)}")
         print(f"    rotation {show(numbers(face, 'rx', 'ry', 'rz'), 3)}", end="")
         print(f", translation {show(numbers(face, 'tx', 'ty', 'tz'), 3)}")
         print(f"    yaw, pitch, roll {show(numbers(face, 'yaw', 'pitch', 'roll'), 1)}", end="")

@@ -69,13 +69,14 @@ const FORMATS: [VideoFormat; 9] = [
     VideoFormat::Gray8,
 ];
 
-const ELEMENTS: [&str; 6] = [
+const ELEMENTS: [&str; 7] = [
     "img2poseoverlay label=number+score+angles text-size=8",
     "img2poseoverlay draw-points=landmarks draw-outline=true label=0 thickness=3",
     "img2poseoverlay blur-faces=pixelate",
     "img2poseoverlay blur-faces=blur blur-margin=1 blur-strength=0.1",
     "img2poseoverlay blur-faces=solid blur-margin=0",
     "img2posealign size=16",
+    "img2posetrack",
 ];
 
 fn buffer(input: &Input, info: &VideoInfo) -> gst::Buffer {

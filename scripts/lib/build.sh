@@ -26,7 +26,7 @@ plugin_build() {
 # plugin_check: the elements must load; if not, says what GStreamer said.
 plugin_check() {
     local element
-    for element in img2posedetect img2posejson img2poseoverlay img2posealign; do
+    for element in img2posedetect img2posetrack img2posejson img2poseoverlay img2posealign; do
         gst-inspect-1.0 "$element" >/dev/null 2>&1 && continue
         rm -f "$GST_REGISTRY"
         gst-inspect-1.0 "$element" >"$CACHE/gst-inspect.log" 2>&1 && continue

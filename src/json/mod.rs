@@ -15,7 +15,8 @@
 //! * `faces`: in order of falling confidence; empty if the detector found none. `pose` is `rx, ry, rz, tx, ty, tz`
 //!   (rotation vector in radians, translation in head units), `yaw_pitch_roll_deg` the same rotation in degrees,
 //!   see [`img2pose::pose::yaw_pitch_roll`].
-//! * `reused`: `true` where `reuse-faces` gave the frame the faces of an earlier one; absent otherwise.
+//! * `reused`: `true` where the faces are those of an earlier frame, from `reuse-faces` or `img2posetrack`; absent otherwise.
+//! * `track`, of a face: who it is through time, and how that is known, behind `img2posetrack`.
 //!
 //! Frames that nobody looked at give no line but a GAP event, so that a sink that waits for its first buffer does not
 //! wait for ever. A line's buffer has the timestamps of its frame.

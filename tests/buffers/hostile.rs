@@ -124,6 +124,13 @@ proptest! {
     }
 
     #[test]
+    fn faces_are_followed_without_pixels(frame in frame()) {
+        let found = found(&frame.info());
+        let out = push(&launch("img2posetrack"), &frame, frame.buffer(Some(&found))).unwrap();
+        prop_assert_eq!(out.len(), 1);
+    }
+
+    #[test]
     fn lines_need_no_pixels(frame in frame()) {
         let found = found(&frame.info());
         let lines = push(&launch("img2posejson"), &frame, frame.buffer(Some(&found))).unwrap();

@@ -189,6 +189,7 @@ fn as_many_bytes_as_behind_identity_for_every_decoder_size_and_element() {
     let elements = [
         detect.clone(),
         "img2poseoverlay blur-faces=solid blur-unseen=false".to_owned(),
+        format!("{detect} ! img2posetrack look-ahead=1"),
         format!("{detect} ! img2poseoverlay draw-box=false draw-axes=false draw-points=none label=0"),
         "tee name=t ! queue ! img2posejson ! fakesink async=false t. ! queue ! img2poseoverlay ! tee name=u ! queue \
          ! img2posealign ! fakesink async=false u. ! queue"

@@ -165,6 +165,7 @@ fn caps_without_a_framerate_are_taken_by_all_elements() {
     init();
     for name in [
         "img2posedetect",
+        "img2posetrack",
         "img2posejson",
         "img2poseoverlay",
         "img2posealign",

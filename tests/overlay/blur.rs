@@ -324,7 +324,7 @@ fn track(state: TrackState, seen: Option<Face>) -> Option<Track> {
 }
 
 /// What changed of a frame of noise with this record.
-fn changed(found: &FrameFaces, properties: &str) -> Vec<(usize, usize)> {
+fn hidden(found: &FrameFaces, properties: &str) -> Vec<(usize, usize)> {
     let info = faces::info(VideoFormat::Gray8, 320, 240);
     let frame = noise(&info, found);
     let before = Picture::new(&frame, &info);
@@ -346,16 +346,16 @@ fn a_frame_that_nobody_looked_at_is_hidden_whole_whatever_a_tracker_expects() {
             tracks: vec![track(state, None); 2],
             ..found(&info)
         };
-        let whole = changed(&expected, "").len();
+        let whole = hidden(&expected, "").len();
         assert!(whole > 320 * 240 * 98 / 100, "{whole}");
-        let places = changed(&expected, "blur-unseen=false");
+        let places = hidden(&expected, "blur-unseen=false");
         assert!(places.len() > 64 * 80 && places.iter().all(|at| inside(*at)));
     }
     let looked_at = FrameFaces {
         tracks: vec![track(TrackState::Seen, None), track(TrackState::Predicted, None)],
         ..found(&info)
     };
-    let places = changed(&looked_at, "");
+    let places = hidden(&looked_at, "");
     // The face that was not found again is hidden where it should be.
     assert!(places.contains(&(310, 220)) && places.iter().all(|at| inside(*at)));
 }
@@ -367,7 +367,7 @@ fn a_face_is_hidden_where_it_was_found_not_only_where_it_was_smoothed_to() {
     let was_found = smoothed.faces[0].clone();
     smoothed.faces[0].bbox = [10.0, 30.0, 74.0, 110.0];
     smoothed.tracks = vec![track(TrackState::Seen, Some(was_found)), None];
-    let places = changed(&smoothed, "");
+    let places = hidden(&smoothed, "");
     for at in [(12, 60), (40, 60), (80, 60)] {
         assert!(
             places

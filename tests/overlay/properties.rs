@@ -19,7 +19,7 @@ fn own_properties() -> Vec<glib::ParamSpec> {
 #[test]
 fn every_property_says_what_it_does_and_can_change_at_any_time() {
     let specs = own_properties();
-    assert_eq!(specs.len(), 19);
+    assert_eq!(specs.len(), 20);
     for spec in specs {
         let blurb = spec.blurb().unwrap_or_default();
         assert!(
