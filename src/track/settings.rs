@@ -27,7 +27,7 @@ pub enum Smoothing {
 }
 
 /// The values of all properties.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Settings {
     /// What is in force where faces are smoothed.
     pub filter: OneEuro,
@@ -37,17 +37,6 @@ pub struct Settings {
     options: TrackerOptions,
     /// Most frames that wait for a later look.
     pub look_ahead: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            filter: OneEuro::default(),
-            smoothing: Smoothing::default(),
-            options: TrackerOptions::default(),
-            look_ahead: 0,
-        }
-    }
 }
 
 impl Settings {

@@ -338,7 +338,7 @@ fn without_smoothing_faces_are_as_they_were_seen() {
 /// Yaw in degrees of a face that turns as `truth(time)` says, seen with noise, at 30 frames a second.
 fn yaws(options: &TrackerOptions, seconds: f64, noise: f64, truth: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
     let mut chance = Chance(3);
-    let mut tracker = Tracker::new(options.clone());
+    let mut tracker = Tracker::new(*options);
     let mut faces: Vec<Followed> = Vec::new();
     (0..(seconds * 30.0) as u32)
         .map(|frame| {
