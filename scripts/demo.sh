@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--bn-eps X] [--output DIR]
-#                        [--no-video] [--quiet]
-#        scripts/demo.sh --camera [DEVICE] [--model FILE] [--score-threshold X]
+#                        [--track] [--no-video] [--quiet]
+#        scripts/demo.sh --camera [DEVICE] [--track] [--model FILE] [--score-threshold X]
 #
 # Finds the faces in a video; leaves one JSON line for each frame, and the video with the faces drawn into it. Sets up
 # what is missing and builds first. A video that players turn (phones) is looked at upright, and annotated.mp4 is one, too;
@@ -14,6 +14,8 @@
 #   --batch-size N       frames that are inferred in one run, 1 to 64 (default: 8); the result does not depend on it
 #   --score-threshold X  least confidence of a face, 0 to 1 (default: 0.5)
 #   --output DIR         where faces.jsonl and annotated.mp4 go (default: out)
+#   --track              follows faces: an id for each, calm boxes and axes; every third frame is looked at, in between faces are placed
+#                        (dashed boxes), so it is faster
 #   --no-video           no annotated.mp4
 #   --camera [DEVICE]    shows a camera live in a window instead, until the window is closed or Ctrl-C
 #                        (default: /dev/video0)
@@ -22,8 +24,8 @@
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' no_video='' camera='' bn_eps=''
-options model= batch-size= score-threshold= bn-eps= output= quiet no-video camera? ... -- "$@"
+model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' no_video='' camera='' bn_eps='' track=''
+options model= batch-size= score-threshold= bn-eps= output= quiet no-video track camera? ... -- "$@"
 video=$(argument '')
 [[ $camera != yes ]] || camera=/dev/video0
 
@@ -92,13 +94,17 @@ case $model in
 *) [[ -f $ROOT/models/img2pose-slim.onnx ]] || die "models/img2pose-slim.onnx is missing; give one with --model" ;;
 esac
 
+label=score+angles
+[[ ! $track ]] || label='track+angles'
 if [[ $camera ]]; then
     window_check
+    follow=()
+    [[ ! $track ]] || follow=(inference-interval=3 '!' img2posetrack)
     step "Showing $camera; close the window or press Ctrl-C to end"
     gst-launch-1.0 -q v4l2src device="$camera" ! decodebin ! videoconvert \
         ! queue leaky=downstream max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
-        ! img2posedetect batch-size=1 "score-threshold=$score_threshold" ${model:+"model=$model"} \
-        ! img2poseoverlay label=score+angles ! videoconvert ! autovideosink sync=false 2>"$CACHE/camera.log" && exit
+        ! img2posedetect batch-size=1 "score-threshold=$score_threshold" ${model:+"model=$model"} "${follow[@]}" \
+        ! img2poseoverlay "label=$label" ! videoconvert ! autovideosink sync=false 2>"$CACHE/camera.log" && exit
     # For GStreamer a window that is closed is an error.
     ! grep -q -E 'window was closed|Quit requested' "$CACHE/camera.log" || exit 0
     grep ERROR "$CACHE/camera.log" >&2 || tail -n 5 "$CACHE/camera.log" >&2
@@ -114,6 +120,8 @@ gst-launch-1.0 -v filesrc location="$video" ! decodebin ! 'video/x-raw(ANY)' ! f
 
 detect=(img2posedetect "batch-size=$batch_size" "score-threshold=$score_threshold")
 [[ -z $model ]] || detect+=("model=$model")
+# Frames that are not looked at wait for the next that is, and get their faces from between the two.
+[[ ! $track ]] || detect+=(inference-interval=3 '!' img2posetrack look-ahead=2)
 
 # encoder: prints the best encoder at hand, as a part of a pipeline.
 encoder() {
@@ -141,7 +149,7 @@ if [[ ! $no_video ]]; then
     # Encoders count bits by the framerate; where a file has none, 30 is as good as any. Timestamps are the frames'.
     rate=''
     ! grep -q 'GstFakeSink.*framerate=(fraction)0/1' "$CACHE/probe.log" || rate='! capssetter caps=video/x-raw,framerate=30/1'
-    read -r -a draw <<<"faces. ! queue ! img2poseoverlay label=score+angles ! videoconvert $rate ! $encode ! mp4mux"
+    read -r -a draw <<<"faces. ! queue ! img2poseoverlay label=$label ! videoconvert $rate ! $encode ! mp4mux"
     draw+=('!' filesink "location=$annotated")
 fi
 log=$output/demo.log
@@ -205,6 +213,7 @@ fi
 
 [[ $quiet ]] && exit
 printf -v by_hand '%q ' "${detect[@]}"
+by_hand=${by_hand//\\!/!}
 python=$(python_with_pip)
 "$python" "$ROOT/scripts/lib/faces.py" summary "$result" --milliseconds "$elapsed"
 [[ $no_video ]] || printf '\nThe video with the faces drawn into it: %s\n' "$annotated"

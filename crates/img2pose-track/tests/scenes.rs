@@ -3,59 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use img2pose_track::{Followed, Sighting, Smoothing, State, Tracker, TrackerOptions};
+use img2pose_track::{Sighting, Smoothing, State, Tracker, TrackerOptions};
 
-const FRAME: [u32; 2] = [1280, 720];
+#[path = "../examples/simulation/mod.rs"]
+mod simulation;
 
-/// Numbers that look random and are the same in every run (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Of a normal distribution, by summing twelve even ones.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.next()).sum::<f64>() - 6.0
-    }
-}
-
-/// A face of `size` pixels in the middle of `x, y`, turned by `yaw` radians.
-fn face(x: f64, y: f64, size: f64, yaw: f64) -> Sighting {
-    let (width, height) = (0.85 * size, 1.15 * size);
-    let focal_length = f64::from(FRAME[0] + FRAME[1]);
-    let tz = 1.6 * focal_length / size;
-    let tx = (x - 640.0) / focal_length * tz;
-    let ty = (y - 360.0) / focal_length * tz;
-    Sighting {
-        bbox: [
-            x - width / 2.0,
-            y - height / 2.0,
-            x + width / 2.0,
-            y + height / 2.0,
-        ]
-        .map(|side| side as f32),
-        confidence: 0.95,
-        pose: [0.0, yaw, 0.0, tx, ty, tz].map(|number| number as f32),
-    }
-}
-
-fn noisy(sighting: Sighting, chance: &mut Chance) -> Sighting {
-    let size = f64::from(sighting.bbox[2] - sighting.bbox[0]);
-    let mut noisy = sighting;
-    for side in &mut noisy.bbox {
-        *side += (0.02 * size * chance.normal()) as f32;
-    }
-    for angle in &mut noisy.pose[..3] {
-        *angle += (0.3f64.to_radians() * chance.normal()) as f32;
-    }
-    noisy
-}
+use simulation::steadiness::{Filter, jitter, lag};
+use simulation::{Chance, FRAME, face, noisy};
 
 /// Runs a scene: `people(time)` are the faces that are there, by person; `None`: there but not seen. Returns for each frame
 /// which id each person had.
@@ -335,84 +289,35 @@ fn without_smoothing_faces_are_as_they_were_seen() {
     }
 }
 
-/// Yaw in degrees of a face that turns as `truth(time)` says, seen with noise, at 30 frames a second.
-fn yaws(options: &TrackerOptions, seconds: f64, noise: f64, truth: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
-    let mut chance = Chance(3);
-    let mut tracker = Tracker::new(*options);
-    let mut faces: Vec<Followed> = Vec::new();
-    (0..(seconds * 30.0) as u32)
-        .map(|frame| {
-            let time = f64::from(frame) / 30.0;
-            let mut sighting = face(400.0, 300.0, 120.0, truth(time).to_radians());
-            for angle in &mut sighting.pose[..3] {
-                *angle += (noise.to_radians() * chance.normal()) as f32;
-            }
-            tracker.see(Duration::from_secs_f64(time), FRAME, &[sighting], &mut faces);
-            (time, f64::from(faces[0].pose[1]).to_degrees())
-        })
-        .collect()
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
-}
-
-/// Median change of the yaw from frame to frame of a head at rest.
-fn jitter(options: &TrackerOptions, noise: f64) -> f64 {
-    let yaws = yaws(options, 20.0, noise, |_| 10.0);
-    median(
-        yaws.windows(2)
-            .skip(30)
-            .map(|pair| (pair[1].1 - pair[0].1).abs())
-            .collect(),
-    )
-}
-
-/// Median time in seconds by which a head that turns evenly is behind.
-fn lag(options: &TrackerOptions, noise: f64, degrees_a_second: f64) -> f64 {
-    let yaws = yaws(options, 6.0, noise, |time| {
-        // There and back, with turns at the ends.
-        let period = 120.0 / degrees_a_second;
-        let phase = (time / period).fract();
-        degrees_a_second * period * ((phase - 0.5).abs() - 0.25)
-    });
-    let period = 120.0 / degrees_a_second;
-    let late = yaws
-        .iter()
-        .filter(|(time, _)| *time > 1.0)
-        .filter_map(|(time, yaw)| {
-            let phase = (time / period).fract();
-            // Away from the turns.
-            let along = (phase * 2.0).fract();
-            let truth = degrees_a_second * period * ((phase - 0.5).abs() - 0.25);
-            let direction = if phase < 0.5 { -1.0 } else { 1.0 };
-            (along > 0.4).then(|| direction * (truth - yaw) / degrees_a_second)
-        });
-    median(late.collect())
-}
-
 #[test]
 fn a_head_at_rest_is_calm_and_one_that_turns_is_not_late() {
     // What the default model's answer moves by from frame to frame on a still picture with sensor noise, in 8 bits: 0.38
     // degrees in the median over all axes; a normal distribution of this width per axis gives that.
     let noise = 0.25;
-    let raw = TrackerOptions {
+    let raw = Filter::Tracker(TrackerOptions {
         smoothing: Smoothing::None,
         ..Default::default()
-    };
-    let smooth = TrackerOptions::default();
+    });
+    let smooth = Filter::Tracker(TrackerOptions::default());
+    let mean = Filter::Exponential(0.2);
     let table: HashMap<&str, f64> = [
         ("raw", jitter(&raw, noise)),
         ("smooth", jitter(&smooth, noise)),
         ("lag 30", lag(&smooth, noise, 30.0)),
         ("lag 60", lag(&smooth, noise, 60.0)),
         ("lag 120", lag(&smooth, noise, 120.0)),
+        ("mean", jitter(&mean, noise)),
+        ("mean's lag", lag(&mean, noise, 30.0)),
     ]
     .into();
     println!("{table:?}");
     assert!(table["raw"] > 0.15, "{table:?}");
     assert!(table["smooth"] <= 0.06, "{table:?}");
+    // A mean that is as calm is late.
+    assert!(
+        table["mean"] > 0.9 * table["smooth"] && table["mean's lag"] > 0.1,
+        "{table:?}"
+    );
     assert!(
         table["lag 30"] <= 0.05 && table["lag 60"] <= 0.05 && table["lag 120"] <= 0.05,
         "{table:?}"

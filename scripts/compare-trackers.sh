@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Usage: scripts/compare-trackers.sh [--help]
+#
+# Follows faces through simulated scenes (crossings, occlusions, people who leave and come back, cuts, varying framerates, crowds; a
+# detector with noise, misses and false alarms) with img2posetrack's tracker and with two of Python's, ByteTrack of supervision and norfair,
+# on the same detections, and prints IDF1, HOTA and id switches (py-motmetrics). The others get an environment of their own in
+# .cache/trackers (600 MB).
+
+# shellcheck source=scripts/lib/all.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
+no_arguments "$@"
+
+mkdir -p "$CACHE"
+rust_ensure
+venv=$CACHE/trackers
+if ! "$venv/bin/python" -c 'import motmetrics, supervision, norfair' 2>/dev/null; then
+    step "Installing trackers into ${venv#"$ROOT"/}"
+    space_ensure "$CACHE" 1 'trackers'
+    python=$(python_with_pip)
+    "$python" -m venv "$venv" 2>/dev/null || {
+        apt_ensure python3-venv
+        /usr/bin/python3 -m venv "$venv"
+    }
+    pip_install "$venv" motmetrics==1.4.0 supervision==0.31.2 norfair==2.3.0 ||
+        die 'pip could not install the trackers; see the lines above'
+fi
+scenes=$ROOT/out/trackers
+rm -rf "$scenes"
+mkdir -p "$scenes"
+step 'Simulating scenes (release)'
+(cd "$ROOT" && cargo run --release --locked --quiet -p img2pose-track --example simulate_scenes -- "$scenes") >"$scenes/ours.log"
+step 'Following faces'
+"$venv/bin/python" "$ROOT/scripts/compare/trackers.py" "$scenes"
