@@ -13,7 +13,7 @@ no_arguments "$@"
 mkdir -p "$CACHE"
 rust_ensure
 venv=$CACHE/trackers
-if ! "$venv/bin/python" -c 'import motmetrics, supervision, norfair' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import trackers, trackeval, norfair' 2>/dev/null; then
     step "Installing trackers into ${venv#"$ROOT"/}"
     space_ensure "$CACHE" 1 'trackers'
     python=$(python_with_pip)
@@ -21,7 +21,7 @@ if ! "$venv/bin/python" -c 'import motmetrics, supervision, norfair' 2>/dev/null
         apt_ensure python3-venv
         /usr/bin/python3 -m venv "$venv"
     }
-    pip_install "$venv" motmetrics==1.4.0 supervision==0.31.2 norfair==2.3.0 ||
+    pip_install "$venv" trackers==2.6.1 trackeval==1.3.0 norfair==2.3.0 ||
         die 'pip could not install the trackers; see the lines above'
 fi
 scenes=$ROOT/out/trackers
@@ -30,4 +30,4 @@ mkdir -p "$scenes"
 step 'Simulating scenes (release)'
 (cd "$ROOT" && cargo run --release --locked --quiet -p img2pose-track --example simulate_scenes -- "$scenes") >"$scenes/ours.log"
 step 'Following faces'
-"$venv/bin/python" "$ROOT/scripts/compare/trackers.py" "$scenes"
+"$venv/bin/python" "$ROOT/scripts/compare/tracking.py" "$scenes"
