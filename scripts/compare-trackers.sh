@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# Usage: scripts/compare-trackers.sh [--help]
+# Usage: scripts/compare-trackers.sh [--seeds N] [--help]
 #
 # Follows faces through simulated scenes (crossings, occlusions, people who leave and come back, cuts, varying framerates, crowds; a
-# detector with noise, misses and false alarms) with img2posetrack's tracker and with two of Python's, ByteTrack of supervision and norfair,
-# on the same detections, and prints IDF1, HOTA and id switches (py-motmetrics). The others get an environment of their own in
+# detector with noise, misses and false alarms) with img2posetrack's tracker and with some of Python's, ByteTrack and OC-SORT of trackers and norfair,
+# on the same detections, and prints IDF1, HOTA and id switches (trackeval). The others get an environment of their own in
 # .cache/trackers (600 MB).
+#
+#   --seeds N  scenes of each kind (default: 8)
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
-no_arguments "$@"
+seeds=8
+options seeds= -- "$@"
+whole_numbers "$seeds"
 
 mkdir -p "$CACHE"
 rust_ensure
@@ -28,6 +32,6 @@ scenes=$ROOT/out/trackers
 rm -rf "$scenes"
 mkdir -p "$scenes"
 step 'Simulating scenes (release)'
-(cd "$ROOT" && cargo run --release --locked --quiet -p img2pose-track --example simulate_scenes -- "$scenes") >"$scenes/ours.log"
+(cd "$ROOT" && cargo run --release --locked --quiet -p img2pose-track --example simulate_scenes -- "$scenes" "$seeds") >"$scenes/ours.log"
 step 'Following faces'
 "$venv/bin/python" "$ROOT/scripts/compare/tracking.py" "$scenes"

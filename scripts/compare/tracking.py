@@ -143,17 +143,23 @@ def main():
             begin = time.perf_counter()
             answers[tracker] = run(found, times), (time.perf_counter() - begin) / len(times)
         for tracker, (answer, took) in answers.items():
-            rows.append(measure(truth, answer, len(times)) | {"scene": name, "tracker": tracker, "took": took})
+            kind = name.rpartition("-")[0]
+            rows.append(measure(truth, answer, len(times)) | {"scene": kind, "tracker": tracker, "took": took})
+    scenes, names = (dict.fromkeys(row[what] for row in rows) for what in ("scene", "tracker"))
     print("| scene | tracker | IDF1 | HOTA | id switches | MOTA |\n|---|---|---|---|---|---|")
-    for row in rows:
-        figures = f"{row['idf1']:.3f} | {row['hota']:.3f} | {row['switches']} | {row['mota']:.3f}"
-        print(f"| {row['scene']} | {row['tracker']} | {figures} |")
-    print("\n| all scenes | IDF1, mean | HOTA, mean | id switches | time for a frame |\n|---|---|---|---|---|")
-    for tracker in dict.fromkeys(row["tracker"] for row in rows):
-        part = [row for row in rows if row["tracker"] == tracker]
-        idf1, hota, took = (np.mean([row[what] for row in part]) for what in ("idf1", "hota", "took"))
-        switches = sum(row["switches"] for row in part)
-        print(f"| {tracker} | {idf1:.3f} | {hota:.3f} | {switches} | {1e6 * took:.0f} us |")
+    for scene in scenes:
+        for tracker in names:
+            idf1, hota, switches, mota, _ = mean(rows, scene=scene, tracker=tracker)
+            print(f"| {scene} | {tracker} | {idf1:.3f} | {hota:.3f} | {switches:.2f} | {mota:.3f} |")
+    print("\n| all scenes | IDF1 | HOTA | id switches a scene | time for a frame |\n|---|---|---|---|---|")
+    for tracker in names:
+        idf1, hota, switches, _, took = mean(rows, tracker=tracker)
+        print(f"| {tracker} | {idf1:.3f} | {hota:.3f} | {switches:.2f} | {1e6 * took:.0f} us |")
+
+
+def mean(rows, **those):
+    part = [row for row in rows if all(row[what] == wanted for what, wanted in those.items())]
+    return (np.mean([row[what] for row in part]) for what in ("idf1", "hota", "switches", "mota", "took"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-//! Writes simulated scenes into a folder, for `scripts/compare-trackers.sh`: who is where (`NAME-truth.txt`), what a detector found
+//! Writes simulated scenes, so many of each kind, into a folder, for `scripts/compare-trackers.sh`: who is where (`NAME-truth.txt`), what a detector found
 //! (`NAME-found.txt`) and what the tracker made of it (`NAME-ours.txt`: faces that were found; `NAME-predicted.txt`: and those that it
 //! expected), in the format of MOTChallenge: frame, id, left, top, width, height, confidence; frames count from 1. `NAME-times.txt` has the
 //! time of each frame in seconds.
 //!
 //! ```sh
-//! cargo run --release -p img2pose-track --example simulate_scenes -- FOLDER
+//! cargo run --release -p img2pose-track --example simulate_scenes -- FOLDER NUMBER
 //! ```
 
 mod simulation;
@@ -19,11 +19,13 @@ use simulation::FRAME;
 use simulation::scenes::{Scene, scenes};
 
 fn main() -> ExitCode {
-    let Some(folder) = std::env::args().nth(1) else {
-        eprintln!("usage: simulate_scenes FOLDER");
+    let mut arguments = std::env::args().skip(1);
+    let (Some(folder), Some(Ok(seeds))) = (arguments.next(), arguments.next().map(|seeds| seeds.parse()))
+    else {
+        eprintln!("usage: simulate_scenes FOLDER NUMBER");
         return ExitCode::FAILURE;
     };
-    for scene in scenes() {
+    for scene in scenes(seeds) {
         if let Err(error) = write(Path::new(&folder), &scene) {
             eprintln!("simulate_scenes: {folder}: {error}");
             return ExitCode::FAILURE;
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn write(folder: &Path, scene: &Scene) -> std::io::Result<()> {
-    let name = scene.name.replace(' ', "-");
+    let name = format!("{}-{}", scene.name.replace(' ', "-"), scene.seed);
     let [mut truth, mut found, mut ours, mut predicted, mut times] = [const { String::new() }; 5];
     let mut tracker = Tracker::new(TrackerOptions::default());
     let mut faces = Vec::new();

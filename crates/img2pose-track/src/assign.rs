@@ -14,10 +14,12 @@ pub struct Candidate {
 /// Costs as whole numbers, which the assignment computes in.
 const STEPS: f64 = 1e6;
 
-/// What any match gains, before its cost is taken off: more than the costs of all others, so as many as can be are matched.
-const GAIN: i64 = 1 << 40;
+/// What leaving a face and a sighting alone costs: candidates that agree less are no match, and two matches go before one that agrees
+/// better where they cost no more than this in addition. Found by `scripts/compare-trackers.sh`: with more, faces that are seen exchange
+/// their ids with those that are hidden behind them; with less, those that move quickly lose theirs.
+pub const ALONE: f64 = 25.0;
 
-/// Chooses among candidates so that each face and each sighting is matched once at most, as many as can be, and the costs are
+/// Chooses among candidates so that each face and each sighting is matched once at most, and costs, with those of being left alone, are
 /// least in sum.
 #[derive(Debug, Default)]
 pub struct Assignment {
@@ -29,7 +31,7 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Calls `matched` with the face and the sighting of each pair. Candidates have costs of 0 to 100.
+    /// Calls `matched` with the face and the sighting of each pair. Candidates have costs of 0 to [`ALONE`].
     ///
     /// Allocates only where faces compete for sightings.
     pub fn solve(
@@ -105,7 +107,7 @@ impl Assignment {
                 place(&self.columns, candidate.sighting),
             );
             if let (Some(row), Some(column)) = (row, column) {
-                self.gains[row * width + column] = GAIN - (candidate.cost * STEPS) as i64;
+                self.gains[row * width + column] = gain(candidate);
             }
         }
         let gains = Gains {
@@ -122,6 +124,11 @@ impl Assignment {
             }
         }
     }
+}
+
+/// What is gained by matching, in place of leaving both alone.
+fn gain(candidate: &Candidate) -> i64 {
+    ((ALONE - candidate.cost) * STEPS) as i64
 }
 
 /// A matrix of gains, row by row, with at least as many columns as rows.
@@ -186,9 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn more_matches_go_before_cheap_ones() {
-        let candidates = [candidate(0, 0, 0.0), candidate(0, 1, 90.0), candidate(1, 0, 90.0)];
-        assert_eq!(solve(&candidates, 2, 2), [(0, 1), (1, 0)]);
+    fn two_matches_go_before_a_better_one_within_reason() {
+        let both = |cost| [candidate(0, 0, 0.0), candidate(0, 1, cost), candidate(1, 0, cost)];
+        assert_eq!(solve(&both(12.0), 2, 2), [(0, 1), (1, 0)]);
+        assert_eq!(solve(&both(13.0), 2, 2), [(0, 0)]);
     }
 
     #[test]
@@ -198,17 +206,15 @@ mod tests {
         assert_eq!(solve(&candidates, 4, 1), [(0, 0)]);
     }
 
-    /// The best matching, by trying all.
-    fn best(candidates: &[Candidate], tracks: usize, used: u32) -> (usize, i64) {
+    /// What the best matching gains, by trying all.
+    fn best(candidates: &[Candidate], tracks: usize, used: u32) -> i64 {
         let Some(track) = tracks.checked_sub(1) else {
-            return (0, 0);
+            return 0;
         };
         let mut best = self::best(candidates, track, used);
         for other in candidates.iter().filter(|other| other.track == track) {
             if used & (1 << other.sighting) == 0 {
-                let (matches, cost) = self::best(candidates, track, used | (1 << other.sighting));
-                let found = (matches + 1, cost - (other.cost * STEPS) as i64);
-                best = best.max(found);
+                best = best.max(gain(other) + self::best(candidates, track, used | (1 << other.sighting)));
             }
         }
         best
@@ -217,7 +223,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_matching_is_better(
-            costs in prop::collection::vec(prop::option::of(0.0f64..100.0), 20),
+            costs in prop::collection::vec(prop::option::of(0.0f64..ALONE), 20),
             tracks in 1usize..5,
             sightings in 1usize..6,
         ) {
@@ -230,18 +236,18 @@ mod tests {
                 }
             }
             let pairs = solve(&candidates, tracks, sightings);
-            let cost: i64 = pairs
+            let gained: i64 = pairs
                 .iter()
                 .map(|pair| {
                     let found = candidates.iter().find(|other| (other.track, other.sighting) == *pair);
-                    -(found.unwrap().cost * STEPS) as i64
+                    gain(found.unwrap())
                 })
                 .sum();
             let mut seen: Vec<usize> = pairs.iter().map(|(_, sighting)| *sighting).collect();
             seen.sort_unstable();
             seen.dedup();
             prop_assert_eq!(seen.len(), pairs.len());
-            prop_assert_eq!((pairs.len(), cost), best(&candidates, tracks, 0));
+            prop_assert_eq!(gained, best(&candidates, tracks, 0));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::assign::{Assignment, Candidate};
+use crate::assign::{ALONE, Assignment, Candidate};
 use crate::one_euro::difference;
 use crate::options::{OptionError, Smoothing, TrackerOptions};
 use crate::pose::Place;
@@ -15,8 +15,15 @@ const FAR: f64 = 2.5;
 /// How much larger or smaller it may be, as a logarithm; more by so much for each second in which it was not seen.
 const SAME_SIZE: f64 = 0.5;
 const SIZE_IN_A_SECOND: f64 = 0.5;
-/// Differences of a rotation that weigh as much as a whole [`NEAR`], in radians.
-const SAME_TURN: f64 = 1.0;
+/// What a face that is the same may be off by in place (sides of the face), size (logarithm) and rotation (radians), beside what is in doubt
+/// and by so much more for each second in which it was not seen.
+const CLOSE: f64 = 0.15;
+const GROWTH: f64 = 0.2;
+const GROWTH_IN_A_SECOND: f64 = 0.3;
+const TURN: f64 = 0.5;
+const TURN_IN_A_SECOND: f64 = 1.5;
+/// Sightings that are seen once and then no more are forgotten after this time in seconds: a false alarm rarely comes twice.
+const ONCE: f64 = 0.15;
 /// Sightings that begin a face must not overlap one that is followed by more than this share of their union: that is the same
 /// face, found twice.
 const SAME_FACE: f64 = 0.7;
@@ -103,9 +110,8 @@ impl Tracker {
                 track.missed.get_or_insert(time);
             }
         }
-        // A false alarm rarely comes twice.
         self.tracks
-            .retain(|track| track.missed.is_none() || track.sightings > 1);
+            .retain(|track| track.sightings > 1 || time - track.seen <= ONCE);
         self.report(time, frame, faces);
         if self.options.smoothing == Smoothing::None {
             // As they were seen, to the last bit.
@@ -175,14 +181,25 @@ impl Tracker {
                 }
                 let rotation = Place::of(&sighting.pose).rotation;
                 let turn = difference(expected.rotation, rotation).length();
-                // Who was away for long may look elsewhere now.
-                let turn = (turn / SAME_TURN / (1.0 + 2.0 * lost)).min(2.0);
-                let cost = (distance / NEAR).powi(2) + (growth / SAME_SIZE).powi(2) + 0.5 * turn * turn;
-                self.candidates.push(Candidate {
-                    track: index,
-                    sighting: sighting_index,
-                    cost: cost.min(100.0),
-                });
+                // In what is usual for a face that is the same; more for one that was away.
+                let close = CLOSE + 2.0 * expected.doubt / size;
+                let same = GROWTH + GROWTH_IN_A_SECOND * lost;
+                let alike = TURN + TURN_IN_A_SECOND * lost;
+                // The logarithm of a normal density. Without its second part, a face that was lost long ago, of which anything may
+                // be expected, would be likelier everywhere than one that was seen just now.
+                let cost = (distance / close).powi(2)
+                    + (growth / same).powi(2)
+                    + (turn / alike).min(2.0).powi(2)
+                    + 4.0 * (close / CLOSE).ln()
+                    + 2.0 * (same / GROWTH).ln()
+                    + 2.0 * (alike / TURN).ln();
+                if cost < ALONE {
+                    self.candidates.push(Candidate {
+                        track: index,
+                        sighting: sighting_index,
+                        cost,
+                    });
+                }
             }
         }
         let (tracks, owners) = (&mut self.tracks, &mut self.owners);
@@ -230,7 +247,7 @@ impl Tracker {
         for track in &self.tracks {
             let in_vain = track.missed.map_or(0.0, |since| time - since);
             // The frame in which it is missed first counts as one of them.
-            let shown = track.missed.is_none() || in_vain < max_predicted;
+            let shown = track.missed.is_none() || (in_vain < max_predicted && track.sightings > 1);
             if !self.owners.contains(&Some(track.id)) && shown {
                 faces.extend(followed(track, time, frame, State::Predicted, None));
             }

@@ -6,8 +6,10 @@ use super::{Chance, face, noisy};
 
 /// A scene, frame by frame.
 pub struct Scene {
-    /// Its name.
+    /// Its kind.
     pub name: &'static str,
+    /// Which of its kind.
+    pub seed: u64,
     /// Its frames.
     pub frames: Vec<SceneFrame>,
 }
@@ -32,32 +34,47 @@ const FALSE_ALARMS: f64 = 0.05;
 /// Whose face is covered by more than this is not there for a detector, and for those who count.
 const COVERED: f64 = 0.6;
 
-/// All scenes.
-pub fn scenes() -> Vec<Scene> {
-    let even = |rate: f64| move |frame: u32| f64::from(frame) / rate;
-    let varied =
-        |frame: u32| f64::from(frame) / 25.0 + 0.013 * f64::from(frame % 3) + f64::from(frame / 40) * 0.2;
-    vec![
-        scene("crossing", 300, even(30.0), crossing()),
-        scene("occlusion", 300, even(30.0), occlusion()),
-        scene("leaving", 360, even(30.0), leaving()),
-        scene("cut", 240, even(30.0), cut()),
-        scene("varying framerate", 300, varied, crossing()),
-        scene("ten frames a second", 150, even(10.0), crossing()),
-        scene("twenty", 450, even(30.0), twenty()),
-        scene("passers-by", 900, even(30.0), passers_by()),
-    ]
+/// Scenes of all kinds, `seeds` of each.
+pub fn scenes(seeds: u64) -> impl Iterator<Item = Scene> {
+    (0..seeds).flat_map(|seed| {
+        let even = |rate: f64| move |frame: u32| f64::from(frame) / rate;
+        let varied =
+            |frame: u32| f64::from(frame) / 25.0 + 0.013 * f64::from(frame % 3) + f64::from(frame / 40) * 0.2;
+        [
+            scene("crossing", seed, 300, even(30.0), crossing()),
+            scene("occlusion", seed, 300, even(30.0), occlusion()),
+            scene("leaving", seed, 360, even(30.0), leaving()),
+            scene("cut", seed, 240, even(30.0), cut()),
+            scene("varying framerate", seed, 300, varied, crossing()),
+            scene("ten frames a second", seed, 150, even(10.0), crossing()),
+            scene("twenty", seed, 300, even(30.0), twenty()),
+            scene("passers-by", seed, 600, even(30.0), passers_by(seed)),
+        ]
+    })
 }
 
-fn scene(name: &'static str, frames: u32, time: impl Fn(u32) -> f64, people: Vec<Person>) -> Scene {
-    let mut chance = Chance(name.len() as u64 * 77 + 5);
+fn scene(
+    name: &'static str,
+    seed: u64,
+    frames: u32,
+    time: impl Fn(u32) -> f64,
+    people: Vec<Person>,
+) -> Scene {
+    let mut chance = Chance(name.len() as u64 * 77 + 1000 * seed + 5);
+    // Each seed sees another part of what goes on for ever; cuts and passers-by have their own time.
+    let shift = match name {
+        "cut" | "passers-by" => 0.0,
+        _ => 13.7 * seed as f64,
+    };
     let frames = (0..frames)
         .map(|frame| {
             let time = time(frame);
-            look(time, &people, &mut chance)
+            let mut looked = look(time + shift, &people, &mut chance);
+            looked.time = time;
+            looked
         })
         .collect();
-    Scene { name, frames }
+    Scene { name, seed, frames }
 }
 
 fn look(time: f64, people: &[Person], chance: &mut Chance) -> SceneFrame {
@@ -108,15 +125,9 @@ fn share_under(face: &Sighting, front: &Sighting) -> f64 {
 fn crossing() -> Vec<Person> {
     let walker = |y: f64, size: f64, period: f64, phase: f64| -> Person {
         Box::new(move |time| {
-            let along = (time / period + phase).fract();
-            let swing = 2.0 * (along - 0.5).abs();
-            let yaw = if along < 0.5 { 0.7 } else { -0.7 };
-            Some(face(
-                120.0 + 1040.0 * swing,
-                y + 6.0 * (time * 9.0).sin(),
-                size,
-                yaw,
-            ))
+            let (velocity, place) = (std::f64::consts::TAU * (time / period + phase)).sin_cos();
+            let (x, y) = (640.0 + 520.0 * place, y + 6.0 * (time * 9.0).sin());
+            Some(face(x, y, size, 0.8 * velocity))
         })
     };
     vec![
@@ -126,16 +137,21 @@ fn crossing() -> Vec<Person> {
     ]
 }
 
-/// One stays, others pass close in front and hide them for about a second.
+/// One stays, and again and again somebody else passes close in front and hides them for about a second.
 fn occlusion() -> Vec<Person> {
-    vec![
+    let mut people: Vec<Person> = vec![
         Box::new(|time| Some(face(640.0 + 10.0 * time.sin(), 360.0, 100.0, 0.2 * time.sin()))),
-        Box::new(|time| {
-            let along = (time / 5.0).fract();
-            Some(face(200.0 + 880.0 * along, 370.0, 170.0, 0.8))
-        }),
         Box::new(|time| Some(face(900.0, 300.0 + 20.0 * (time * 0.7).cos(), 110.0, -0.4))),
-    ]
+    ];
+    people.extend((0..100).map(|pass| -> Person {
+        Box::new(move |time| {
+            let along = time / 5.0 - f64::from(pass);
+            (0.0..1.0)
+                .contains(&along)
+                .then(|| face(60.0 + 1160.0 * along, 370.0, 170.0, 0.8))
+        })
+    }));
+    people
 }
 
 /// People who turn away or duck for some time, and are back where they were.
@@ -192,11 +208,11 @@ fn twenty() -> Vec<Person> {
 }
 
 /// A street: people come in at one side and go out at the other, at different speeds and distances.
-fn passers_by() -> Vec<Person> {
-    let mut chance = Chance(11);
-    (0..24)
+fn passers_by(seed: u64) -> Vec<Person> {
+    let mut chance = Chance(11 + seed);
+    (0..16)
         .map(|_| -> Person {
-            let begin = 26.0 * chance.next();
+            let begin = 17.0 * chance.next();
             let speed = (90.0 + 160.0 * chance.next()) * if chance.next() < 0.5 { -1.0 } else { 1.0 };
             let size = 60.0 + 70.0 * chance.next();
             let y = 250.0 + 1.2 * size + 40.0 * chance.next();
