@@ -90,28 +90,28 @@ fn faces_that_are_followed_have_tracking_metadata() {
     buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(1000));
     meta::attach(buffer.make_mut(), &frame).unwrap();
     assert_eq!(detections(&buffer), two_detections());
-    let relations = buffer.meta::<AnalyticsRelationMeta>().unwrap();
-    let tracks: Vec<_> = relations.iter::<AnalyticsTrackingMtd>().collect();
-    assert_eq!(tracks.len(), 1);
     let ms = gst::ClockTime::from_mseconds;
-    assert_eq!(tracks[0].info(), (7, ms(600), ms(920), false));
-    let second = relations.iter::<AnalyticsODMtd>().nth(1).unwrap();
-    let related: Vec<_> = second
-        .iter_direct_related::<AnalyticsTrackingMtd>(RelTypes::RELATE_TO)
-        .map(|track| track.id())
-        .collect();
-    assert_eq!(related, [tracks[0].id()]);
-
+    {
+        let relations = buffer.meta::<AnalyticsRelationMeta>().unwrap();
+        let tracks: Vec<_> = relations.iter::<AnalyticsTrackingMtd>().collect();
+        assert_eq!(tracks.len(), 1);
+        assert_eq!(tracks[0].info(), (7, ms(600), ms(920), false));
+        let second = relations.iter::<AnalyticsODMtd>().nth(1).unwrap();
+        let related: Vec<_> = relations
+            .iter_direct_related::<AnalyticsTrackingMtd>(second.id(), RelTypes::RELATE_TO)
+            .map(|track| track.id())
+            .collect();
+        assert_eq!(related, [tracks[0].id()]);
+    }
     // Written anew: once, not twice.
-    drop((second, tracks, relations));
     frame.tracks = vec![track(3, 0), track(7, 0)];
     meta::attach(buffer.make_mut(), &frame).unwrap();
     let relations = buffer.meta::<AnalyticsRelationMeta>().unwrap();
-    let ids: Vec<u64> = relations
+    let seen: Vec<_> = relations
         .iter::<AnalyticsTrackingMtd>()
-        .map(|track| track.info().0)
+        .map(|track| track.info())
         .collect();
-    assert_eq!(ids, [3, 7]);
+    assert_eq!(seen, [3, 7].map(|id| (id, ms(600), ms(1000), false)));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
         return Ok(());
     }
     let pts = buffer.pts();
+    let mut seen = Vec::new();
     // A buffer has one relation meta, which all detectors share.
     if buffer.meta::<AnalyticsRelationMeta>().is_none() {
         AnalyticsRelationMeta::add(buffer);
@@ -49,31 +50,46 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
         #[cfg(feature = "v1_28")]
         face_tensor::add(&mut meta, detection, &face.pose)?;
         if let Some(track) = frame.track(index) {
-            add_track(&mut meta, detection, track, pts)?;
+            let tracking = add_track(&mut meta, detection, track, pts)?;
+            seen.push((tracking, ago(pts, track.unseen)));
         }
+    }
+    for (tracking, time) in seen {
+        update_seen(buffer, tracking, time)?;
     }
     Ok(())
 }
 
-/// Adds who the face is, and relates it to the object detection, as GStreamer's own trackers do. Times are those of the buffers.
+/// Adds who the face is, and relates it to the object detection, as GStreamer's own trackers do; its id in the meta. Times are those of the
+/// buffers.
 fn add_track(
     meta: &mut gst::MetaRefMut<'_, AnalyticsRelationMeta, gst::meta::Standalone>,
     detection: u32,
     track: &Track,
     pts: Option<gst::ClockTime>,
-) -> Result<(), MetaError> {
-    let ago = |time| pts.unwrap_or(gst::ClockTime::ZERO).saturating_sub(time);
+) -> Result<u32, MetaError> {
     let tracking = meta
-        .add_tracking_mtd(track.id, ago(track.age))
+        .add_tracking_mtd(track.id, ago(pts, track.age))
         .map_err(|_| MetaError::Analytics)?
         .id();
-    if let Some(mut tracking) = meta.mtd_mut::<AnalyticsTrackingMtd>(tracking) {
-        tracking
-            .update_last_seen(ago(track.unseen))
-            .map_err(|_| MetaError::Analytics)?;
-    }
     meta.set_relation(RelTypes::RELATE_TO, detection, tracking)
-        .map_err(|_| MetaError::Analytics)
+        .map_err(|_| MetaError::Analytics)?;
+    Ok(tracking)
+}
+
+/// Says when the face was seen last. The meta is borrowed for as long as it lives, so each face borrows it anew.
+fn update_seen(buffer: &mut gst::BufferRef, tracking: u32, time: gst::ClockTime) -> Result<(), MetaError> {
+    let Some(mut meta) = buffer.meta_mut::<AnalyticsRelationMeta>() else {
+        return Err(MetaError::Analytics);
+    };
+    let Some(mut tracking) = meta.mtd_mut::<AnalyticsTrackingMtd>(tracking) else {
+        return Err(MetaError::Analytics);
+    };
+    tracking.update_last_seen(time).map_err(|_| MetaError::Analytics)
+}
+
+fn ago(pts: Option<gst::ClockTime>, time: gst::ClockTime) -> gst::ClockTime {
+    pts.unwrap_or(gst::ClockTime::ZERO).saturating_sub(time)
 }
 
 /// Takes away what [`add`] has put on a buffer whose record has `count` faces.
