@@ -158,6 +158,53 @@ def test_a_batch_is_determined_by_its_number(patches):
         samples.SampleBatches(samples.Patches([patches]), 7, seed=5)
 
 
+class Knowing:
+    """A looker that knows the face of a patch, and misplaces it by `off` parts of the crop's side."""
+
+    def __init__(self, patches, off):
+        self.patches, self.off, self.asked = patches, off, 0
+
+    def raw(self, images):
+        self.asked += 1
+        output = np.zeros((1, network.OUTPUTS))
+        output[0, network.POINTS] = (self.answer + [self.off, 0]).reshape(-1)
+        return output
+
+
+@pytest.mark.parametrize("mirrored", (False, True))
+def test_a_second_look_is_where_the_first_one_says_that_the_face_is(patches, mirrored):
+    rows = samples.Patches([patches])
+    i = int(np.nonzero(rows.rows["kind"] == cache.FACE)[0][0])
+    known, first = rows.square(i), rows.square(i).moved([0.1, -0.08], 1.2, 0.3)
+    looker = Knowing(rows, 0.0)
+    data = samples.SampleBatches(rows, 4, seed=1, looker=looker, second_looks=1.0)
+    seen = crops.apply(first.matrix(mirror=mirrored), rows.rows["points"][i].astype(float))
+    looker.answer = crops.to_parts(seen[geometry.MIRRORED_68] if mirrored else seen)
+    crop, _ = crops.cut(rows.image(i), first, mirror=mirrored)
+    second = data.second_square(crop, i, first, mirrored)
+    assert np.linalg.norm(second.centre - known.centre) < 0.03 * known.side and second.side == pytest.approx(known.side, rel=0.03)
+    assert second.angle == pytest.approx(known.angle, abs=0.03)
+    # Where the answer is far off, the face would be lost: no second look.
+    looker.off = 0.5
+    assert data.second_square(crop, i, first, mirrored) is None
+
+
+def test_second_looks_are_a_share_of_the_second_crops(patches):
+    rows = samples.Patches([patches])
+    options = dict(patches=rows, count=32, seed=4, shares=(1, 0, 0))
+    looker = Knowing(rows, 0.0)
+    looker.answer = network.mean_points().numpy().astype(float)
+    plain, none = samples.SampleBatches(**options)[0], samples.SampleBatches(**options, looker=looker, second_looks=0.0)[0]
+    assert torch.equal(plain.images, none.images) and looker.asked == 0
+    some = samples.SampleBatches(**options, looker=looker, second_looks=1.0)[0]
+    assert looker.asked == int(some.face[::2].sum()) > 8
+    assert not torch.equal(some.images, plain.images)
+    # What is to be answered follows the crop.
+    faces = some.face.numpy() > 0
+    fitted = fit.solve(crops.to_pixels(some.points.numpy()[faces].astype(float)))
+    assert np.median(geometry.rotation_angle(fitted[0], some.rotation.numpy()[faces].astype(float))) < 0.6
+
+
 def test_a_second_opinion_is_brought_to_the_first_ones_convention():
     """Meshes of another shape and orientation than the reference points: turned as the faces are, they say the same pose."""
     rng = np.random.default_rng(5)

@@ -40,15 +40,20 @@ def square_of(rotation, seen):
 
 
 def measure(looker, image, squares, looks, rng):
-    """Columns for the faces of one picture: fitted rotation, direct rotation, spread, presence, residual, moved (degrees)."""
-    for k in range(looks):
-        if k:
-            squares = squares_of(*fit.solve(answers.points)[:5])
-        answers = looker(image, squares)
+    """Columns for the faces of one picture: fitted rotation, direct rotation, spread, presence, residual, moved (degrees): by how
+    much the last look's answer turns when the first look's crop is moved."""
+    def look(squares):
+        for k in range(looks):
+            if k:
+                squares = squares_of(*fit.solve(answers.points)[:5])
+            answers = looker(image, squares)
+        return answers
+
+    answers = look(squares)
     fitted = fit.solve(answers.points)
     angle = rng.uniform(-np.pi, np.pi, len(squares))
     moved = [s.moved(MOVED * np.array([np.cos(a), np.sin(a)]), 1.0, 0.0) for s, a in zip(squares, angle)]
-    again = fit.solve(looker(image, moved).points)[0]
+    again = fit.solve(look(moved).points)[0]
     return fitted[0], answers.direct, answers.spread, answers.presence, fitted[-1], geometry.rotation_angle(fitted[0], again)
 
 

@@ -1,7 +1,8 @@
 """Crops for the training of the close look, cut from patches: batch n of a run is the same whenever and wherever it is made.
 
 Every face of a batch comes twice, in two crops that a finder might have given (item 2k and 2k + 1): what the network says about
-both must be the same.
+both must be the same. With a looker, some second crops are those that a second look would have: where the looker's answer to the first
+crop says that the face is.
 """
 
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from .. import geometry
 from ..geometry import MIRRORED_68
 from ..photometric import vary
 from . import crops, fit
+from .answer import squares_of
 from .cache import FACE, NOTHING, RENDER
-from .network import normalise
+from .network import POINTS, normalise
 
+LOST = 0.35
+"""Sides (and logarithm of the side) by which a second look may miss its face and still be one."""
 FLIP = np.diag([-1.0, 1.0, 1.0])
 
 
@@ -132,10 +136,12 @@ def cover(image, points, rng, other):
 class SampleBatches(Dataset):
     """Item n is batch n; see the module."""
 
-    def __init__(self, patches, count, seed, shares=(0.62, 0.28, 0.1), wild=0.12, side=crops.SIDE):
+    def __init__(self, patches, count, seed, shares=(0.62, 0.28, 0.1), wild=0.12, side=crops.SIDE, looker=None, second_looks=0.0):
+        """looker: `answer.Looker` that makes the share `second_looks` of the second crops of faces."""
         if count % 2:
             raise ValueError("a batch has an even number of crops, two of each face")
         self.patches, self.count, self.seed, self.wild, self.side = patches, count, seed, wild, side
+        self.looker, self.second_looks = looker, second_looks if looker else 0.0
         self.cumulative = np.cumsum(chances(patches.rows, shares))
 
     def __len__(self):
@@ -144,13 +150,26 @@ class SampleBatches(Dataset):
     def draw(self, rng):
         return min(int(np.searchsorted(self.cumulative, rng.random())), len(self.patches) - 1)
 
-    def crop(self, i, rng, random, mirrored, beside, covered):
-        """One crop of patch i as uint8, and what the network should say about it."""
-        rows, side = self.patches.rows, self.side
+    def square(self, i, rng, beside):
+        """A square that a finder might give for patch i."""
         shift, scale, angle = place(rng, self.wild)
         if beside is not None:
             shift = beside + rng.normal(0, 0.05, 2)
-        square = self.patches.square(i).moved(shift, scale, angle)
+        return self.patches.square(i).moved(shift, scale, angle)
+
+    def second_square(self, first, i, square, mirrored):
+        """The square in which a second look would see patch i after the crop `first` of `square`; None where it would lose the face."""
+        points = crops.to_pixels(self.looker.raw(first[None])[0, POINTS].reshape(68, 2), self.side)
+        points = crops.apply(crops.invert(square.matrix(self.side, mirror=mirrored)), points)
+        next_square = squares_of(*fit.solve(points[MIRRORED_68 if mirrored else slice(None)][None])[:5])[0]
+        known = self.patches.square(i)
+        off = np.linalg.norm(next_square.centre - known.centre) / known.side
+        return next_square if off < LOST and abs(np.log(next_square.side / known.side)) < LOST else None
+
+    def crop(self, i, square, rng, random, mirrored, covered):
+        """One crop of patch i as uint8, and what the network should say about it."""
+        rows, side = self.patches.rows, self.side
+        angle = square.angle - float(rows["angle"][i])
         image, m = crops.cut(self.patches.image(i), square, side, mirror=mirrored)
         points = crops.apply(m, rows["points"][i].astype(float))
         rotation = rows["rotation"][i]
@@ -182,8 +201,13 @@ class SampleBatches(Dataset):
             if face and rng.random() < 0.15:
                 covered = int(rng.integers(2**31))
             mirrored = bool(rng.random() < 0.5)
-            for _ in range(2):
-                image, points, rotation, scale, back = self.crop(i, rng, random, mirrored, beside, covered)
+            image = None
+            for k in range(2):
+                square = self.square(i, rng, beside)
+                if k and face and self.second_looks and rng.random() < self.second_looks:
+                    square = self.second_square(image, i, square_before, mirrored) or square
+                square_before = square
+                image, points, rotation, scale, back = self.crop(i, square, rng, random, mirrored, covered)
                 for name, value in (("images", image), ("points", points), ("rotation", rotation), ("scale", scale), ("back", back),
                                     ("turn", self.patches.rows["turn"][i]), ("mirrored", mirrored), ("weight", weight if face else 0.0),
                                     ("face", float(face))):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from .. import checkpoint
 from ..train import Log, optimizer_of, rate_factor
+from .answer import Looker
 from .losses import Weights, losses
 from .network import LookNetwork
 from .samples import Patches, SampleBatches
@@ -32,6 +33,8 @@ def arguments(argv=None):
     parser.add_argument("--batch", type=int, default=128, help="crops, two of each face")
     parser.add_argument("--shares", type=float, nargs=3, default=[0.62, 0.28, 0.1], help="of photos, renders, places without a face")
     parser.add_argument("--wild", type=float, default=0.12, help="share of crops that miss their face widely")
+    parser.add_argument("--looker", help="weights whose answers say where second crops are, as at inference with two looks")
+    parser.add_argument("--second-looks", type=float, default=0.4, help="with --looker: share of those second crops")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (AdamW)")
     parser.add_argument("--weight-decay", type=float, default=0.03)
     parser.add_argument("--warmup", type=int, default=200)
@@ -83,7 +86,10 @@ def main(argv=None):
     if state.exists():
         step = checkpoint.load_run(state, network, average, optimizer, initial)
     (options.out / "options.json").write_text(json.dumps(vars(options), default=str, indent=1) + "\n")
-    data = SampleBatches(Patches(options.patches), options.batch, options.seed, options.shares, options.wild)
+    looker = Looker(load_weights(options.looker)) if options.looker else None
+    data = SampleBatches(
+        Patches(options.patches), options.batch, options.seed, options.shares, options.wild, looker=looker, second_looks=options.second_looks
+    )
     last = min(options.steps, options.until or options.steps)
     loader = DataLoader(
         data, batch_size=None, sampler=range(step, last), num_workers=1, prefetch_factor=4,
