@@ -9,7 +9,8 @@ import torch
 
 from img2pose_train import geometry
 from img2pose_train.labels import pose_in_box
-from img2pose_train.look import cache, crops, fit, landmarks, network, samples, second
+from img2pose_train.pack import Labels
+from img2pose_train.look import cache, crops, fit, landmarks, network, reliability, samples, second
 from img2pose_train.look import train as look_train
 from img2pose_train.look.answer import Looker, decode, poses_of
 from img2pose_train.look.evaluate import figures, gather, held_out
@@ -301,3 +302,36 @@ def test_weights_of_something_else_are_refused(tmp_path):
     torch.save({"finder": {}}, tmp_path / "x.pth")
     with pytest.raises(ValueError, match="no `look` in the file"):
         look_train.load_weights(tmp_path / "x.pth")
+
+
+def test_sigma_holds_what_it_claims_and_the_table_tells_when_it_does_not():
+    rng = np.random.default_rng(8)
+    spread = np.exp(rng.normal(1, 0.7, 4000))
+    # Errors grow with the root of the spread, and are three times what it says where it is 1.
+    error = 3 * np.sqrt(spread) * rng.exponential(size=4000)
+    a, b = reliability.calibrate(spread, error)
+    assert b == pytest.approx(0.5, abs=0.06)
+    rows = reliability.table(reliability.cross_checked(spread, error, np.arange(4000) % 2), error)
+    assert len(rows) == 6 and rows[-1]["faces"] == 4000
+    assert all(abs(row["within_1"] - reliability.SHARE) < 0.05 for row in rows)
+    assert rows[0]["sigma"] < rows[4]["sigma"] and rows[0]["error_median"] < rows[4]["error_median"]
+    plain = reliability.table(spread, error)
+    assert abs(plain[0]["within_1"] - plain[4]["within_1"]) > 0.2
+    # One that says nothing is given a constant.
+    a, b = reliability.calibrate(spread, rng.exponential(size=4000))
+    assert b <= 0.06 and np.exp(a) == pytest.approx(-np.log(1 - reliability.SHARE), rel=0.1)
+
+
+def test_reliability_is_measured_photo_by_photo(pack, tmp_path, capsys):
+    _, _, folder = pack
+    torch.manual_seed(2)
+    look_train.save_weights(tmp_path / "look.pth", network.LookNetwork())
+    run = [str(tmp_path / "look.pth"), "--pack", str(folder), "--labels", str(folder / "refined.npz")]
+    with pytest.raises(ValueError, match="no face to measure"):
+        reliability.main([*run, "--smallest", "9999"])
+    with pytest.raises(SystemExit):  # this pack holds out a single photo
+        reliability.main(run)
+    assert "too few faces" in capsys.readouterr().err
+    labels = Labels.load(folder / "refined.npz")
+    spread, error, picture = reliability.spread_and_error(Looker(network.LookNetwork()), held_out(folder, labels, 16), 1, 0.0)
+    assert len(spread) == len(error) == len(picture) == 2 and (spread > 0).all() and (error >= 0).all()
