@@ -181,6 +181,19 @@ def evaluate_clutter(model, clutter, count, seed, scores=(0.3, 0.5, 0.7)):
     return {"pictures": count, "seed": seed, "with_a_face": shares}
 
 
+def open_model(options, parser):
+    """The model that the options name: `model`, or `finder` and `look`."""
+    if bool(options.model) == bool(options.finder and options.look):
+        parser.error("give a model, or --finder and --look")
+    if options.finder:
+        return FindAndLook(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.looks)
+    if options.model.endswith(".onnx"):
+        if not options.detector:
+            parser.error("an ONNX file needs --detector")
+        return OnnxModel(options.model, options.min_size, options.detector)
+    return CheckpointModel(options.model, options.min_size)
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", nargs="?", help="checkpoint (.pth) or ONNX file")
@@ -204,16 +217,7 @@ def main(argv=None):
     parser.add_argument("--out", help="JSON file to write")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    if bool(options.model) == bool(options.finder and options.look):
-        parser.error("give a model, or --finder and --look")
-    if options.finder:
-        model = FindAndLook(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.looks)
-    elif options.model.endswith(".onnx"):
-        if not options.detector:
-            parser.error("an ONNX file needs --detector")
-        model = OnnxModel(options.model, options.min_size, options.detector)
-    else:
-        model = CheckpointModel(options.model, options.min_size)
+    model = open_model(options, parser)
     result = {"model": Path(options.model or options.look).name, "min_size": options.min_size, "turn": options.turn}
     if options.pack:
         photos, labels = Photos(options.pack), Labels.load(options.labels)
