@@ -3,6 +3,7 @@
 import json
 from random import Random
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,10 +11,11 @@ import torch
 from img2pose_train import evaluate, geometry
 from img2pose_train.compose import Composer, Crop
 from img2pose_train.find_and_look import FindAndLook, find
-from img2pose_train.finder import network
+from img2pose_train.finder import mine, network
 from img2pose_train.finder import train as finder_train
-from img2pose_train.finder.batches import collate
+from img2pose_train.finder.batches import FinderBatches, collate
 from img2pose_train.finder.losses import giou_loss, losses, upright_iou
+from img2pose_train.finder.negatives import Negatives
 from img2pose_train.finder.targets import Upright, assign, upright_faces
 from img2pose_train.look.network import PRESENCE, LookNetwork
 from img2pose_train.look.train import save_weights as save_look
@@ -164,3 +166,42 @@ def test_both_have_to_see_a_face():
     assert not len(found[-8.0].score)
     # A frontal face in a crop that was turned upright is one that lies on its side.
     assert abs(np.degrees(found[8.0].pose[0, 2]) - 90) < 3
+
+
+def test_negatives_hold_no_face_and_are_determined(tmp_path):
+    for k, shape in enumerate(((90, 150, 3), (400, 500, 3))):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.random.default_rng(k).integers(0, 256, shape, np.uint8))
+    negatives = Negatives([tmp_path])
+    for seed in range(12):
+        a, b = (negatives.crop(128, Random(seed)) for _ in range(2))
+        assert a.image.shape == (128, 128, 3) and np.array_equal(a.image, b.image) and not len(a.box) and not len(a.ignored)
+        assert a.image.std() > 5
+    with pytest.raises(ValueError, match="no .*jpg"):
+        Negatives([tmp_path / "none"])
+
+
+def test_a_share_of_the_crops_is_empty(pack, tmp_path):
+    photos, labels, _ = pack
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((64, 64, 3), 200, np.uint8))
+    plain, none = (FinderBatches(photos, labels, [128], 32, 1, negatives=n, empty=0.0)[0] for n in (None, Negatives([tmp_path])))
+    assert len(plain.centre) == len(none.centre)
+    all_empty = FinderBatches(photos, labels, [128], 32, 1, negatives=Negatives([tmp_path]), empty=1.0)[0]
+    assert not len(all_empty.centre) and (all_empty.face < 0).all() and all_empty.counts.all()
+
+
+def test_what_fires_is_mined(tmp_path, capsys):
+    # A finder that fires where it is bright.
+    finder = network.FinderNetwork()
+    with torch.no_grad():
+        finder.out.weight.zero_()
+        finder.out.bias[0] = 2.0
+    finder_train.save_weights(tmp_path / "finder.pth", finder)
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / f"in/{k}.png"), np.random.default_rng(k).integers(0, 256, (120, 160, 3), np.uint8))
+    mine.main([str(tmp_path / "finder.pth"), "--pictures", str(tmp_path / "in"), "--each", "2", "--out", str(tmp_path / "out")])
+    lines = [json.loads(line) for line in (tmp_path / "out/places.jsonl").read_text().splitlines()]
+    assert len(lines) == 6 and {line["source"] for line in lines} == {"0.png", "1.png", "2.png"} and "6 places in 3" in capsys.readouterr().out
+    assert all(cv2.imread(str(tmp_path / "out" / line["file"])) is not None for line in lines) and (tmp_path / "out.sheet.jpg").exists()
+    mine.main([str(tmp_path / "finder.pth"), "--pictures", str(tmp_path / "in"), "--least", "0.95", "--out", str(tmp_path / "calm")])
+    assert not list((tmp_path / "calm").glob("*.jpg")) and len(Negatives([tmp_path / "out"]).paths) == 6

@@ -48,11 +48,12 @@ def collate(crops):
 
 
 class FinderBatches(Dataset):
-    """Item n is batch n. The side of the crops changes from batch to batch, and their number falls with their area."""
+    """Item n is batch n. The side of the crops changes from batch to batch, and their number falls with their area.
+    negatives (`negatives.Negatives`): pictures without a face, which the share `empty` of the crops show."""
 
-    def __init__(self, photos, labels, sides, crops, seed, clutter=None, any_turn=0.3):
+    def __init__(self, photos, labels, sides, crops, seed, clutter=None, any_turn=0.3, negatives=None, empty=0.1):
         self.composer = Composer(photos, labels, clutter, any_turn=any_turn)
-        self.sides, self.crops, self.seed = sides, crops, seed
+        self.sides, self.crops, self.seed, self.negatives, self.empty = sides, crops, seed, negatives, empty
 
     def __len__(self):
         return 2**31
@@ -61,4 +62,9 @@ class FinderBatches(Dataset):
         side = Random(f"{self.seed} {n} side").choice(self.sides)
         random = Random(f"{self.seed} {n} finder")
         count = max(2, round(self.crops * (BASE_SIDE / side) ** 2))
-        return collate([self.composer.crop(side, random) for _ in range(count)])
+        return collate([self._crop(side, random) for _ in range(count)])
+
+    def _crop(self, side, random):
+        if self.negatives and random.random() < self.empty:
+            return self.negatives.crop(side, random)
+        return self.composer.crop(side, random)

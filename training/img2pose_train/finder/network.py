@@ -6,6 +6,8 @@ the cell's own middle (x, y); logarithms of its width and height in units of fou
 head stands upright; cosine and sine of its turn in the plane (not normalised).
 """
 
+from functools import lru_cache
+
 import torch
 from torch import nn
 
@@ -54,8 +56,9 @@ def normalise(images):
     return images.float().sub_(MEAN).div_(SCALE).contiguous(memory_format=torch.channels_last)
 
 
+@lru_cache(maxsize=64)
 def cells(height, width):
-    """Middles [A, 2] of the cells in pixels, and their strides [A]."""
+    """Middles [A, 2] of the cells in pixels, and their strides [A]. Kept; not to be written into."""
     middles, strides = [], []
     for stride in STRIDES:
         y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")

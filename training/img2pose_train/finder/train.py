@@ -20,6 +20,7 @@ from ..pack import Labels, Photos
 from ..train import Log, optimizer_of, rate_factor
 from .batches import FinderBatches
 from .losses import losses
+from .negatives import Negatives
 from .network import FinderNetwork, normalise
 
 WEIGHTS = {"score": 1.0, "box": 2.0, "roll": 0.5}
@@ -38,6 +39,8 @@ def arguments(argv=None):
     parser.add_argument("--any-turn", type=float, default=0.3, help="share of photos that are turned by any angle")
     parser.add_argument("--fonts", nargs="+", help="folders with .ttf and .otf files: train on drawn pictures, too (clutter)")
     parser.add_argument("--backgrounds", nargs="+", default=[], help="folders with photos that show no face, for those")
+    parser.add_argument("--negatives", nargs="+", default=[], help="folders with pictures without a face (finder.mine, heads.backs)")
+    parser.add_argument("--empty", type=float, default=0.1, help="share of the crops that show those")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (AdamW)")
     parser.add_argument("--weight-decay", type=float, default=0.03)
     parser.add_argument("--warmup", type=int, default=200)
@@ -89,8 +92,10 @@ def main(argv=None):
         step = checkpoint.load_run(state, network, average, optimizer, initial)
     (options.out / "options.json").write_text(json.dumps(vars(options), default=str, indent=1) + "\n")
     clutter = Clutter.below(options.fonts, options.backgrounds) if options.fonts else None
+    negatives = Negatives(options.negatives) if options.negatives else None
     data = FinderBatches(
-        Photos(options.pack), Labels.load(options.labels), options.sides, options.crops, options.seed, clutter, options.any_turn
+        Photos(options.pack), Labels.load(options.labels), options.sides, options.crops, options.seed, clutter, options.any_turn,
+        negatives, options.empty,
     )
     last = min(options.steps, options.until or options.steps)
     loader = DataLoader(
