@@ -15,7 +15,8 @@ cuts better crops from the frame.
 | `squares` (output) | f32 [n, 4] | upright squares in pixels of the image: middle, side, angle (radians, clockwise) |
 | `points` (output) | f32 [n, 68, 2] | landmarks in pixels of the image |
 | `rotations` (output) | f32 [n, 3, 3] | the direct answer, in the camera of the face's own box |
-| `presence`, `spread` (outputs) | f32 [n] | whether the close look sees a face; how far the rotation of the points is off, in degrees |
+| `presence` (output) | f32 [n] | whether the close look sees a face |
+| `sigma` (output) | f32 [n] | degrees: the rotation of the points is off by no more than this in 68.3 % of the cases (`look.reliability`) |
 
 `images -> cells` is the finder, `crops -> answers` the close look; nothing of one depends on the other's inside.
 """
@@ -38,6 +39,7 @@ from .finder import network as finder_network
 from .finder import train as finder_train
 from .look import crops
 from .look import network as look_network
+from .look import reliability
 from .look import train as look_train
 from .pack import whole
 
@@ -91,7 +93,11 @@ def grid_of(height, width, like):
 
 
 class Meaning(nn.Module):
-    """From `answers` and `squares` to what they mean in the picture."""
+    """From `answers` and `squares` to what they mean in the picture; sigma: (a, b) of `look.reliability`."""
+
+    def __init__(self, sigma):
+        super().__init__()
+        self.a, self.b = sigma
 
     def forward(self, answers, squares):
         parts = answers[:, look_network.POINTS].reshape(-1, 68, 2) * (crops.MARGIN * squares[:, 2, None, None])
@@ -106,8 +112,9 @@ class Meaning(nn.Module):
         upright = torch.stack([a, b, third], 2)
         zero, one = torch.zeros_like(cos[:, 0]), torch.ones_like(cos[:, 0])
         turn = torch.stack([cos[:, 0], -sin[:, 0], zero, sin[:, 0], cos[:, 0], zero, zero, zero, one], 1).reshape(-1, 3, 3)
-        spread = torch.exp(answers[:, look_network.SPREAD]) * (180 / math.pi)
-        return torch.stack([x, y], 2), torch.matmul(turn, upright), torch.sigmoid(answers[:, look_network.PRESENCE]), spread
+        spread = answers[:, look_network.SPREAD] + math.log(180 / math.pi)
+        sigma = torch.exp(self.a + self.b * spread)
+        return torch.stack([x, y], 2), torch.matmul(turn, upright), torch.sigmoid(answers[:, look_network.PRESENCE]), sigma
 
 
 def graph_of(module, inputs, names, outputs, dynamic):
@@ -132,8 +139,9 @@ def _with_own_weights(model):
     return model
 
 
-def assemble(finder, look, facts):
-    """The file (`onnx.ModelProto`) of both networks; facts: what the metadata say beside what is known here."""
+def assemble(finder, look, facts, sigma=(0.0, 1.0)):
+    """The file (`onnx.ModelProto`) of both networks; facts: what the metadata say beside what is known here; sigma: (a, b) of
+    `look.reliability`."""
     image = {0: "batch", 2: "height", 3: "width"}
     frames, faces = torch.zeros(2, 3, 96, 128), torch.zeros(3, 3, crops.SIDE, crops.SIDE)
     # Something must be found while the graph is recorded.
@@ -145,11 +153,11 @@ def assemble(finder, look, facts):
         ("cut", graph_of(Crops(), (frames, cells), ["images", "cells"], ["crops", "frames", "found", "squares"],
                          {"images": image, "cells": {0: "batch", 2: "cells"}} | n("crops", "frames", "found", "squares"))),
         ("look", graph_of(look, (faces,), ["crops"], ["answers"], n("crops", "answers"))),
-        ("mean", graph_of(Meaning(), (torch.randn(3, look_network.OUTPUTS), torch.rand(3, 4)), ["answers", "squares"],
-                          ["points", "rotations", "presence", "spread"],
-                          n("answers", "squares", "points", "rotations", "presence", "spread"))),
+        ("mean", graph_of(Meaning(sigma), (torch.randn(3, look_network.OUTPUTS), torch.rand(3, 4)), ["answers", "squares"],
+                          ["points", "rotations", "presence", "sigma"],
+                          n("answers", "squares", "points", "rotations", "presence", "sigma"))),
     ]
-    cut_points = {"images", "cells", "crops", "answers", "frames", "found", "squares", "points", "rotations", "presence", "spread"}
+    cut_points = {"images", "cells", "crops", "answers", "frames", "found", "squares", "points", "rotations", "presence", "sigma"}
     model, seen = onnx.ModelProto(), set()
     model.CopyFrom(parts[0][1])
     del model.graph.node[:], model.graph.initializer[:], model.graph.output[:], model.graph.value_info[:]
@@ -173,7 +181,7 @@ def assemble(finder, look, facts):
         "image_mean": [finder_network.MEAN / 255] * 3, "image_std": [finder_network.SCALE / 255] * 3,
         "parts": {"find": {"input": "images", "output": "cells"}, "look": {"input": "crops", "output": "answers"}},
         "strides": list(finder_network.STRIDES), "unit": finder_network.UNIT, "crop_side": crops.SIDE, "crop_margin": crops.MARGIN,
-        "score_floor": SCORE_FLOOR, "nms_threshold": NMS, "bbox_x_factor": 1.1, "bbox_y_factor": 1.1, "expand_forehead": 0.3,
+        "sigma": {"a": sigma[0], "b": sigma[1], "share": reliability.SHARE}, "score_floor": SCORE_FLOOR, "nms_threshold": NMS, "bbox_x_factor": 1.1, "bbox_y_factor": 1.1, "expand_forehead": 0.3,
         "reference_points": geometry.REFERENCE_68.round(7).tolist(), **facts,
     }
     del model.metadata_props[:]
@@ -188,6 +196,8 @@ def main(argv=None):
     parser.add_argument("--look", required=True)
     parser.add_argument("--min-size", type=int, default=360, help="short side of the network's image")
     parser.add_argument("--max-size", type=int, default=1400)
+    parser.add_argument("--sigma", type=float, nargs=2, default=[0.0, 1.0], metavar=("A", "B"),
+                        help="log(sigma) = A + B log(spread), as look.reliability finds them")
     parser.add_argument("--licence", required=True, type=Path, help="file with the licence of the weights")
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args(argv)
@@ -195,7 +205,7 @@ def main(argv=None):
         "min_size": options.min_size, "max_size": options.max_size, "licence": options.licence.read_text(),
         "source_sha256": {"finder": fingerprint(options.finder), "look": fingerprint(options.look)},
     }
-    model = assemble(finder_train.load_weights(options.finder), look_train.load_weights(options.look), facts)
+    model = assemble(finder_train.load_weights(options.finder), look_train.load_weights(options.look), facts, tuple(options.sigma))
     with whole(options.out) as path:
         onnx.save(model, path)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")

@@ -145,14 +145,26 @@ def figures(columns, false, frames, threshold):
     return out
 
 
-def answers_of(model, folder, truth):
-    """Lines of answers, as `--answers` reads them, of a model that takes RGB pictures and gives `detect.Faces`."""
+def in_own_box(rotation, box, focal, width, height):
+    """Rotations [N, 3, 3] in the cameras of boxes [N, 4], of which `geometry.to_image` made rotations in the frame's camera."""
+    shift = (np.array([width / 2, height / 2]) - (box[:, :2] + box[:, 2:]) / 2) / focal
+    return geometry.view_rotation(shift) @ rotation
+
+
+def answers_of(model, folder, truth, own_box=False):
+    """Lines of answers, as `--answers` reads them, of a model that takes RGB pictures and gives `detect.Faces`.
+
+    img2pose's way from a face's own box into the picture turns a head by only half of the angle between the line to it and the
+    camera's axis. own_box: what the network said in the box is compared, not what became of it."""
     for line in truth:
         image = np.ascontiguousarray(cv2.imread(str(folder / line["file"]))[:, :, ::-1])
         found = model(image)
+        height, width = image.shape[:2]
         rotation = geometry.rotation_matrix(found.pose[:, :3]) if len(found.pose) else np.zeros((0, 3, 3))
+        if own_box and len(rotation):
+            rotation = in_own_box(rotation, found.box, float(width + height), width, height)
         yield {
-            "file": line["file"], "focal": float(image.shape[0] + image.shape[1]),
+            "file": line["file"], "focal": None if own_box else float(width + height),
             "faces": [
                 {"box": b.round(2).tolist(), "score": round(float(s), 4), "rotation": r.round(6).tolist(), "translation": p[3:].round(4).tolist()}
                 for b, s, r, p in zip(found.box, found.score, rotation, found.pose)
@@ -171,6 +183,7 @@ def main(argv=None):
     parser.add_argument("--detector", help="program for ONNX files")
     parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")
     parser.add_argument("--threshold", type=float, default=0.5, help="score from which on a face is one")
+    parser.add_argument("--own-box", action="store_true", help="rotations as the network saw them in the face's own box (see answers_of)")
     parser.add_argument("--save-answers", type=Path)
     parser.add_argument("--out")
     options = parser.parse_args(argv)
@@ -182,7 +195,7 @@ def main(argv=None):
         lines = [json.loads(line) for line in Path(options.answers).read_text().splitlines()]
     else:
         model = evaluate.open_model(options, parser)
-        lines = list(answers_of(model, options.set, truth))
+        lines = list(answers_of(model, options.set, truth, options.own_box))
         model.close()
     if options.save_answers:
         with whole(options.save_answers) as path:

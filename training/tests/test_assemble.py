@@ -9,10 +9,11 @@ import onnxruntime
 import pytest
 import torch
 
-from img2pose_train import assemble, geometry
+from img2pose_train import assemble, deviation, geometry
 from img2pose_train.find_and_look import find
 from img2pose_train.finder.network import FinderNetwork, cells
 from img2pose_train.finder.train import save_weights as save_finder
+from img2pose_train.look import reliability
 from img2pose_train.look.answer import Looker
 from img2pose_train.look.network import LookNetwork
 from img2pose_train.look.train import save_weights as save_look
@@ -38,7 +39,7 @@ def model(networks, tmp_path_factory):
     save_finder(folder / "finder.pth", networks[0])
     save_look(folder / "look.pth", networks[1])
     (folder / "licence.txt").write_text("for tests")
-    assemble.main(["--finder", str(folder / "finder.pth"), "--look", str(folder / "look.pth"), "--licence", str(folder / "licence.txt"),
+    assemble.main(["--sigma", "0.3", "0.8", "--finder", str(folder / "finder.pth"), "--look", str(folder / "look.pth"), "--licence", str(folder / "licence.txt"),
                    "--out", str(folder / "pair.onnx")])
     return folder / "pair.onnx"
 
@@ -82,7 +83,8 @@ def test_the_whole_file_answers_as_the_networks_do(networks, model):
             assert (np.abs(points - answers.points).max((1, 2)) / side < 0.03).all()
             assert np.abs(geometry.rotation_angle(out["rotations"][mine][order][inside].astype(float), answers.direct)).max() < 3
             assert np.allclose(out["presence"][mine][order][inside], answers.presence, atol=0.03)
-            assert np.allclose(np.radians(out["spread"][mine][order][inside]), answers.spread, rtol=0.1)
+            sigma = reliability.sigma_of(np.degrees(answers.spread), (0.3, 0.8))
+            assert np.allclose(out["sigma"][mine][order][inside], sigma, rtol=0.1)
 
 
 def test_the_parts_stand_alone(networks, model, tmp_path):
@@ -91,6 +93,7 @@ def test_the_parts_stand_alone(networks, model, tmp_path):
     # Equal weights of fresh networks stand as what they are.
     weights = {t.name for t in file.graph.initializer}
     assert not any(n.op_type == "Identity" and n.input[0] in weights for n in file.graph.node)
+    assert contract["sigma"] == {"a": 0.3, "b": 0.8, "share": 0.683}
     assert contract["contract_version"] == 2 and len(contract["reference_points"]) == 68 and contract["licence"] == "for tests"
     x = fed([picture(3)])
     for name, feed in (("find", x), ("look", fed([picture(4, 112, 112), picture(5, 112, 112)]))):
@@ -133,3 +136,27 @@ def test_in_8_bits_the_file_answers_nearly_the_same(networks, model, tmp_path):
     assert len(eight.SerializeToString()) < 0.45 * len(whole.SerializeToString())
     with pytest.raises(ValueError, match="quantized already"):
         quantize(eight, photos, tmp_path)
+
+
+def test_the_deviation_of_the_graphs_own_crops_is_measured(pack, networks, model, tmp_path, capsys):
+    _, _, folder = pack
+    run = [str(model), "--finder", str(model.parent / "finder.pth"), "--look", str(model.parent / "look.pth"), "--pack", str(folder),
+           "--labels", str(folder / "refined.npz")]
+    deviation.main(run)
+    result = json.loads(capsys.readouterr().out)
+    assert result["faces that both find"] > 0
+    median, _ = result["degrees apart, all: median, 95 %"]
+    assert median < 0.1  # these networks answer much the same to anything
+    # A picture of the network's own size, and faces that lie within: both cut nearly the same crops.
+    file = deviation.WholeFile(model)
+    file.min_size = 256
+    image = picture(21, 256, 320)
+    apart, size, _ = deviation.compare(file, networks[0].to(memory_format=torch.channels_last), Looker(networks[1]), image)
+    assert len(apart) == len(size) > 0 and np.median(apart[size < 100]) < 0.02
+    # Weights that the file was not made from.
+    torch.manual_seed(5)
+    other = LookNetwork().half().float().eval()
+    with torch.no_grad():
+        other.head.weight.normal_(std=0.05)
+    wrong, _, _ = deviation.compare(file, networks[0], Looker(other), image)
+    assert np.median(wrong) > 20 * np.median(apart)

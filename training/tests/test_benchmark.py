@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from img2pose_train import benchmark, geometry
+from img2pose_train.detect import Faces
 from img2pose_train.heads import benchmark as making
 from img2pose_train.heads import compose, frames, people, render
 
@@ -185,6 +186,33 @@ def test_the_distance_is_compared_in_one_camera():
     columns, _ = benchmark.collect([line], {"a": {"file": "a", "focal": 1200.0, "faces": [answer]}}, 640, 480)
     # Twice the focal length, twice the distance: 10 % too far.
     assert columns["distance"][0] == pytest.approx(0.1, abs=1e-6)
+
+
+class Knowing:
+    """A model that knows the face of a frame in the camera of its own box, and brings it into the frame's as img2pose does."""
+
+    def __init__(self, known, seen):
+        self.known, self.seen = known, seen
+
+    def __call__(self, image):
+        box = np.array(self.known["box"])[None]
+        focal, centre = (box[:, 2:] - box[:, :2]).sum(1), (box[:, :2] + box[:, 2:]) / 2
+        rotation, moved = geometry.to_image(self.seen, np.array([[0, 0, 10.0]]), focal, centre, 112.0, np.array([32.0, 24.0]))
+        return Faces(box, np.array([0.9]), np.concatenate([geometry.rotation_vector(rotation), moved], 1))
+
+
+def test_what_the_network_saw_in_its_box_is_recovered(folder):
+    seen = geometry.rotation_matrix([0.2, -0.5, 0.1])
+    known = {"box": [50.0, 4, 62, 20]}
+    truth = [{"file": "0.png"}]
+    lines = {own: list(benchmark.answers_of(Knowing(known, seen), folder, truth, own))[0] for own in (False, True)}
+    rotation = {own: np.array(line["faces"][0]["rotation"])[None] for own, line in lines.items()}
+    assert lines[True]["focal"] is None and np.allclose(rotation[True], seen, atol=1e-5)
+    # Half of the angle between the line to the face and the axis is missing in the frame's camera.
+    assert lines[False]["focal"] == 112
+    angle = np.degrees(np.arctan(np.hypot(24, -12) / 112))
+    line = benchmark.along_the_line(rotation[False], [[56, 12]], 112, 64, 48)
+    assert geometry.rotation_angle(line, seen)[0] == pytest.approx(angle / 2, rel=0.05)
 
 
 def test_a_face_is_found_once():

@@ -53,7 +53,7 @@ class FinderBatches(Dataset):
 
     def __init__(self, photos, labels, sides, crops, seed, clutter=None, any_turn=0.3, negatives=None, empty=0.1):
         self.composer = Composer(photos, labels, clutter, any_turn=any_turn)
-        self.sides, self.crops, self.seed, self.negatives, self.empty = sides, crops, seed, negatives, empty
+        self.sides, self.crops, self.seed, self.negatives, self.empty = sides, crops, seed, negatives, empty if negatives else 0
 
     def __len__(self):
         return 2**31
@@ -65,6 +65,6 @@ class FinderBatches(Dataset):
         return collate([self._crop(side, random) for _ in range(count)])
 
     def _crop(self, side, random):
-        if self.negatives and random.random() < self.empty:
+        if self.empty and random.random() < self.empty:
             return self.negatives.crop(side, random)
         return self.composer.crop(side, random)
