@@ -1,6 +1,8 @@
 """The benchmark of rendered frames: what its frames show, when a set is the published one, and what is measured on it."""
 
 import json
+import sys
+import types
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from img2pose_train import benchmark, geometry
 from img2pose_train.detect import Faces
+from img2pose_train.heads import backs
 from img2pose_train.heads import benchmark as making
 from img2pose_train.heads import compose, frames, people, render
 
@@ -227,3 +230,33 @@ def test_answers_of_anything_else_are_measured(folder, tmp_path, capsys):
     answers.write_text(json.dumps({"file": "0.png", "faces": [{"box": [1, 1, 20, 20], "score": 0.9, "rotation": np.eye(3).tolist()}]}) + "\n")
     benchmark.main([str(folder), "--answers", str(answers)])
     assert json.loads(capsys.readouterr().out)["false faces a frame"] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_a_mesh_says_how_it_is_turned(monkeypatch):
+    for name in ("mediapipe", "mediapipe.modules", "mediapipe.modules.face_geometry", "mediapipe.modules.face_geometry.protos"):
+        module = types.ModuleType(name)
+        module.geometry_pipeline_metadata_pb2 = None
+        monkeypatch.setitem(sys.modules, name, module)
+    from img2pose_train import rival_mediapipe
+
+    rng = np.random.default_rng(11)
+    canonical, weights = rng.normal(size=(468, 3)), np.where(np.arange(468) < 30, 0.1, 0.0)
+    turned = geometry.rotation_matrix([0.3, -0.6, 0.2])[0]
+    # Points without weight may be anywhere: a mouth that is open.
+    mesh = 40 * canonical @ turned.T + [300, 200, 5] + rng.normal(size=(468, 3)) * (weights == 0)[:, None] * 30
+    assert geometry.rotation_angle(rival_mediapipe.rotation_onto(mesh, canonical, weights)[None], turned[None])[0] < 1e-3
+
+
+def test_heads_from_behind_show_no_face(tmp_path, monkeypatch):
+    rng = np.random.default_rng(12)
+    angles = np.array([backs.away(rng) for _ in range(500)])
+    assert np.abs(angles[:, 0]).min() >= backs.LEAST_YAW and np.abs(angles[:, 1]).max() <= 45
+    shown = []
+    monkeypatch.setattr(render, "Renderer", lambda: None)
+    monkeypatch.setattr(frames, "stand", lambda renderer, image, angles, *rest: (shown.append(angles[0]), (image,))[1])
+    backs.main([str(tmp_path), "--count", "3"])
+    first = [path.read_bytes() for path in sorted(tmp_path.glob("*.jpg"))]
+    assert len(first) == 3 and len(shown) >= 3
+    (tmp_path / "1-00001.jpg").unlink()
+    backs.main([str(tmp_path), "--count", "3"])
+    assert [path.read_bytes() for path in sorted(tmp_path.glob("*.jpg"))] == first
