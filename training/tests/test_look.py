@@ -123,6 +123,20 @@ def test_the_cache_keeps_the_photos_labels_and_their_split(pack, patches):
     assert np.abs(crops.roll_of(seen.rows["rotation"][faces])).max() < np.radians(1)
 
 
+def test_mined_places_are_places_without_a_face(tmp_path):
+    (tmp_path / "mined").mkdir()
+    for k, shape in enumerate(((96, 96, 3), (60, 180, 3))):
+        picture = np.zeros(shape, np.uint8)
+        cv2.circle(picture, (shape[1] // 2, shape[0] // 2), shape[0] // 12, (255, 255, 255), -1)
+        cv2.imwrite(str(tmp_path / f"mined/{k}.png"), picture)
+    cache.main(["--out", str(tmp_path / "cache"), "--mined", str(tmp_path / "mined")])
+    mined = samples.Patches([tmp_path / "cache"])
+    assert (mined.rows["kind"] == cache.NOTHING).all() and mined.rows["size"] == pytest.approx([32, 20])
+    # What fired is in the middle of the crop.
+    crop, _ = crops.cut(mined.image(0), mined.square(0))
+    assert crop[crops.SIDE // 2, crops.SIDE // 2].min() > 200 and crop[4, 4].max() < 50
+
+
 def test_doubtful_landmarks_are_not_trusted(pack):
     _, labels, _ = pack
     points = geometry.project(labels.rotation, labels.translation, labels.focal, labels.centre, geometry.REFERENCE_68)
@@ -292,6 +306,8 @@ def test_figures_tell_errors_slopes_and_spreads():
     columns = answered, truth, error * 1.001, np.ones(400), np.zeros(400), np.full(400, 0.3)
     result = figures(truth, columns, np.full(400, 50.0))
     assert result["all"]["median"] == pytest.approx(np.degrees(np.median(error)), abs=0.01) and result["all"]["direct_median"] == 0
+    # Fitted 0.2 too small, direct right: half of the error midway.
+    assert result["all"]["both_median"] == pytest.approx(result["all"]["median"] / 2, abs=0.02)
     assert all(0.7 < slope < 0.9 for slope in result["pitch slope up / down"])
     assert result["yaw beyond 45, answered - true, median"] < -8
     assert result["share within spread x 0.5 1 1.5 2 3"] == [0, 1, 1, 1, 1]

@@ -22,6 +22,8 @@ import cv2
 import numpy as np
 
 from .. import geometry
+from ..clutter import PHOTO_SUFFIXES, files
+from ..finder.mine import AROUND
 from ..metrics import iou
 from ..pack import Labels, Photos, whole
 from . import crops, fit, landmarks
@@ -62,6 +64,12 @@ class Patches:
         self.exact.append(crops.apply(m, exact))
         for name, value in entry.items():
             self.rows.setdefault(name, []).append(value)
+
+    def add_empty(self, image, square):
+        """A place without a face."""
+        # Points of a frontal face, which nobody asks for: every row has the same columns.
+        points = square.centre + square.side / 2 * geometry.REFERENCE_68[:, :2] @ crops.turn(square.angle).T
+        self.add(image, points, points, square, kind=NOTHING, weight=1.0, row=-1, held_out=False)
 
     def write(self, out):
         # All at once: one by one the fits would take longer than everything else.
@@ -136,11 +144,18 @@ def add_nothing(patches, pack, labels, count, seed=1):
             c = rng.uniform([0, 0], [width, height])
             if (np.minimum(box[:, 2:], c + side) - np.maximum(box[:, :2], c - side) > 0).all(1).any():
                 continue
-            square = crops.Square(c, side, rng.uniform(-np.pi, np.pi))
-            # Points of a frontal face, which nobody asks for: every row has the same columns.
-            points = c + side / 2 * geometry.REFERENCE_68[:, :2] @ crops.turn(square.angle).T
-            patches.add(image, points, points, square, kind=NOTHING, weight=1.0, row=-1, held_out=False)
+            patches.add_empty(image, crops.Square(c, side, rng.uniform(-np.pi, np.pi)))
             made += 1
+
+
+def add_mined(patches, folder, seed=1):
+    """The places in which a finder saw a face that is none (`finder.mine`): the middles of its pictures."""
+    rng = np.random.default_rng(seed)
+    for path in files([folder], PHOTO_SUFFIXES):
+        image = cv2.imread(str(path))
+        height, width = image.shape[:2]
+        square = crops.Square(np.array([width - 1, height - 1]) / 2, min(height, width) / AROUND, rng.uniform(-np.pi, np.pi))
+        patches.add_empty(np.ascontiguousarray(image[:, :, ::-1]), square)
 
 
 def add_renders(patches, folder, convention):
@@ -170,6 +185,7 @@ def main(argv=None):
     parser.add_argument("--second", help="second opinion: npz with `rotation` [N, 3, 3] for the same rows, NaN for none")
     parser.add_argument("--smallest", type=float, default=16, help="size of the smallest face, pixels")
     parser.add_argument("--nothing", type=int, default=0, help="how many places without a face")
+    parser.add_argument("--mined", nargs="*", default=[], help="folders of finder.mine: places that only look like a face")
     parser.add_argument("--renders", nargs="*", default=[], help="folders of heads.portraits")
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0],
                         help="rotation vector (degrees, head's frame) from the renders' labels to the photos'")
@@ -186,6 +202,8 @@ def main(argv=None):
             add_photos(patches, options.pack, labels, found, second, turn, options.smallest)
         add_nothing(patches, options.pack, labels, options.nothing)
     convention = geometry.rotation_matrix(np.radians(options.convention))[0]
+    for folder in options.mined:
+        add_mined(patches, folder)
     for folder in options.renders:
         add_renders(patches, folder, convention)
     print(patches.write(options.out))

@@ -57,10 +57,16 @@ def measure(looker, image, squares, looks, rng):
     return fitted[0], answers.direct, answers.spread, answers.presence, fitted[-1], geometry.rotation_angle(fitted[0], again)
 
 
-def figures(truth, columns, size, weight=None):
+def midway(a, b):
+    """Rotations [N, 3, 3] half of the way from a [N, 3, 3] to b [N, 3, 3]."""
+    return a @ geometry.rotation_matrix(geometry.rotation_vector(np.transpose(a, (0, 2, 1)) @ b) / 2)
+
+
+def figures(truth, columns, size):
     """Nested dictionary of plain numbers; truth [N, 3, 3], columns as `measure` gives them, size [N] of the faces in pixels."""
     fitted, direct, spread, presence, residual, moved = columns
     error, error_direct = geometry.rotation_angle(fitted, truth), geometry.rotation_angle(direct, truth)
+    error_both = geometry.rotation_angle(midway(fitted, direct), truth)
     yaw, up = geometry.yaw(truth), pitch(truth)
     answered_yaw, answered_up = geometry.yaw(fitted), pitch(fitted)
     out = {}
@@ -75,7 +81,8 @@ def figures(truth, columns, size, weight=None):
         out[name] = {
             "faces": int(inside.sum()), "median": round(float(np.median(error[inside])), 2),
             "interval": [round(float(v), 2) for v in median_interval(error[inside])], "mean": round(float(error[inside].mean()), 2),
-            "direct_median": round(float(np.median(error_direct[inside])), 2), "moved_median": round(float(np.median(moved[inside])), 2),
+            "direct_median": round(float(np.median(error_direct[inside])), 2), "both_median": round(float(np.median(error_both[inside])), 2),
+            "moved_median": round(float(np.median(moved[inside])), 2),
             "moved_95": round(float(np.percentile(moved[inside], 95)), 2),
         }
     front = np.abs(yaw) < 45
