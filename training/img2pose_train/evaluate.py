@@ -24,7 +24,7 @@ import torch
 from . import checkpoint, geometry
 from .clutter import Clutter
 from .detect import Faces, detect, network_size
-from .find_and_look import FindAndLook
+from .find_and_look import FindAndLook, Follow
 from .finder import train as finder
 from .look import train as look
 from .metrics import Evaluation, Truth
@@ -200,6 +200,8 @@ def main(argv=None):
     parser.add_argument("--finder", help="instead of a model: weights of finder.train...")
     parser.add_argument("--look", help="... and of look.train")
     parser.add_argument("--looks", type=int, default=1, help="how often the close look sees each face")
+    parser.add_argument("--follow", type=int, default=0, metavar="N",
+                        help="in clips the close look follows faces, and the finder runs in every N-th frame only")
     parser.add_argument("--pack", help="folder of the pack")
     parser.add_argument("--labels", help="refined labels")
     parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
@@ -218,6 +220,8 @@ def main(argv=None):
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     model = open_model(options, parser)
+    if options.follow and not options.finder:
+        parser.error("--follow needs --finder and --look")
     result = {"model": Path(options.model or options.look).name, "min_size": options.min_size, "turn": options.turn}
     if options.pack:
         photos, labels = Photos(options.pack), Labels.load(options.labels)
@@ -231,6 +235,8 @@ def main(argv=None):
             kind = "crop of a single face" if options.portraits else "scene"
             print(f"no {kind} to measure: the pack holds out 8 % of its photos, and these are too few", file=sys.stderr)
     for clip in options.video:
+        if options.follow:
+            model = Follow(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.follow)
         result.setdefault("video", {})[Path(clip).name] = evaluate_video(model, clip, every=options.every)
     if options.clutter:
         clutter = Clutter.below(options.fonts, options.backgrounds)

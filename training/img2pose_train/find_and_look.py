@@ -1,4 +1,5 @@
-"""Faces of a picture with both networks in PyTorch: the finder's squares, looked at closely. For evaluating weights."""
+"""Faces of a picture with both networks in PyTorch: the finder's squares, looked at closely; and faces of a video, where the close look
+follows them from frame to frame. For evaluating weights."""
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from .detect import Faces, network_size
 from .finder import network as finder_network
 from .look import crops, fit
 from .look.answer import Looker, poses_of, squares_of
+from .metrics import iou
 
 MIN_SCORE = 0.05
 NMS = 0.5
@@ -65,6 +67,50 @@ class FindAndLook:
         kept = nms(torch.from_numpy(box), torch.from_numpy(score), NMS).numpy() if len(box) else np.zeros(0, int)
         kept = kept[score[kept] > MIN_SCORE]
         return Faces(box[kept], score[kept], pose[kept])
+
+    def close(self):
+        pass
+
+
+LOST = 0.3
+"""Presence below which a face that was followed is gone."""
+SAME = 0.3
+"""IoU of boxes from which on a found face is one that is followed already."""
+
+
+class Follow:
+    """Like `FindAndLook`, for the frames of one video in their order: a face is looked at where it was in the frame before, and the
+    finder runs only in every `every`-th frame, for new ones."""
+
+    def __init__(self, finder, look, min_side=360, every=10):
+        self.finder = finder.eval().to(memory_format=torch.channels_last)
+        self.looker, self.min_side, self.every = Looker(look), min_side, every
+        self.frame, self.squares, self.found = 0, [], np.zeros(0)
+
+    def __call__(self, image):
+        height, width = image.shape[:2]
+        squares, found, fresh = self.squares, self.found, np.zeros(len(self.squares), bool)
+        if self.frame % self.every == 0:
+            new, _, score = find(self.finder, image, network_size(height, width, self.min_side))
+            squares, found = squares + new, np.concatenate([found, score])
+            fresh = np.concatenate([fresh, np.ones(len(new), bool)])
+        self.frame += 1
+        answers = self.looker(image, squares)
+        pose, box, _ = poses_of(answers.points, width, height)
+        score = np.sqrt(found * answers.presence)
+        kept = []
+        # Those that are followed first: the finder's box of the same face comes second, whatever its score.
+        for k in np.lexsort((-score, fresh)):
+            double = kept and iou(box[k], box[kept]).max() > (SAME if fresh[k] else NMS)
+            if answers.presence[k] > LOST and score[k] > MIN_SCORE and not double:
+                kept.append(k)
+        if kept:
+            solved = fit.solve(answers.points[kept])
+            self.squares, self.found = squares_of(*solved[:5]), found[kept]
+        else:
+            self.squares, self.found = [], np.zeros(0)
+        order = np.array(sorted(kept, key=lambda k: -score[k]), int)
+        return Faces(box[order].clip(0, [width, height, width, height]), score[order], pose[order])
 
     def close(self):
         pass

@@ -134,12 +134,13 @@ class Log:
 
 def _one_thread(_worker):
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
 
 
 def worker(rank, options):
     """Body of one training process."""
     torch.set_num_threads(1)
+    # Before the loader's process is forked: OpenCV's threads do not live on there, and ending them there would wait forever.
+    cv2.setNumThreads(1)
     torch.manual_seed(1000 * options.seed + rank)
     if options.processes > 1:
         dist.init_process_group(

@@ -1,6 +1,7 @@
 """The finder: which cells answer for which face, its losses, that it learns, and both networks together."""
 
 import json
+import signal
 from random import Random
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 
 from img2pose_train import evaluate, geometry
 from img2pose_train.compose import Composer, Crop
-from img2pose_train.find_and_look import FindAndLook, find
+from img2pose_train.find_and_look import FindAndLook, Follow, find
 from img2pose_train.finder import mine, network
 from img2pose_train.finder import train as finder_train
 from img2pose_train.finder.batches import FinderBatches, collate
@@ -128,6 +129,25 @@ def test_training_learns_resumes_and_is_evaluated(pack, tmp_path, capsys):
     assert json.loads((tmp_path / "figures.json").read_text())["detection"]["faces"] == 2
 
 
+def test_training_begins_after_opencv_had_threads(pack, tmp_path):
+    """Threads of OpenCV that the forked process of the loader does not have must not be waited for."""
+    _, _, folder = pack
+
+    def late(*_):
+        raise TimeoutError("the loader's process did not answer")
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        cv2.setNumThreads(4)
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 5)
+        signal.alarm(900)
+        finder_train.main(["--pack", str(folder), "--labels", str(folder / "refined.npz"), "--crops", "2", "--sides", "64", "--steps", "1",
+                           "--out", str(tmp_path)])
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class OneFace(torch.nn.Module):
     """A finder that sees one face of 40 pixels around (84, 60) of its picture, turned by 90 degrees, and a fainter one beside it."""
 
@@ -205,3 +225,36 @@ def test_what_fires_is_mined(tmp_path, capsys):
     assert all(cv2.imread(str(tmp_path / "out" / line["file"])) is not None for line in lines) and (tmp_path / "out.sheet.jpg").exists()
     mine.main([str(tmp_path / "finder.pth"), "--pictures", str(tmp_path / "in"), "--least", "0.95", "--out", str(tmp_path / "calm")])
     assert not list((tmp_path / "calm").glob("*.jpg")) and len(Negatives([tmp_path / "out"]).paths) == 6
+
+
+class Counting(OneFace):
+    """The same, and how often it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def forward(self, x):
+        self.asked += 1
+        return super().forward(x)
+
+
+def test_a_face_is_followed_without_the_finder():
+    finder, look = Counting(), LookNetwork()
+    with torch.no_grad():
+        # The same frontal face in every crop.
+        look.head.weight.zero_()
+        look.head.bias[PRESENCE] = 8.0
+    model, image = Follow(finder, look, min_side=96, every=3), np.zeros((192, 320, 3), np.uint8)
+    alone = FindAndLook(OneFace(), look, min_side=96)(image)
+    boxes = []
+    for k in range(5):
+        faces = model(image)
+        assert len(faces.score) == 1 and faces.score[0] == pytest.approx(alone.score[0])
+        assert finder.asked == 1 + k // 3
+        boxes.append(faces.box[0])
+    # Where the face was first found; from then on where it was looked at, and not found anew beside itself.
+    assert np.allclose(boxes[0], alone.box[0]) and np.abs(boxes[4] - boxes[0]).max() < 6
+    with torch.no_grad():
+        look.head.bias[PRESENCE] = -8.0
+    assert not len(model(image).score) and not model.squares

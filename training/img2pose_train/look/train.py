@@ -69,13 +69,14 @@ def _one_thread(_worker):
     # Ctrl-C reaches this process, too; the training ends it when it has saved.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
 
 
 def main(argv=None):
     options = arguments(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
+    # Before the loader's process is forked: OpenCV's threads do not live on there, and ending them there would wait forever.
+    cv2.setNumThreads(1)
     torch.manual_seed(options.seed)
     network = load_weights(options.initial) if options.initial else LookNetwork()
     average = checkpoint.MovingAverage(network, options.average)
