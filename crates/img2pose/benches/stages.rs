@@ -3,7 +3,7 @@
 
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::stages::Stages;
-use img2pose::{Detector, DetectorOptions, ExecutionProvider, Selection};
+use img2pose::{DetectorOptions, Model, Selection};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/img2pose-slim.onnx");
 const WIDTH: usize = 640;
@@ -35,17 +35,14 @@ fn stages() -> Stages {
     };
     let options = DetectorOptions {
         min_size: Some(480),
-        execution_provider: ExecutionProvider::Cpu,
         selection: Selection {
             score_threshold: 0.0,
             ..Selection::default()
         },
         ..DetectorOptions::default()
     };
-    let mut detector = Detector::open(MODEL.as_ref(), options).expect("the shipped model and ONNX Runtime");
-    let mut batch = detector.new_batch(frame.layout, 1).expect("a batch of one");
-    batch.push(&frame).expect("the frame fits");
-    let mut stages = Stages::of(&mut detector, &batch).expect("the network runs");
+    let model = Model::open(MODEL.as_ref()).expect("the shipped model");
+    let mut stages = Stages::of(&model, &options, &frame).expect("the network runs");
     assert!(
         stages.propose() > 0 && stages.candidates() > 0,
         "nothing to measure"

@@ -19,13 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (width, height, capacity) = (width.parse()?, height.parse()?, batch.parse()?);
     let options = DetectorOptions {
         min_size: Some(min_size.parse()?),
-        execution_provider: match rest.first().map(String::as_str) {
-            None | Some("auto") => ExecutionProvider::Auto,
-            Some("cpu") => ExecutionProvider::Cpu,
-            Some("openvino") => ExecutionProvider::OpenVino,
-            Some("cuda") => ExecutionProvider::Cuda,
-            Some("tensorrt") => ExecutionProvider::TensorRt,
-            Some(other) => return Err(format!("unknown provider '{other}'").into()),
+        execution_provider: {
+            let name = rest.first().map_or("auto", String::as_str);
+            ExecutionProvider::from_name(name).ok_or_else(|| format!("unknown provider '{name}'"))?
         },
         precision: match rest.get(1).map(String::as_str) {
             None => Precision::Auto,

@@ -16,7 +16,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Condvar, LockResult, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::Canceller;
+use crate::cancel::Canceller;
 
 /// The end of the process waits no longer for threads inside ONNX Runtime. A run that is stopped ends with the node of the
 /// graph that it is at; a model that is being loaded cannot be stopped.

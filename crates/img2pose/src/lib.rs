@@ -17,32 +17,41 @@
 //! # }
 //! ```
 
+mod batch;
+mod cancel;
 pub mod contract;
-mod detect;
+mod detector;
 mod ending;
+mod engine;
 mod error;
 mod face;
 pub mod files;
 mod finite;
 pub mod frame;
 pub mod locate;
+mod memory;
 mod model;
-mod nms;
 pub mod onnx;
+mod options;
+mod origin;
 pub mod pose;
-mod proposals;
-mod roi_align;
+mod provider;
+mod rcnn;
 pub mod runtime;
+mod shapes;
 #[doc(hidden)]
 pub mod stages;
 pub mod telemetry;
+mod tensor;
 pub mod text;
+mod times;
 
-pub use detect::{
-    Batch, BatchMaker, Canceller, Detector, DetectorOptions, ExecutionProvider, Precision, Selection, Slot,
-    StageTimes,
-};
+pub use batch::{Batch, BatchMaker, Slot};
+pub use cancel::Canceller;
+pub use detector::Detector;
 pub use ending::process_is_ending;
 pub use error::Error;
 pub use face::Face;
 pub use model::Model;
+pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
+pub use times::StageTimes;

@@ -1,15 +1,20 @@
 //! Single stages of the detector on a real frame, for `benches/stages.rs`. No part of the API.
 
+use crate::batch::BatchMaker;
 use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
-use crate::detect::{ScoredProposal, choose_wanted, process_prediction, set_poses};
+use crate::engine::{HostEngine, Setting, new_pool};
 use crate::error::Error;
 use crate::face::Face;
-use crate::frame::{FrameLayout, NetworkSize};
-use crate::model::{HalfParts, Model, Networks};
-use crate::nms::Kept;
-use crate::proposals::{LevelOutput, ProposalMaker};
-use crate::roi_align::{LevelFeatures, roi_align};
-use crate::{Batch, Detector, Selection};
+use crate::frame::{Frame, FrameLayout, NetworkSize};
+use crate::model::{HalfParts, Model};
+use crate::options::{DetectorOptions, Selection};
+use crate::provider::Placement;
+use crate::rcnn::{
+    Kept, LevelFeatures, LevelOutput, ProposalMaker, ScoredProposal, choose_wanted, process_prediction, roi_align,
+    set_poses,
+};
+use crate::runtime;
+use crate::tensor::Tensor;
 
 /// What the network says of one frame, and working memory for each stage.
 pub struct Stages {
@@ -53,23 +58,26 @@ struct Level {
 }
 
 impl Stages {
-    /// Runs `detector`, which computes on the processor, on the only frame of `batch`.
+    /// Runs `model` on the processor on one frame.
     ///
     /// # Errors
-    /// When inference fails.
-    pub fn of(detector: &mut Detector, batch: &Batch) -> Result<Self, Error> {
-        assert_eq!(batch.len(), 1, "one frame is looked at");
-        let contract = detector.contract().clone();
-        let selection = *detector.selection();
-        let (networks, channels) = detector.networks();
-        let Networks::Host { dense, heads } = networks else {
-            panic!("the detector must compute on the processor");
-        };
+    /// Those of [`Detector::load`](crate::Detector::load) and of inference.
+    pub fn of(model: &Model, options: &DetectorOptions, frame: &Frame<'_>) -> Result<Self, Error> {
+        let placement = Placement::on_processor(options);
+        let setting = Setting::new(model, placement, new_pool(options.threads())?)?;
+        let runtime = runtime::load(None, None)?;
+        let mut engine = HostEngine::load(model, &model.parts()?, runtime, placement, setting)?;
+        let (contract, channels) = (model.contract().clone(), model.channels());
+        let selection = options.selection;
+        let maker = BatchMaker::new(&contract, options.min_size, options.max_size, None);
+        let mut batch = maker.new_batch(frame.layout, 1)?;
+        batch.push(frame)?;
+        let (dense, heads) = engine.parts();
         let (layout, size) = (batch.layout(), *batch.network_size());
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
-        let images = batch.images().expect("a detector on the processor takes images");
+        let images = batch.images().expect("it was made for the processor");
         let outputs = dense.run(images, 1, height, width)?;
-        let level = |tensor: crate::model::Tensor<'_>, first: usize| Level {
+        let level = |tensor: Tensor<'_>, first: usize| Level {
             height: tensor.shape[first] as usize,
             width: tensor.shape[first + 1] as usize,
             data: tensor.data.to_vec(),

@@ -1,19 +1,11 @@
 //! A model file: read, checked against the contract, and cut into the parts that the detector runs.
 
-mod bound;
 mod cut;
-mod device;
-mod device_frames;
 mod device_parts;
-mod engine_cache;
 mod file;
 mod fp16;
 mod frame_graph;
-mod memory;
-mod origin;
 mod parts;
-mod provider;
-mod session;
 mod soundness;
 mod tensors;
 
@@ -23,15 +15,11 @@ use prost::bytes::Bytes;
 
 use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
-use crate::detect::Precision;
+use crate::options::Precision;
 use crate::onnx::{Index, ModelProto, TensorShapeProto};
 use cut::Dimension;
-pub(crate) use device::{BoundDense, Device, DeviceHeads, SortedBoxes};
-pub(crate) use device_parts::HalfParts;
-pub(crate) use memory::{Element, Exchange, HostTensor, Memory};
-pub(crate) use origin::Origin;
-pub(crate) use provider::Placement;
-pub(crate) use session::{Dense, DenseOutput, Heads, Networks, Sessions, Tensor};
+pub(crate) use device_parts::{DeviceParts, HalfParts};
+pub(crate) use frame_graph::frame_graph;
 
 /// A model file whose contract holds, not yet loaded into ONNX Runtime.
 pub struct Model {

@@ -3,12 +3,12 @@
 use ort::session::Session;
 use ort::value::DynValue;
 
-use super::bound::{BoundOutput, BoundOutputs, BoundPart};
-use super::frame_graph::frame_graph;
-use super::memory::{HostTensor, Memory};
-use crate::contract;
+use super::part::{BoundOutput, BoundOutputs, BoundPart};
+use crate::cancel::Canceller;
 use crate::frame::Conversion;
-use crate::{Canceller, Error};
+use crate::memory::{HostTensor, Memory};
+use crate::model::frame_graph;
+use crate::{Error, contract};
 
 /// Layouts whose graphs are kept; streams of more layouts that share a model load them again and again. Each keeps the
 /// memory of its last run: about 28 bytes for each pixel of the frames in a batch, and their network images.
@@ -18,7 +18,7 @@ const KEPT: usize = 8;
 pub(super) type Load = Box<dyn Fn(&'static str, &[u8]) -> Result<Session, Error> + Send>;
 
 /// A graph for each layout of frames, loaded when its first batch comes.
-pub(crate) struct DeviceFrames {
+pub(super) struct DeviceFrames {
     load: Load,
     memory: Memory,
     canceller: Canceller,
@@ -27,7 +27,7 @@ pub(crate) struct DeviceFrames {
 }
 
 /// Network images of a batch, wherever they are.
-pub(crate) struct BoundImages<'s> {
+pub(super) struct BoundImages<'s> {
     outputs: BoundOutputs<'s>,
 }
 

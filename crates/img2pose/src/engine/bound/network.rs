@@ -5,17 +5,20 @@ use std::sync::Arc;
 use ort::session::Session;
 use ort::value::{DynValue, Value, ValueTypeMarker};
 
-use super::bound::{BoundOutput, BoundOutputs, BoundPart};
-use super::device_frames::DeviceFrames;
-use super::device_parts::DeviceParts;
-use super::memory::{Exchange, HostTensor, Memory};
-use super::{Origin, Tensor};
+use super::super::Setting;
+use super::frames::DeviceFrames;
+use super::part::{BoundOutput, BoundOutputs, BoundPart};
+use crate::Error;
+use crate::cancel::Canceller;
 use crate::contract::{CLASS_SCORES, FEATURE_LEVELS, POSE_REGRESSION, PROPOSAL_LEVELS, ROI_FEATURES};
 use crate::finite::are_finite;
-use crate::{Canceller, Error};
+use crate::memory::{Element, Exchange, HostTensor, Memory};
+use crate::model::DeviceParts;
+use crate::origin::Origin;
+use crate::tensor::Tensor;
 
 /// The loaded parts of one model on a device.
-pub(crate) struct Device {
+pub(super) struct Network {
     pub frames: DeviceFrames,
     pub dense: DeviceDense,
     pub heads: DeviceHeads,
@@ -34,7 +37,7 @@ pub(super) enum PartKind {
 }
 
 /// The convolutions: network images to pyramid features and RPN outputs.
-pub(crate) struct DeviceDense {
+pub(super) struct DeviceDense {
     part: BoundPart,
     canceller: Canceller,
     /// Whether its last output sums up the features of each frame.
@@ -43,7 +46,7 @@ pub(crate) struct DeviceDense {
 }
 
 /// RoIAlign and the two heads.
-pub(crate) struct DeviceHeads {
+pub(super) struct DeviceHeads {
     regions: BoundPart,
     poses: BoundPart,
     canceller: Canceller,
@@ -56,14 +59,14 @@ pub(crate) struct DeviceHeads {
 }
 
 /// What the dense part gives for a batch.
-pub(crate) struct BoundDense<'s> {
+pub(super) struct BoundDense<'s> {
     outputs: BoundOutputs<'s>,
     has_sums: bool,
     origin: &'s Origin,
 }
 
 /// Scores and pooled regions of some boxes.
-pub(crate) struct Regions<'s> {
+pub(super) struct Regions<'s> {
     outputs: BoundOutputs<'s>,
     rows: usize,
     poses: &'s mut BoundPart,
@@ -74,29 +77,29 @@ pub(crate) struct Regions<'s> {
 }
 
 /// An input that is used again as long as its number of rows stays the same.
-struct Rows<T: super::memory::Element> {
+struct Rows<T: Element> {
     tensor: HostTensor<T>,
     rows: usize,
 }
 
 /// Boxes of one frame, the levels that they are pooled from rising.
-pub(crate) struct SortedBoxes<'b> {
+pub(super) struct SortedBoxes<'b> {
     /// `x_min, y_min, x_max, y_max` in pixels of the resized frame.
     pub boxes: &'b [[f32; 4]],
     /// How many of them belong to each level.
     pub counts: [usize; FEATURE_LEVELS],
 }
 
-impl Device {
+impl Network {
     /// Loads the parts with `load`, which is given a name for messages, the ONNX file, and what it is. It is kept for the
     /// graphs that prepare frames.
     pub(super) fn load(
         parts: &DeviceParts,
         memory: &Memory,
-        canceller: &Canceller,
-        origin: &Arc<Origin>,
+        setting: &Setting,
         load: impl Fn(&'static str, &[u8], PartKind) -> Result<Session, Error> + Send + 'static,
     ) -> Result<Self, Error> {
+        let (canceller, origin) = (&setting.canceller, &setting.origin);
         let failed = || Error::inference("set up the memory of the network");
         let dense = load("dense part", &parts.dense, PartKind::Dense)?;
         let exchange = Exchange::open(&dense, memory).map_err(failed())?;
@@ -306,7 +309,7 @@ fn rows_of<'o>(
     Ok(data)
 }
 
-impl<T: super::memory::Element> Rows<T> {
+impl<T: Element> Rows<T> {
     fn new(exchange: &Exchange, shape: &[usize]) -> Result<Self, Error> {
         let tensor = exchange.tensor(shape);
         Ok(Self {

@@ -5,16 +5,22 @@ use std::path::{Path, PathBuf};
 use ndarray_npy::NpzReader;
 use test_support::{open_tensors, read_png, read_result, read_tensor};
 
-use super::levels::FeatureLevels;
 use super::*;
 use crate::contract::PROPOSAL_LEVELS;
-use crate::roi_align::roi_align;
+use crate::engine::new_pool;
+use crate::frame::NetworkSize;
+use crate::options::DetectorOptions;
+use crate::runtime;
 
-fn detector(golden_test: &str) -> Option<(PathBuf, Detector)> {
+fn engine(golden_test: &str) -> Option<(PathBuf, HostEngine)> {
     let golden = test_support::golden(golden_test)?;
-    let model = test_support::golden_model(&golden);
-    let detector = Detector::open(model, DetectorOptions::default()).expect("the model opens");
-    Some((golden, detector))
+    let model = Model::open(test_support::golden_model(&golden)).expect("the model opens");
+    let options = DetectorOptions::default();
+    let placement = Placement::on_processor(&options);
+    let setting = Setting::new(&model, placement, new_pool(options.threads()).unwrap()).unwrap();
+    let runtime = runtime::load(None, None).expect("ONNX Runtime");
+    let engine = HostEngine::load(&model, &model.parts().unwrap(), runtime, placement, setting);
+    Some((golden, engine.expect("it loads")))
 }
 
 struct Stage {
@@ -39,7 +45,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn objectness_and_deltas_equal_the_reference() {
-    let Some((golden, mut detector)) = detector("objectness_and_deltas_equal_the_reference") else {
+    let Some((golden, mut engine)) = engine("objectness_and_deltas_equal_the_reference") else {
         return;
     };
     for (name, min_size) in test_support::STAGED {
@@ -48,7 +54,7 @@ fn objectness_and_deltas_equal_the_reference() {
             mut tensors,
             input,
         } = stage(&golden, name, min_size);
-        let (dense, _) = detector.sessions.split();
+        let (dense, _) = engine.parts();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();
         for level in 0..PROPOSAL_LEVELS {
@@ -74,7 +80,7 @@ fn objectness_and_deltas_equal_the_reference() {
 
 #[test]
 fn heads_equal_the_reference_on_its_proposals() {
-    let Some((golden, mut detector)) = detector("heads_equal_the_reference_on_its_proposals") else {
+    let Some((golden, mut engine)) = engine("heads_equal_the_reference_on_its_proposals") else {
         return;
     };
     for (name, min_size) in test_support::STAGED {
@@ -89,15 +95,18 @@ fn heads_equal_the_reference_on_its_proposals() {
             .into_iter()
             .map(|row| std::array::from_fn(|side| row[side]))
             .collect();
-        let channels = detector.channels;
-        let roi = detector.contract.roi.clone();
-        let origin = detector.sessions.origin().clone();
-        let (dense, heads) = detector.sessions.split();
+        let Setting {
+            channels,
+            origin,
+            contract,
+            ..
+        } = engine.setting.clone();
+        let (dense, heads) = engine.parts();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();
-        let levels = FeatureLevels::read(&origin, &outputs, [1, height, width], channels).unwrap();
+        let levels = FeatureLevels::read(&origin, [1, height, width], channels, |level| outputs.features(level)).unwrap();
         let mut regions = vec![0.0; boxes.len() * 49 * channels];
-        roi_align(&levels.of(0, channels), channels, &roi, &boxes, &mut regions);
+        roi_align(&levels.of(0, channels), channels, &contract.roi, &boxes, &mut regions);
 
         let shape = [boxes.len(), 7, 7, channels];
         let (mut scores, mut poses) = (Vec::new(), Vec::new());

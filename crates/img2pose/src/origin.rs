@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Error;
-use crate::detect::Precision;
+use crate::options::Precision;
 
 /// Where a loaded network comes from, and what it computes with.
 #[derive(Clone, Debug)]

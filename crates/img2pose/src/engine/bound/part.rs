@@ -4,9 +4,9 @@ use ort::memory::MemoryInfo;
 use ort::session::{IoBinding, Session, SessionOutputs};
 use ort::value::{DynValue, ValueType, ValueTypeMarker};
 
-use super::Tensor;
-use super::memory;
-use crate::{Canceller, Error};
+use crate::cancel::Canceller;
+use crate::tensor::Tensor;
+use crate::{Error, memory};
 
 /// An output of a part, and whether the processor reads it.
 pub(super) struct BoundOutput {
@@ -90,7 +90,7 @@ impl BoundPart {
         }
         let values = self
             .session
-            .run_binding_with_options(&self.binding, &canceller.options)
+            .run_binding_with_options(&self.binding, canceller.run_options())
             .map_err(|source| {
                 if canceller.is_cancelled() {
                     Error::Cancelled

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
 use crate::frame::{Conversion, Converter, Frame, copy_raw, raw_len};
-use crate::model::{Exchange, HostTensor};
+use crate::memory::{Exchange, HostTensor};
 
 /// Network images of one size, or frames of one layout, one behind the other: the one owner of their memory, which reads it
 /// and gives out its slots, each to one [`Slot`] at a time.

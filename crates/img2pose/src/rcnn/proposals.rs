@@ -1,9 +1,9 @@
 //! From RPN outputs to proposals: anchors, decoding, suppression.
 
+use super::Kept;
 use crate::contract::{PROPOSAL_LEVELS, ProposalContract};
 use crate::error::{Error, reserve};
 use crate::frame::NetworkSize;
-use crate::nms::Kept;
 
 /// Upper bound of the predicted log-size, ln(1000/16): no box grows past it (torchvision's `BoxCoder`).
 const LOG_SIZE_CLAMP: f32 = 4.135_166_6;

@@ -2,18 +2,18 @@
 
 use rayon::prelude::*;
 
+use super::{LevelFeatures, LevelOutput};
 use crate::contract::{FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::error::Error;
 use crate::finite::are_finite;
-use crate::model::{DenseOutput, Origin, Tensor};
-use crate::proposals::LevelOutput;
-use crate::roi_align::LevelFeatures;
+use crate::origin::Origin;
+use crate::tensor::Tensor;
 
 /// Pyramid features of a batch, shapes checked.
-pub(super) struct FeatureLevels<'o>([Tensor<'o>; FEATURE_LEVELS]);
+pub(crate) struct FeatureLevels<'o>([Tensor<'o>; FEATURE_LEVELS]);
 
 /// What the RPN says of a batch, shapes checked.
-pub(super) struct RpnLevels<'o> {
+pub(crate) struct RpnLevels<'o> {
     objectness: [Tensor<'o>; PROPOSAL_LEVELS],
     deltas: [Tensor<'o>; PROPOSAL_LEVELS],
 }
@@ -26,12 +26,12 @@ impl<'o> FeatureLevels<'o> {
     /// [`Error::OutputShape`] when one has another shape than the contract says.
     pub fn read(
         origin: &Origin,
-        outputs: &'o DenseOutput<'_>,
         [frames, height, width]: [usize; 3],
         channels: usize,
+        features: impl Fn(usize) -> Result<Tensor<'o>, Error>,
     ) -> Result<Self, Error> {
         let levels = try_array(|level| {
-            let tensor = outputs.features(level)?;
+            let tensor = features(level)?;
             let expected = [frames, height >> (2 + level), width >> (2 + level), channels];
             tensor.expect(
                 origin,

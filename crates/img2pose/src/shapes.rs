@@ -4,15 +4,13 @@
 //! runs keep to a few shapes that are all seen at the start, and what is missing is filled with blanks whose results are
 //! thrown away. A processor takes any shape, and is given no more work than there is.
 
-use crate::detect::ExecutionProvider;
-
 /// The pose head always runs on a multiple of this many regions: a product with few rows may take another kernel
 /// than the same row among many, and its last bits would depend on how many faces a frame has.
 const POSE_ROWS: usize = 8;
 
 /// How the shapes of the runs are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shapes {
+pub(crate) enum Shapes {
     /// As large as the work is.
     Free,
     /// Few.
@@ -20,13 +18,6 @@ pub(super) enum Shapes {
 }
 
 impl Shapes {
-    pub fn at(provider: ExecutionProvider) -> Self {
-        match provider {
-            ExecutionProvider::Cuda | ExecutionProvider::TensorRt => Self::Few,
-            ExecutionProvider::Auto | ExecutionProvider::Cpu | ExecutionProvider::OpenVino => Self::Free,
-        }
-    }
-
     /// Frames in the run of the dense part for `frames` frames in a batch that can hold `capacity`.
     pub fn frames(self, frames: usize, capacity: usize) -> usize {
         match self {
@@ -72,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_processor_does_no_more_than_it_must() {
-        let shapes = Shapes::at(ExecutionProvider::Cpu);
+        let shapes = Shapes::Free;
         assert_eq!(shapes.frames(3, 8), 3);
         assert_eq!(shapes.class_rows(613, 1000), 613);
         assert_eq!(
@@ -84,17 +75,15 @@ mod tests {
 
     #[test]
     fn a_gpu_sees_few_shapes_each_large_enough() {
-        for provider in [ExecutionProvider::Cuda, ExecutionProvider::TensorRt] {
-            let shapes = Shapes::at(provider);
-            assert_eq!((1..=8).map(|n| shapes.frames(n, 8)).collect::<Vec<_>>(), [8; 8]);
-            assert_eq!(shapes.class_rows(613, 1000), 1000);
-            assert_eq!(shapes.all_pose_rows(1000), [8, 16, 32, 64, 128, 256, 512, 1000]);
-            for wanted in 1..=1000 {
-                let rows = shapes.pose_rows(wanted, 1000);
-                assert!(rows >= wanted && rows <= 1000 && rows % POSE_ROWS == 0);
-            }
-            // A contract may ask for a number that is no multiple.
-            assert_eq!(shapes.all_pose_rows(12), [8, 16]);
+        let shapes = Shapes::Few;
+        assert_eq!((1..=8).map(|n| shapes.frames(n, 8)).collect::<Vec<_>>(), [8; 8]);
+        assert_eq!(shapes.class_rows(613, 1000), 1000);
+        assert_eq!(shapes.all_pose_rows(1000), [8, 16, 32, 64, 128, 256, 512, 1000]);
+        for wanted in 1..=1000 {
+            let rows = shapes.pose_rows(wanted, 1000);
+            assert!(rows >= wanted && rows <= 1000 && rows % POSE_ROWS == 0);
         }
+        // A contract may ask for a number that is no multiple.
+        assert_eq!(shapes.all_pose_rows(12), [8, 16]);
     }
 }

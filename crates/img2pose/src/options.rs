@@ -1,9 +1,6 @@
 //! What a user can choose.
 
-use ort::session::builder::SessionBuilder;
-
-use crate::model::Placement;
-use crate::{Error, runtime};
+use crate::Error;
 
 /// Where the network runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,19 +16,6 @@ pub enum ExecutionProvider {
     TensorRt,
     /// The processor through OpenVINO, which is for Intel's.
     OpenVino,
-}
-
-impl ExecutionProvider {
-    /// Name as a user writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::TensorRt => "tensorrt",
-            Self::OpenVino => "openvino",
-        }
-    }
 }
 
 /// The number format in which the network computes.
@@ -163,24 +147,6 @@ impl Selection {
 }
 
 impl DetectorOptions {
-    /// Lets a session of ONNX Runtime run where a detector with these options runs; for comparing the two.
-    ///
-    /// # Errors
-    /// [`Error::Provider`] when the execution provider cannot be had.
-    pub fn register_provider(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
-        let candidates = self.placement().candidates(runtime::load(None, None)?)?;
-        candidates[0].register(builder, None)
-    }
-
-    pub(crate) fn placement(&self) -> Placement {
-        Placement {
-            provider: self.execution_provider,
-            precision: self.precision,
-            device_id: self.device_id,
-            threads: self.threads(),
-        }
-    }
-
     pub(crate) fn validate(&self) -> Result<(), Error> {
         self.selection.validate()?;
         for (option, size) in [("min_size", self.min_size), ("max_size", self.max_size)] {

@@ -7,9 +7,8 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::Session;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor as OrtTensor, TensorValueType, ValueType};
 
-use super::Tensor;
-use crate::detect::ExecutionProvider;
 use crate::ending::{self, Held};
+use crate::tensor::Tensor;
 
 /// A kind of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +41,12 @@ impl Memory {
         device_id: 0,
     };
 
-    /// Where the tensors of `provider` lie; `None`: it computes with the processor's own, and nothing is bound.
-    pub fn of(provider: ExecutionProvider, device_id: u32) -> Option<Self> {
-        match provider {
-            ExecutionProvider::Cuda | ExecutionProvider::TensorRt => Some(Self {
-                exchange: Place::Pinned,
-                between: Place::Device,
-                device_id: i32::try_from(device_id).unwrap_or(i32::MAX),
-            }),
-            ExecutionProvider::Auto | ExecutionProvider::Cpu | ExecutionProvider::OpenVino => None,
+    /// The memory of GPU number `device_id`, and what of the processor's it reads by itself.
+    pub fn of_gpu(device_id: u32) -> Self {
+        Self {
+            exchange: Place::Pinned,
+            between: Place::Device,
+            device_id: i32::try_from(device_id).unwrap_or(i32::MAX),
         }
     }
 
@@ -199,20 +195,6 @@ pub(crate) unsafe fn read(value: &DynValue) -> ort::Result<Tensor<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_provider_says_where_tensors_lie() {
-        for provider in [ExecutionProvider::Cuda, ExecutionProvider::TensorRt] {
-            let memory = Memory::of(provider, 1).unwrap();
-            assert_eq!(
-                (memory.exchange, memory.between, memory.device_id),
-                (Place::Pinned, Place::Device, 1)
-            );
-        }
-        for provider in [ExecutionProvider::Cpu, ExecutionProvider::OpenVino] {
-            assert_eq!(Memory::of(provider, 0), None);
-        }
-    }
 
     #[test]
     fn places_have_the_names_of_onnx_runtime() {

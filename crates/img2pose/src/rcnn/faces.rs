@@ -1,10 +1,10 @@
 //! From scored proposals and raw poses to the faces of a frame.
 
+use super::Kept;
 use crate::contract::Contract;
-use crate::detect::Selection;
 use crate::face::Face;
 use crate::frame::{FrameLayout, NetworkSize};
-use crate::nms::Kept;
+use crate::options::Selection;
 use crate::pose::{Camera, FaceBox, face_box, keypoints_by, to_frame_camera, turn_pose};
 
 /// A proposal that passed the threshold, with the network's answer for it.

@@ -1,11 +1,14 @@
 //! Frames of one layout, converted and waiting for one run of the network.
 
+mod slots;
+
 use crate::Error;
 use crate::contract::Contract;
 use crate::frame::{Conversion, Frame, FrameLayout, NetworkSize, raw_len};
-use crate::model::{Exchange, HostTensor};
+use crate::memory::{Exchange, HostTensor};
+use slots::{Contents, Slots};
 
-use super::slots::{Contents, Slot, Slots};
+pub use slots::Slot;
 
 /// The input tensor of one run: up to `capacity` frames of one layout, each converted when it is pushed. Made for a
 /// device, it holds the frames as they are where those are smaller, and the device converts them.

@@ -1,0 +1,160 @@
+//! The seam between the detector and whatever computes its network.
+//!
+//! An [`Engine`] takes a batch to scored proposals with their poses; everything after that (camera, box, suppression, order) is
+//! one function for all of them. A new one is a folder beside these and an arm in [`open`].
+
+mod bound;
+mod host;
+mod session;
+#[cfg(test)]
+mod shapes_test;
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::cancel::Canceller;
+use crate::contract::Contract;
+use crate::error::Error;
+use crate::memory::Exchange;
+use crate::model::{Model, Parts};
+use crate::options::{ExecutionProvider, Selection};
+use crate::origin::Origin;
+use crate::provider::Placement;
+use crate::rcnn::ScoredProposal;
+use crate::runtime::Runtime;
+use crate::shapes::Shapes;
+use crate::times::StageTimes;
+#[cfg(test)]
+pub(crate) use bound::BoundEngine;
+pub(crate) use host::HostEngine;
+
+/// A network that is loaded and ready.
+pub(crate) trait Engine: Send {
+    /// What holds for every run.
+    fn setting(&self) -> &Setting;
+
+    /// Memory in which it takes frames; `None`: ordinary memory, as network images.
+    fn exchange(&self) -> Option<&Exchange>;
+
+    /// How many batches are worth computing at one time, each in an engine of its own.
+    fn batches_in_flight(&self) -> usize;
+
+    /// Computes `batch`, which is not empty, in one run of the convolutions. `found` has an entry for each of its frames, which
+    /// holds afterwards the proposals that are [wanted](crate::rcnn::is_wanted), with their poses, in any order. Adds to `times`.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], [`Error::OtherDevice`] for a batch that was made for another one, and what ONNX Runtime says.
+    fn infer(
+        &mut self,
+        batch: &Batch,
+        selection: &Selection,
+        found: &mut [Vec<ScoredProposal>],
+        times: &mut StageTimes,
+    ) -> Result<(), Error>;
+}
+
+/// What holds for every run of an engine.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    pub provider: ExecutionProvider,
+    pub contract: Contract,
+    /// Channels of the pyramid features.
+    pub channels: usize,
+    /// What errors say of the model.
+    pub origin: Arc<Origin>,
+    pub shapes: Shapes,
+    /// Threads for what is not ONNX Runtime's: proposals, RoIAlign.
+    pub pool: Arc<rayon::ThreadPool>,
+    /// Stops a run from another thread.
+    pub canceller: Canceller,
+}
+
+impl Setting {
+    /// For `model`, run at `placement`.
+    ///
+    /// # Errors
+    /// When ONNX Runtime has no memory for it.
+    pub fn new(model: &Model, placement: Placement, pool: Arc<rayon::ThreadPool>) -> Result<Self, Error> {
+        Ok(Self {
+            provider: placement.provider.id,
+            contract: model.contract().clone(),
+            channels: model.channels(),
+            origin: placement.origin(model),
+            shapes: placement.provider.shapes,
+            pool,
+            canceller: Canceller::new().map_err(Error::inference("set up a run"))?,
+        })
+    }
+}
+
+/// An engine, and why better placements were not taken, a text for each.
+pub(crate) struct Opened {
+    pub engine: Box<dyn Engine>,
+    pub passed_over: Vec<String>,
+}
+
+/// Loads `model` at the first of `candidates` that works, and runs something: some providers load and fail only in a run, for
+/// want of a part of their library, say.
+///
+/// # Errors
+/// What the last candidate failed with.
+pub(crate) fn open(
+    model: &Model,
+    parts: &Parts,
+    runtime: &'static Runtime,
+    candidates: &[Placement],
+    pool: &Arc<rayon::ThreadPool>,
+) -> Result<Opened, Error> {
+    let mut passed_over = Vec::new();
+    let mut last = Error::Option {
+        option: "execution_provider",
+        found: "none".to_owned(),
+        expected: "at least one candidate",
+    };
+    for placement in candidates {
+        match open_at(model, parts, runtime, *placement, pool) {
+            Ok(engine) => return Ok(Opened { engine, passed_over }),
+            Err(error) => {
+                passed_over.push(error.to_string());
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+fn open_at(
+    model: &Model,
+    parts: &Parts,
+    runtime: &'static Runtime,
+    placement: Placement,
+    pool: &Arc<rayon::ThreadPool>,
+) -> Result<Box<dyn Engine>, Error> {
+    let setting = Setting::new(model, placement, pool.clone())?;
+    Ok(match placement.memory() {
+        Some(memory) => {
+            let mut engine = bound::BoundEngine::load(model, runtime, placement, setting, &memory)?;
+            engine.warm_up()?;
+            Box::new(engine)
+        }
+        None => {
+            let mut engine = host::HostEngine::load(model, parts, runtime, placement, setting)?;
+            engine.warm_up()?;
+            Box::new(engine)
+        }
+    })
+}
+
+/// The threads for what is not ONNX Runtime's: proposals, RoIAlign.
+///
+/// # Errors
+/// When the system has no more threads.
+pub(crate) fn new_pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("img2pose-{index}"))
+        .build()
+        .map(Arc::new)
+        .map_err(|error| ort::Error::new(error.to_string()))
+        .map_err(Error::inference("start worker threads"))
+}

@@ -1,0 +1,22 @@
+//! ONNX Runtime's own kernels for the processor: the exact ones.
+
+use super::Provider;
+use crate::options::{ExecutionProvider, Precision};
+use crate::shapes::Shapes;
+
+pub(super) static PROVIDER: Provider = Provider {
+    id: ExecutionProvider::Cpu,
+    name: "cpu",
+    description: "The processor, with ONNX Runtime's own kernels: exact",
+    package: "onnxruntime",
+    companions: &[],
+    precisions: &[Precision::Fp32, Precision::Int8],
+    memory: None,
+    shapes: Shapes::Free,
+    heads_at: None,
+    sums_features: true,
+    takes_half_graph: true,
+    keeps_engines: false,
+    is_built_in: || Ok(true),
+    dispatch: |_, _| None,
+};

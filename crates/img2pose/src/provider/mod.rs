@@ -1,0 +1,346 @@
+//! Where the network can run: a table with a file for each of ONNX Runtime's execution providers.
+//!
+//! A new one is a file beside these, its name in [`ExecutionProvider`] and a row in [`PROVIDERS`].
+
+mod cpu;
+mod cuda;
+mod engine_cache;
+mod openvino;
+mod tensorrt;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::ep::ExecutionProviderDispatch;
+use ort::session::builder::SessionBuilder;
+
+use crate::memory::Memory;
+use crate::model::Model;
+use crate::options::{DetectorOptions, ExecutionProvider, Precision};
+use crate::origin::Origin;
+use crate::runtime::{self, Runtime};
+use crate::shapes::Shapes;
+use crate::Error;
+
+/// What is known of an execution provider.
+pub(crate) struct Provider {
+    pub id: ExecutionProvider,
+    /// Name as a user writes it.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub description: &'static str,
+    /// The package on PyPI whose library has it.
+    pub package: &'static str,
+    /// The libraries that ONNX Runtime loads for it from its own folder.
+    pub companions: &'static [&'static str],
+    /// The number formats that it computes in, the reference's first.
+    pub precisions: &'static [Precision],
+    /// The memory of device number N that the parts of the network are bound to; `None`: it computes with the processor's own.
+    pub memory: Option<fn(u32) -> Memory>,
+    /// How the shapes of its runs are chosen.
+    pub shapes: Shapes,
+    /// Where the heads run that go with a dense part run here, when that is elsewhere. What it does not take of the dense part
+    /// goes there, too.
+    pub heads_at: Option<&'static Provider>,
+    /// Whether it can sum up the features that stay on the device, so that what is no number shows.
+    pub sums_features: bool,
+    /// Whether the graph must be brought to 16 bits to compute in them.
+    pub takes_half_graph: bool,
+    /// Whether it builds engines that are kept on the disk.
+    pub keeps_engines: bool,
+    /// Whether the loaded ONNX Runtime has it.
+    pub is_built_in: fn() -> ort::Result<bool>,
+    /// How ONNX Runtime is asked for it; `None`: it is always there. The path is where its engines are kept.
+    pub dispatch: fn(&Placement, Option<&Path>) -> Option<ExecutionProviderDispatch>,
+}
+
+/// All of them, as users see them listed.
+static PROVIDERS: [&Provider; 4] = [
+    &cpu::PROVIDER,
+    &openvino::PROVIDER,
+    &cuda::PROVIDER,
+    &tensorrt::PROVIDER,
+];
+
+/// What `auto` tries, best first. TensorRT is left out: it builds an engine for minutes at the first start, which
+/// nobody should get without having asked.
+static AUTOMATIC: [&Provider; 3] = [&cuda::PROVIDER, &openvino::PROVIDER, &cpu::PROVIDER];
+
+/// The row of a provider; `None` for `auto`, which stands for several.
+fn row(id: ExecutionProvider) -> Option<&'static Provider> {
+    PROVIDERS.iter().find(|provider| provider.id == id).copied()
+}
+
+impl ExecutionProvider {
+    /// All that can be asked for by name, [`Auto`](Self::Auto) left out.
+    pub fn all() -> impl Iterator<Item = Self> {
+        PROVIDERS.iter().map(|provider| provider.id)
+    }
+
+    /// The one of that name, which may be `auto`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        std::iter::once(Self::Auto)
+            .chain(Self::all())
+            .find(|provider| provider.name() == name)
+    }
+
+    /// Name as a user writes it.
+    pub fn name(self) -> &'static str {
+        row(self).map_or("auto", |provider| provider.name)
+    }
+
+    /// What it is, in a line.
+    pub fn description(self) -> &'static str {
+        row(self).map_or("The best that works here", |provider| provider.description)
+    }
+
+    /// Whether the loaded ONNX Runtime has it. What it needs beside (a driver, a device) may still be missing.
+    ///
+    /// # Errors
+    /// [`Error::Inference`] when the library cannot say.
+    pub fn is_built_in(self, _runtime: &Runtime) -> Result<bool, Error> {
+        row(self)
+            .map_or(Ok(true), |provider| (provider.is_built_in)())
+            .map_err(Error::inference("list its execution providers"))
+    }
+
+    /// The number formats that it computes in, the reference's first.
+    pub fn precisions(self) -> &'static [Precision] {
+        row(self).unwrap_or(&cpu::PROVIDER).precisions
+    }
+
+    /// The package on PyPI whose library has it.
+    pub fn package(self) -> &'static str {
+        row(self).unwrap_or(&cpu::PROVIDER).package
+    }
+}
+
+/// Where and how the sessions of one detector run.
+#[derive(Clone, Copy)]
+pub(crate) struct Placement {
+    pub provider: &'static Provider,
+    pub precision: Precision,
+    pub device_id: u32,
+    pub threads: usize,
+}
+
+impl DetectorOptions {
+    /// Lets a session of ONNX Runtime run where a detector with these options runs; for comparing the two.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] when the execution provider cannot be had.
+    #[doc(hidden)]
+    pub fn register_provider(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
+        let candidates = Placement::candidates(self, runtime::load(None, None)?)?;
+        candidates[0].register(builder, None)
+    }
+}
+
+impl Placement {
+    fn new(provider: &'static Provider, options: &DetectorOptions) -> Self {
+        Self {
+            provider,
+            precision: options.precision,
+            device_id: options.device_id,
+            threads: options.threads(),
+        }
+    }
+
+    /// The processor, with ONNX Runtime's own kernels.
+    pub fn on_processor(options: &DetectorOptions) -> Self {
+        Self::new(&cpu::PROVIDER, options)
+    }
+
+    /// The placements to try in order: the one that was asked for, or what `auto` stands for here.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] when a provider was asked for by name and the loaded library lacks it, or when it does
+    /// not compute in the wanted precision.
+    pub fn candidates(options: &DetectorOptions, runtime: &Runtime) -> Result<Vec<Self>, Error> {
+        if let Some(provider) = row(options.execution_provider) {
+            let placement = Self::new(provider, options);
+            placement.check(runtime)?;
+            return Ok(vec![placement]);
+        }
+        let all = AUTOMATIC.map(|provider| Self::new(provider, options));
+        let usable: Vec<Self> = all
+            .into_iter()
+            .filter(|placement| placement.check(runtime).is_ok())
+            .collect();
+        if usable.is_empty() {
+            return Err(refusal(
+                "auto",
+                format!(
+                    "no provider of ONNX Runtime {} computes in {}; set precision to fp32 or auto, or load a build \
+                     with OpenVINO (bf16), CUDA (fp16) or TensorRT (fp16, bf16)",
+                    runtime.path().display(),
+                    options.precision.name()
+                ),
+            ));
+        }
+        Ok(usable)
+    }
+
+    fn check(&self, runtime: &Runtime) -> Result<(), Error> {
+        if !self.provider.id.is_built_in(runtime)? {
+            return Err(refusal(
+                self.provider.name,
+                format!(
+                    "the loaded ONNX Runtime {} was built without it; point onnxruntime-library at the \
+                     libonnxruntime.so of the package {}",
+                    runtime.path().display(),
+                    self.provider.package
+                ),
+            ));
+        }
+        for name in self.provider.companions {
+            runtime
+                .check_companion(name)
+                .map_err(|reason| refusal(self.provider.name, reason))?;
+        }
+        let precision = self.precision.resolved();
+        let precisions = self.provider.precisions;
+        if !precisions.contains(&precision) {
+            let names: Vec<&str> = precisions.iter().map(|precision| precision.name()).collect();
+            return Err(refusal(
+                self.provider.name,
+                format!(
+                    "it computes in {}, not in {}{}",
+                    names.join(" or "),
+                    precision.name(),
+                    if precision == Precision::Int8 {
+                        ", which a quantized model needs; give it the model in 32 bits"
+                    } else {
+                        ""
+                    }
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where the heads run that go with a dense part run here.
+    pub fn for_heads(self) -> Self {
+        Self {
+            provider: self.provider.heads_at.unwrap_or(self.provider),
+            ..self
+        }
+    }
+
+    /// The memory that the parts are bound to; `None`: nothing is bound.
+    pub fn memory(&self) -> Option<Memory> {
+        self.provider.memory.map(|memory| memory(self.device_id))
+    }
+
+    /// The number of the device, as ONNX Runtime takes it.
+    fn device_number(&self) -> i32 {
+        i32::try_from(self.device_id).unwrap_or(i32::MAX)
+    }
+
+    /// What errors say of `model`, run here.
+    pub fn origin(&self, model: &Model) -> Arc<Origin> {
+        Arc::new(Origin {
+            path: model.path().to_owned(),
+            precision: self.precision,
+        })
+    }
+
+    /// Whether the graph must be brought to 16 bits for the precision.
+    pub fn needs_half_graph(&self) -> bool {
+        self.precision == Precision::Fp16 && self.provider.takes_half_graph
+    }
+
+    /// Where the provider keeps what it builds for the dense part; `None` where nothing is built.
+    pub fn engine_folder(&self, dense: &[u8], runtime: &Runtime) -> Option<PathBuf> {
+        if !self.provider.keeps_engines {
+            return None;
+        }
+        let (gpu, driver) = engine_cache::gpu(self.device_id);
+        engine_cache::folder(&engine_cache::Facts {
+            part: dense,
+            library: runtime.version(),
+            precision: self.precision.resolved().name(),
+            gpu,
+            driver,
+        })
+    }
+
+    /// Adds the provider to a session that is being built. `engines` is where it keeps what it builds.
+    pub fn register(&self, builder: SessionBuilder, engines: Option<&Path>) -> Result<SessionBuilder, Error> {
+        let Some(dispatch) = (self.provider.dispatch)(self, engines) else {
+            return Ok(builder);
+        };
+        let mut providers = vec![dispatch.error_on_failure()];
+        // What it does not take stays on its device.
+        if let Some(rest) = self.provider.heads_at {
+            let rest = (rest.dispatch)(&self.for_heads(), None);
+            providers.extend(rest.map(ExecutionProviderDispatch::error_on_failure));
+        }
+        builder
+            .with_execution_providers(providers)
+            .map_err(|error| refusal(self.provider.name, error.message().trim().replace('\n', " ")))
+    }
+}
+
+fn refusal(provider: &'static str, reason: String) -> Error {
+    Error::Provider { provider, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placement(provider: &'static Provider, precision: Precision) -> Placement {
+        let options = DetectorOptions {
+            precision,
+            device_id: 2,
+            ..DetectorOptions::default()
+        };
+        Placement::new(provider, &options)
+    }
+
+    #[test]
+    fn every_provider_has_its_row() {
+        let names: Vec<&str> = ExecutionProvider::all().map(ExecutionProvider::name).collect();
+        assert_eq!(names, ["cpu", "openvino", "cuda", "tensorrt"]);
+        for provider in PROVIDERS {
+            assert!(std::ptr::eq(row(provider.id).unwrap(), provider), "{}", provider.name);
+            assert_eq!(provider.precisions[0], Precision::Fp32, "{}", provider.name);
+        }
+        assert!(row(ExecutionProvider::Auto).is_none());
+        for name in ["auto", "cpu", "openvino", "cuda", "tensorrt"] {
+            assert_eq!(ExecutionProvider::from_name(name).unwrap().name(), name);
+        }
+        assert_eq!(ExecutionProvider::from_name("CPU"), None);
+    }
+
+    #[test]
+    fn cuda_gets_a_graph_in_16_bits_and_tensorrt_makes_its_own() {
+        for (provider, precision, dense, heads) in [
+            (&cuda::PROVIDER, Precision::Fp16, true, true),
+            (&cuda::PROVIDER, Precision::Auto, false, false),
+            (&tensorrt::PROVIDER, Precision::Fp16, false, true),
+            (&tensorrt::PROVIDER, Precision::Bf16, false, false),
+        ] {
+            let placement = placement(provider, precision);
+            let heads_at = placement.for_heads();
+            assert_eq!(
+                (placement.needs_half_graph(), heads_at.needs_half_graph()),
+                (dense, heads),
+                "{} {precision:?}",
+                provider.name
+            );
+            assert_eq!(heads_at.provider.id, ExecutionProvider::Cuda);
+            assert_eq!(heads_at.device_id, 2);
+        }
+    }
+
+    #[test]
+    fn the_provider_says_where_tensors_lie() {
+        for provider in PROVIDERS {
+            let is_gpu = [ExecutionProvider::Cuda, ExecutionProvider::TensorRt].contains(&provider.id);
+            let memory = placement(provider, Precision::Auto).memory();
+            assert_eq!(memory, is_gpu.then(|| Memory::of_gpu(2)), "{}", provider.name);
+        }
+    }
+}
