@@ -246,7 +246,7 @@ impl Detector {
         self.found.resize_with(batch.len(), Vec::new);
         let mut times = StageTimes::default();
         let (selection, found) = (&self.options.selection, &mut self.found);
-        let run = || self.engine.infer(batch, selection, found, &mut times);
+        let mut run = || self.engine.infer(batch, selection, found, &mut times);
         match self.has_run {
             true => run()?,
             // It may be the first of the process.

@@ -10,8 +10,8 @@ use crate::model::{HalfParts, Model};
 use crate::options::{DetectorOptions, Selection};
 use crate::provider::Placement;
 use crate::rcnn::{
-    Kept, LevelFeatures, LevelOutput, ProposalMaker, ScoredProposal, choose_wanted, process_prediction, roi_align,
-    set_poses,
+    Kept, LevelFeatures, LevelOutput, ProposalMaker, ScoredProposal, choose_wanted, process_prediction,
+    roi_align, set_poses,
 };
 use crate::runtime;
 use crate::tensor::Tensor;

@@ -7,7 +7,7 @@ mod bound;
 mod host;
 mod session;
 #[cfg(test)]
-mod shapes_test;
+mod tests;
 
 use std::sync::Arc;
 
@@ -24,8 +24,6 @@ use crate::rcnn::ScoredProposal;
 use crate::runtime::Runtime;
 use crate::shapes::Shapes;
 use crate::times::StageTimes;
-#[cfg(test)]
-pub(crate) use bound::BoundEngine;
 pub(crate) use host::HostEngine;
 
 /// A network that is loaded and ready.
@@ -105,6 +103,17 @@ pub(crate) fn open(
     candidates: &[Placement],
     pool: &Arc<rayon::ThreadPool>,
 ) -> Result<Opened, Error> {
+    let (engine, passed_over) = first_that_works(candidates, |placement| {
+        open_at(model, parts, runtime, placement, pool)
+    })?;
+    Ok(Opened { engine, passed_over })
+}
+
+/// What `open` gives for the first of `candidates` that it does not fail for, and why those before it failed.
+fn first_that_works<T>(
+    candidates: &[Placement],
+    mut open: impl FnMut(Placement) -> Result<T, Error>,
+) -> Result<(T, Vec<String>), Error> {
     let mut passed_over = Vec::new();
     let mut last = Error::Option {
         option: "execution_provider",
@@ -112,8 +121,8 @@ pub(crate) fn open(
         expected: "at least one candidate",
     };
     for placement in candidates {
-        match open_at(model, parts, runtime, *placement, pool) {
-            Ok(engine) => return Ok(Opened { engine, passed_over }),
+        match open(*placement) {
+            Ok(opened) => return Ok((opened, passed_over)),
             Err(error) => {
                 passed_over.push(error.to_string());
                 last = error;

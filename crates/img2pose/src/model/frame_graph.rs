@@ -18,7 +18,7 @@ use crate::onnx::{
 const FRAMES: &str = "frames";
 
 /// The graph for one [`Conversion`], as an ONNX file; its output is [`contract::IMAGES`].
-pub(super) fn frame_graph(conversion: &Conversion) -> Vec<u8> {
+pub(crate) fn frame_graph(conversion: &Conversion) -> Vec<u8> {
     let mut graph = Graph::default();
     let frames = graph.node("Cast", &[FRAMES], vec![int("to", data_type::FLOAT.into())]);
     let layout = &conversion.layout;

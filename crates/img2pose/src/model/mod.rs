@@ -15,8 +15,8 @@ use prost::bytes::Bytes;
 
 use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
-use crate::options::Precision;
 use crate::onnx::{Index, ModelProto, TensorShapeProto};
+use crate::options::Precision;
 use cut::Dimension;
 pub(crate) use device_parts::{DeviceParts, HalfParts};
 pub(crate) use frame_graph::frame_graph;

@@ -23,7 +23,7 @@ pub(super) static PROVIDER: Provider = Provider {
     sums_features: true,
     takes_half_graph: true,
     keeps_engines: false,
-    is_built_in: || ep::CUDA::default().is_available(),
+    is_built_in: ep::CUDA::is_available,
     dispatch: |placement, _| {
         // TF32 would keep 10 bits of the mantissa; the exhaustive search would stall at every new shape.
         let provider = ep::CUDA::default()

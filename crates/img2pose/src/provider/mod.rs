@@ -14,13 +14,13 @@ use std::sync::Arc;
 use ort::ep::ExecutionProviderDispatch;
 use ort::session::builder::SessionBuilder;
 
+use crate::Error;
 use crate::memory::Memory;
 use crate::model::Model;
 use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::origin::Origin;
 use crate::runtime::{self, Runtime};
 use crate::shapes::Shapes;
-use crate::Error;
 
 /// What is known of an execution provider.
 pub(crate) struct Provider {
@@ -304,7 +304,11 @@ mod tests {
         let names: Vec<&str> = ExecutionProvider::all().map(ExecutionProvider::name).collect();
         assert_eq!(names, ["cpu", "openvino", "cuda", "tensorrt"]);
         for provider in PROVIDERS {
-            assert!(std::ptr::eq(row(provider.id).unwrap(), provider), "{}", provider.name);
+            assert!(
+                std::ptr::eq(row(provider.id).unwrap(), provider),
+                "{}",
+                provider.name
+            );
             assert_eq!(provider.precisions[0], Precision::Fp32, "{}", provider.name);
         }
         assert!(row(ExecutionProvider::Auto).is_none());

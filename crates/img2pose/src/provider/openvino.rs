@@ -22,7 +22,7 @@ pub(super) static PROVIDER: Provider = Provider {
     sums_features: true,
     takes_half_graph: true,
     keeps_engines: false,
-    is_built_in: || ep::OpenVINO::default().is_available(),
+    is_built_in: ep::OpenVINO::is_available,
     dispatch: |placement, _| {
         let provider = ep::OpenVINO::default()
             .with_device_type("CPU")

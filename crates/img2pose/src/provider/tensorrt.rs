@@ -29,7 +29,7 @@ pub(super) static PROVIDER: Provider = Provider {
     // It takes graphs in 32 bits and chooses itself.
     takes_half_graph: false,
     keeps_engines: true,
-    is_built_in: || ep::TensorRT::default().is_available(),
+    is_built_in: ep::TensorRT::is_available,
     dispatch: |placement, engines| {
         let provider = ep::TensorRT::default()
             .with_device_id(placement.device_number())

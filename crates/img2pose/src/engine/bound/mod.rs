@@ -253,10 +253,7 @@ fn score_and_pose(
     times: &mut StageTimes,
 ) -> Result<(), Error> {
     let Work {
-        frames,
-        rows,
-        poses,
-        ..
+        frames, rows, poses, ..
     } = work;
     let Sorted { boxes, ranks, counts } = &frames[frame].sorted;
     wanted.clear();

@@ -5,9 +5,14 @@ use ort::value::TensorRef;
 use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_png, shipped_model};
 
 use super::*;
-use crate::frame::{ColorMatrix, ColorRange, Orientation, PixelAspectRatio, PixelFormat, Plane, View};
-use crate::model::{Memory, Networks, Placement, Sessions};
+use crate::engine::{Opened, new_pool};
+use crate::frame::{
+    ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, View,
+};
+use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::pose::angle_between;
+use crate::shapes::Shapes;
+use crate::{Detector, Face, runtime};
 
 const SIDE: usize = 96;
 
@@ -23,15 +28,29 @@ fn options(min_size: u32, score_threshold: f32) -> DetectorOptions {
     }
 }
 
-/// A detector with bound parts.
-fn bound(model: &Model, options: DetectorOptions, precision: Precision) -> Detector {
-    let runtime = runtime::load(None, None).unwrap();
+/// An engine with bound parts.
+fn engine(model: &Model, options: &DetectorOptions, precision: Precision, shapes: Shapes) -> BoundEngine {
     let placement = Placement {
         precision,
-        ..options.placement()
+        ..Placement::on_processor(options)
     };
-    let sessions = Sessions::load_bound(model, runtime, placement, &Memory::HOST).unwrap();
-    Detector::with_sessions(model, options, sessions, None).unwrap()
+    let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
+    setting.shapes = shapes;
+    let runtime = runtime::load(None, None).unwrap();
+    let mut engine = BoundEngine::load(model, runtime, placement, setting, &Memory::HOST).unwrap();
+    engine.warm_up().unwrap();
+    engine
+}
+
+fn bound_in(model: &Model, options: DetectorOptions, precision: Precision, shapes: Shapes) -> Detector {
+    let engine = Box::new(engine(model, &options, precision, shapes));
+    let passed_over = Vec::new();
+    Detector::with_engine(options, Opened { engine, passed_over })
+}
+
+/// A detector with bound parts.
+fn bound(model: &Model, options: DetectorOptions, precision: Precision) -> Detector {
+    bound_in(model, options, precision, Shapes::Free)
 }
 
 /// Rectangles; another picture for each seed.
@@ -144,13 +163,15 @@ fn deviation(expected: &mut Detector, found: &mut Detector, images: &[Image]) ->
 #[test]
 fn a_bound_part_gives_the_bits_of_the_unbound_one() {
     let model = Model::open(&shipped_model()).unwrap();
-    let mut bound = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
-    let whole = crate::model::HalfParts {
+    let options = options(SIDE as u32, 0.0);
+    let detector = bound(&model, options.clone(), Precision::Fp32);
+    let mut engine = engine(&model, &options, Precision::Fp32, Shapes::Free);
+    let whole = HalfParts {
         dense: false,
         heads: false,
     };
     let parts = model.device_parts(whole, true).unwrap();
-    let threads = bound.options.threads();
+    let threads = options.threads();
     let mut unbound = Session::builder(runtime::load(None, None).unwrap().environment())
         .unwrap()
         .with_intra_threads(threads)
@@ -167,11 +188,9 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         (5, 1, 96),
     ] {
         let images: Vec<Image> = (0..frames).map(|i| picture(round + i, width, 96)).collect();
-        let batch = batch(&bound, &images, frames);
+        let batch = batch(&detector, &images, frames);
         let shape = [frames, 3, 96, width];
-        let Networks::Device(device) = bound.sessions.networks() else {
-            panic!("not bound");
-        };
+        let device = &mut engine.network;
         let (_, tensor) = batch.frames().unwrap();
         let images = device.frames.images(batch.conversion(), tensor).unwrap();
         let (_, numbers) = images.value().try_extract_tensor::<f32>().unwrap();
@@ -231,7 +250,8 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
     ];
     let bytes = noise(300_000);
     let mut on_processor = Detector::load(&model, options(SIDE as u32, 0.5)).unwrap();
-    let mut on_device = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);
+    let on_device = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);
+    let mut engine = engine(&model, &options(SIDE as u32, 0.5), Precision::Fp32, Shapes::Free);
     for format in PixelFormat::ALL {
         for (matrix, range) in [
             (ColorMatrix::Bt601, ColorRange::Limited),
@@ -273,9 +293,7 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
                         .unwrap();
                 }
                 assert_eq!(found.images(), None, "{layout:?}");
-                let Networks::Device(device) = on_device.sessions.networks() else {
-                    panic!("not bound");
-                };
+                let device = &mut engine.network;
                 let (_, tensor) = found.frames().unwrap();
                 let images = device.frames.images(found.conversion(), tensor).unwrap();
                 let (shape, images) = images.value().try_extract_tensor::<f32>().unwrap();
@@ -298,8 +316,7 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
 fn large_frames_are_converted_before_they_go_to_the_device() {
     let model = Model::open(&shipped_model()).unwrap();
     let mut expected = Detector::load(&model, options(SIDE as u32, 0.0)).unwrap();
-    let mut found = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
-    found.shapes = Shapes::Few;
+    let mut found = bound_in(&model, options(SIDE as u32, 0.0), Precision::Fp32, Shapes::Few);
     let mut sum = Deviation::default();
     for count in [2, 1] {
         let images: Vec<Image> = (0..count)
@@ -367,38 +384,12 @@ fn bound_parts_find_the_same_faces() {
     }
 }
 
-/// Some libraries load on a GPU that they cannot use, and say so only in a run.
-#[test]
-fn the_next_provider_is_taken_when_one_loads_and_cannot_run() {
-    let model = Model::open(&shipped_model()).unwrap();
-    let runtime = runtime::load(None, None).unwrap();
-    let parts = model.parts().unwrap();
-    let candidates = [options(SIDE as u32, 0.5).placement(); 2];
-    let tried = std::cell::Cell::new(0);
-    let run = |failures: usize| {
-        tried.set(0);
-        Sessions::load(&model, &parts, runtime, &candidates, |_| {
-            tried.set(tried.get() + 1);
-            match tried.get() <= failures {
-                true => Err(Error::Cancelled),
-                false => Ok(()),
-            }
-        })
-    };
-    let sessions = run(1).unwrap();
-    assert_eq!(sessions.passed_over(), [Error::Cancelled.to_string()]);
-    assert!(matches!(run(2), Err(Error::Cancelled)));
-    assert_eq!(tried.get(), 2);
-}
-
 #[test]
 fn bound_batches_full_and_partial_and_of_several_sizes() {
     let model = Model::open(&shipped_model()).unwrap();
     let mut expected = Detector::load(&model, options(SIDE as u32, 0.0)).unwrap();
     for shapes in [Shapes::Free, Shapes::Few] {
-        let mut found = bound(&model, options(SIDE as u32, 0.0), Precision::Fp32);
-        found.shapes = shapes;
-        found.show_shapes().unwrap();
+        let mut found = bound_in(&model, options(SIDE as u32, 0.0), Precision::Fp32, shapes);
         let mut sum = Deviation::default();
         for (count, width) in [(4, 96), (1, 96), (4, 128), (3, 128), (2, 96), (4, 96)] {
             let images: Vec<Image> = (0..count).map(|seed| picture(seed, width, 96)).collect();
@@ -503,7 +494,7 @@ fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
         node.op_type = Some("MyAlign".to_owned());
     }
     let model = Model::parse("mine.onnx".as_ref(), proto.encode_to_vec().into()).unwrap();
-    let parts = crate::model::HalfParts {
+    let parts = HalfParts {
         dense: false,
         heads: false,
     };

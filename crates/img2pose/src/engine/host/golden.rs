@@ -104,9 +104,18 @@ fn heads_equal_the_reference_on_its_proposals() {
         let (dense, heads) = engine.parts();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();
-        let levels = FeatureLevels::read(&origin, [1, height, width], channels, |level| outputs.features(level)).unwrap();
+        let levels = FeatureLevels::read(&origin, [1, height, width], channels, |level| {
+            outputs.features(level)
+        })
+        .unwrap();
         let mut regions = vec![0.0; boxes.len() * 49 * channels];
-        roi_align(&levels.of(0, channels), channels, &contract.roi, &boxes, &mut regions);
+        roi_align(
+            &levels.of(0, channels),
+            channels,
+            &contract.roi,
+            &boxes,
+            &mut regions,
+        );
 
         let shape = [boxes.len(), 7, 7, channels];
         let (mut scores, mut poses) = (Vec::new(), Vec::new());

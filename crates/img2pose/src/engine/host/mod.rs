@@ -125,9 +125,11 @@ impl HostEngine {
         resize(&mut blank, 3 * side * side)?;
         let outputs = self.dense.run(&blank, 1, side, side)?;
         let images = [1, side, side];
-        FeatureLevels::read(origin, images, *channels, |level| outputs.features(level))?.check_finite(origin)?;
+        FeatureLevels::read(origin, images, *channels, |level| outputs.features(level))?
+            .check_finite(origin)?;
         let objectness = |level| outputs.objectness(level);
-        RpnLevels::read(origin, images, objectness, |level| outputs.deltas(level))?.check_finite(origin, 0)?;
+        RpnLevels::read(origin, images, objectness, |level| outputs.deltas(level))?
+            .check_finite(origin, 0)?;
         drop(outputs);
         self.run_heads(1, &[1])
     }

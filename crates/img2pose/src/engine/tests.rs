@@ -1,7 +1,10 @@
-//! A GPU's choice of shapes, on the processor.
+//! What GPUs do, on the processor: the choice of shapes, and that a provider which does not work is passed over.
 
 use super::*;
-use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
+use crate::Detector;
+use crate::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
+use crate::options::DetectorOptions;
+use crate::runtime;
 
 const SIDE: usize = 96;
 
@@ -10,6 +13,43 @@ fn picture(seed: usize) -> Vec<u8> {
     (0..SIDE * SIDE)
         .map(|i| ((i % SIDE / (5 + seed) * 37) ^ (i / SIDE / 9 * 61 * (seed + 1))) as u8)
         .collect()
+}
+
+fn detector_of_few_shapes(model: &Model, options: DetectorOptions) -> Detector {
+    let placement = Placement::on_processor(&options);
+    let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
+    setting.shapes = Shapes::Few;
+    let runtime = runtime::load(None, None).unwrap();
+    let mut engine = HostEngine::load(model, &model.parts().unwrap(), runtime, placement, setting).unwrap();
+    engine.warm_up().unwrap();
+    let opened = Opened {
+        engine: Box::new(engine),
+        passed_over: Vec::new(),
+    };
+    Detector::with_engine(options, opened)
+}
+
+/// Some libraries load on a GPU that they cannot use, and say so only in a run.
+#[test]
+fn the_next_provider_is_taken_when_one_loads_and_cannot_run() {
+    let candidates = [Placement::on_processor(&DetectorOptions::default()); 2];
+    let open = |failures: usize| {
+        let mut tried = 0;
+        let opened = first_that_works(&candidates, |_| {
+            tried += 1;
+            match tried <= failures {
+                true => Err(Error::Cancelled),
+                false => Ok(tried),
+            }
+        });
+        (opened, tried)
+    };
+    let (opened, tried) = open(1);
+    assert_eq!(opened.unwrap(), (2, vec![Error::Cancelled.to_string()]));
+    assert_eq!(tried, 2);
+    let (opened, tried) = open(2);
+    assert!(matches!(opened, Err(Error::Cancelled)));
+    assert_eq!(tried, 2);
 }
 
 #[test]
@@ -24,10 +64,9 @@ fn blank_frames_and_rows_change_no_face() {
         },
         ..DetectorOptions::default()
     };
-    let mut free = Detector::open(&test_support::shipped_model(), options.clone()).unwrap();
-    let mut few = Detector::open(&test_support::shipped_model(), options).unwrap();
-    few.shapes = Shapes::Few;
-    few.show_shapes().unwrap();
+    let model = Model::open(&test_support::shipped_model()).unwrap();
+    let mut free = Detector::load(&model, options.clone()).unwrap();
+    let mut few = detector_of_few_shapes(&model, options);
 
     let layout = FrameLayout {
         format: PixelFormat::Gray8,
