@@ -235,7 +235,7 @@ impl Engine for BoundEngine {
                 return Err(Error::Cancelled);
             }
             let terms = (&*setting, selection);
-            score_and_pose(heads, &outputs, frame, terms, work, wanted, &mut clock, times)?;
+            score_and_pose(heads, (&outputs, frame), terms, work, wanted, &mut clock, times)?;
         }
         Ok(())
     }
@@ -244,8 +244,7 @@ impl Engine for BoundEngine {
 /// Scores the proposals of one frame and finds the poses of those that are wanted.
 fn score_and_pose(
     heads: &mut DeviceHeads,
-    features: &BoundDense<'_>,
-    frame: usize,
+    (features, frame): (&BoundDense<'_>, usize),
     (setting, selection): (&Setting, &Selection),
     work: &mut Work,
     wanted: &mut Vec<ScoredProposal>,
