@@ -4,8 +4,8 @@
 
 Prints each circle with the uses that close it, and exits with 1 if there is one. An arrow A -> B stands for a path in A's code that
 names an item of B. A name that a module only passes on (`pub use`) counts as the module's that defines it. Code under
-`#[cfg(test)]` does not count. Siblings are compared: what lies below a module counts for the module, and a parent's own code counts as
-one more sibling, so a child that uses what its parent defines, while the parent uses the child, is a circle.
+`#[cfg(test)]` does not count. Siblings are compared: what lies below a module counts for the module. A module and its own
+children are one unit, as Rust's `super` has them, and are not compared.
 """
 
 import re
@@ -46,6 +46,14 @@ def without_tests(text):
     return text, files
 
 
+def without_inner_modules(text):
+    """`text` with what modules within it call `super` called `self`: it is this file."""
+    for found in re.finditer(rf"\bmod\s+{WORD}\s*\{{", text):
+        end = closing(text, found.end() - 1)
+        text = text[: found.end()] + re.sub(r"\bsuper\b", "self ", text[found.end() : end]) + text[end:]
+    return text
+
+
 def use_tree(text, prefix=()):
     """Yields (path, name) of the leaves of a use tree such as `a::{b, c as d}`."""
     text = text.strip()
@@ -79,7 +87,7 @@ class Crate:
                 continue
             text, under_test = without_tests(without_comments(file.read_text(encoding="utf-8")))
             tests |= {parts + (name,) for name in under_test}
-            self.code[parts] = text
+            self.code[parts] = without_inner_modules(text)
         for module in [m for m in self.code if any(m[: len(t)] == t for t in tests)]:
             del self.code[module]
         for module, text in self.code.items():
@@ -123,7 +131,13 @@ class Crate:
     def arrows(self):
         """Yields (module, module that it needs, how it is written)."""
         for module, text in self.code.items():
-            paths = [path for path, _ in self.uses[module]]
+            # What is only passed on is not needed here.
+            kept = re.sub(r"\bpub(?:\([^)]*\))?\s+use\s+[^;]+;", "", text)
+            paths = [
+                path
+                for found in re.finditer(r"\buse\s+([^;]+);", kept)
+                for path, _ in use_tree(re.sub(r"\s+", " ", found[1]))
+            ]
             bare = re.sub(r"\b(?:pub(?:\([^)]*\))?\s+)?use\s+[^;]+;", "", text)
             bare = re.sub(r"pub\s*\((?:crate|super|in[^)]*)\)", "", bare)
             paths += [tuple(re.split(r"\s*::\s*", found)) for found in re.findall(rf"\b{WORD}(?:\s*::\s*{WORD})+", bare)]
@@ -143,8 +157,9 @@ def circles(crate):
         common = 0
         while common < min(len(source), len(target)) and source[common] == target[common]:
             common += 1
-        # A parent's own code is a sibling of its children.
-        ends = [module[: common + 1] if len(module) > common else module + ("(own code)",) for module in (source, target)]
+        if common in (len(source), len(target)):
+            continue
+        ends = [module[: common + 1] for module in (source, target)]
         graphs.setdefault(source[:common], {}).setdefault(ends[0], {}).setdefault(ends[1], (source, written))
     for graph in graphs.values():
         yield from strongly_connected(graph)

@@ -99,7 +99,7 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
             runtime.version()
         );
     }
-    if let Some(warning) = telemetry::warning(runtime) {
+    if let Some(warning) = telemetry::warning(runtime.version()) {
         gst::warning!(CAT, "{element}: {warning}");
     }
     let options = settings.detector_options();

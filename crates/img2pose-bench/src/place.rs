@@ -14,12 +14,6 @@ pub struct Place {
     pub precision: Precision,
 }
 
-const PROVIDERS: [ExecutionProvider; 4] = [
-    ExecutionProvider::Cpu,
-    ExecutionProvider::OpenVino,
-    ExecutionProvider::Cuda,
-    ExecutionProvider::TensorRt,
-];
 const PRECISIONS: [Precision; 4] = [Precision::Fp32, Precision::Fp16, Precision::Bf16, Precision::Int8];
 
 impl fmt::Display for Place {
@@ -34,7 +28,7 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (provider, precision) = text.split_once(':').unwrap_or((text, "fp32"));
-        let provider = PROVIDERS.into_iter().find(|known| known.name() == provider);
+        let provider = ExecutionProvider::all().find(|known| known.name() == provider);
         let precision = PRECISIONS.into_iter().find(|known| known.name() == precision);
         match (provider, precision) {
             (Some(provider), Some(precision)) => Ok(Self { provider, precision }),
@@ -50,7 +44,7 @@ impl FromStr for Place {
 pub fn available(options: impl Fn(Place) -> DetectorOptions, model: &Path) -> Result<Vec<Place>> {
     let runtime = runtime::load(None, None)?;
     let mut places = Vec::new();
-    for provider in PROVIDERS {
+    for provider in ExecutionProvider::all() {
         if !provider.is_built_in(runtime)? {
             continue;
         }

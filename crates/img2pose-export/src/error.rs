@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use img2pose::text::{one_line, printable, shown};
 
-use crate::checkpoint::PickleError;
+use crate::pickle_error::PickleError;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

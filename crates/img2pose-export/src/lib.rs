@@ -9,6 +9,7 @@ mod convert;
 mod error;
 mod graph;
 pub mod output_file;
+mod pickle_error;
 pub mod statistics;
 pub mod trial;
 mod weights;

@@ -45,6 +45,7 @@ pub mod telemetry;
 mod tensor;
 pub mod text;
 mod times;
+mod view;
 
 pub use batch::{Batch, BatchMaker, Slot};
 pub use cancel::Canceller;

@@ -4,8 +4,6 @@
 //! user's cache, below `$XDG_CACHE_HOME/Microsoft` or `~/.cache/Microsoft`, as soon as an ONNX Runtime environment is made;
 //! the call that turns reports off needs that environment and comes too late. Only [`VARIABLE`] is read early enough.
 
-use crate::runtime::Runtime;
-
 /// Environment variable that keeps ONNX Runtime from reporting. It has to be set before the library makes its environment.
 pub const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
@@ -33,9 +31,9 @@ pub fn is_decided() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty())
 }
 
-/// What to tell whoever starts a program in which nobody has set [`VARIABLE`], if this build of ONNX Runtime may report.
-pub fn warning(runtime: &Runtime) -> Option<String> {
-    let version = runtime.version();
+/// What to tell whoever starts a program in which nobody has set [`VARIABLE`], if builds of this version of ONNX Runtime may
+/// report.
+pub fn warning(version: &str) -> Option<String> {
     (!is_decided() && may_report(version)).then(|| {
         format!(
             "ONNX Runtime {version} may report that it is used, and keep a device id in ~/.cache/Microsoft: this program had \

@@ -54,6 +54,29 @@ fn what_is_set_is_read_back() {
     assert_eq!(settings.batch_timeout, Some(ClockTime::from_nseconds(5)));
 }
 
+/// The library's table is where a provider is added; what `gst-inspect-1.0` lists is to follow it.
+#[test]
+fn the_execution_providers_are_those_of_the_library() {
+    gst::init().unwrap();
+    let class = glib::EnumClass::new::<ExecutionProvider>();
+    let listed: Vec<(&str, &str)> = class
+        .values()
+        .iter()
+        .map(|value| (value.nick(), value.name()))
+        .collect();
+    let mut known: Vec<(&str, &str)> = std::iter::once(img2pose::ExecutionProvider::Auto)
+        .chain(img2pose::ExecutionProvider::all())
+        .map(|provider| (provider.name(), provider.description()))
+        .collect();
+    known.sort_by_key(|(name, _)| listed.iter().position(|(nick, _)| nick == name));
+    assert_eq!(listed, known);
+    for value in class.values() {
+        let provider = value.to_value(&class).get::<ExecutionProvider>().unwrap();
+        let inner = img2pose::ExecutionProvider::from(provider);
+        assert_eq!(inner.name(), value.nick());
+    }
+}
+
 #[test]
 fn an_empty_text_is_unset() {
     gst::init().unwrap();

@@ -4,14 +4,13 @@ use img2pose::contract::IMAGES;
 use img2pose::onnx::data_type::{DOUBLE, INT64};
 
 use super::builder::{Builder, Value, int, ints};
-use super::pose::{Cameras, Pose};
 
 /// Left, top, right, bottom, each `[q, 1]` in whole pixels: the extent of the landmarks times the factors, more on
 /// the side of the forehead, clipped to the frame on the sides that pass it.
 pub(super) fn bounding_box(
     g: &mut Builder,
-    cameras: &Cameras,
-    pose: &Pose,
+    frame: &[Value; 2],
+    roll: &Value,
     projected: &[Value; 2],
     factors: [f64; 2],
     forehead: f64,
@@ -36,7 +35,6 @@ pub(super) fn bounding_box(
     }
 
     // Which side the forehead is on, by the roll; exactly one of the four.
-    let roll = &pose.vector[2];
     let size = g.op("Abs", &[roll], vec![]);
     let (upside_down, right, left) = (g.f64(2.5), g.f64(1.0), g.f64(-1.0));
     let below = g.binary("Greater", &size, &upside_down);
@@ -60,7 +58,7 @@ pub(super) fn bounding_box(
     let bottom = side("Add", &high[1], &below, &more[1]);
     let zero = g.f64(0.0);
     let [left, top] = [left, top].map(|side| g.binary("Max", &side, &zero));
-    let [width, height] = &cameras.size;
+    let [width, height] = frame;
     let [right, bottom] =
         [(right, width), (bottom, height)].map(|(side, limit)| g.binary("Min", &side, limit));
     [left, top, right, bottom]

@@ -56,8 +56,8 @@ impl Network<'_> {
         let factors = [contract.bbox_x_factor, contract.bbox_y_factor].map(decimal);
         let sides = bounding_box(
             g,
-            &cameras,
-            &pose,
+            &cameras.size,
+            &pose.vector[2],
             &projected,
             factors,
             decimal(contract.expand_forehead),

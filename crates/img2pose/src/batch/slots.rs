@@ -251,19 +251,23 @@ impl Slot {
     /// As [`convert`](Self::convert), and the slot stays.
     pub(super) fn fill(&mut self, frame: &Frame<'_>) -> Result<(), Error> {
         let memory = self.memory.clone();
-        let done = memory.conversion.check(frame).and_then(|()| {
-            if memory.holds_frames() {
-                return Ok(copy_raw(frame, self.bytes())?);
-            }
-            let mut converter = match memory.free_converter() {
-                Some(converter) => converter,
-                None => memory.conversion.converter()?,
-            };
-            let done = converter.convert(frame, self.numbers());
-            let mut converters = memory.converters.lock().unwrap_or_else(PoisonError::into_inner);
-            converters.push(converter);
-            Ok(done?)
-        });
+        let done = memory
+            .conversion
+            .check(frame)
+            .map_err(Error::Batch)
+            .and_then(|()| {
+                if memory.holds_frames() {
+                    return Ok(copy_raw(frame, self.bytes())?);
+                }
+                let mut converter = match memory.free_converter() {
+                    Some(converter) => converter,
+                    None => memory.conversion.converter()?,
+                };
+                let done = converter.convert(frame, self.numbers());
+                let mut converters = memory.converters.lock().unwrap_or_else(PoisonError::into_inner);
+                converters.push(converter);
+                Ok(done?)
+            });
         if done.is_err() {
             // What an earlier batch has left there is not to be taken for this frame.
             self.bytes().fill(0);

@@ -1,8 +1,7 @@
 //! How the frames of a batch become network images.
 
 use super::kernels::{self, Normalise, YCbCrToRgb};
-use super::{Converter, Frame, FrameLayout, NetworkSize, PixelFormat};
-use crate::Error;
+use super::{Converter, Frame, FrameError, FrameLayout, NetworkSize, PixelFormat};
 
 /// From frames of one layout to network images of one size.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,20 +35,20 @@ pub(crate) enum Colours {
 impl Conversion {
     /// # Errors
     /// Those of [`Converter::new`].
-    pub fn converter(&self) -> Result<Converter, Error> {
-        Ok(Converter::new(self.layout, self.size, self.mean, self.std)?)
+    pub fn converter(&self) -> Result<Converter, FrameError> {
+        Converter::new(self.layout, self.size, self.mean, self.std)
     }
 
     /// # Errors
-    /// [`Error::Batch`] when `frame` has another layout.
-    pub fn check(&self, frame: &Frame<'_>) -> Result<(), Error> {
+    /// A text when `frame` has another layout.
+    pub fn check(&self, frame: &Frame<'_>) -> Result<(), String> {
         if frame.layout == self.layout {
             return Ok(());
         }
-        Err(Error::Batch(format!(
+        Err(format!(
             "it is {:?}, the batch holds {:?}",
             frame.layout, self.layout
-        )))
+        ))
     }
 
     /// For R, G and B what a value of 0..255 is multiplied with, and what is added to it then.

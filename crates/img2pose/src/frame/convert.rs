@@ -1,8 +1,9 @@
 //! A frame straight into the network's input tensor.
 
 use super::kernels::Normalise;
+use super::lanes::LANES;
 use super::rows::RowResizer;
-use super::simd::{LANES, Simd};
+use super::simd::Simd;
 use super::taps::Taps;
 use super::turn::Turned;
 use super::{Frame, FrameError, FrameLayout, NetworkSize};

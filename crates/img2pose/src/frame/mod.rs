@@ -10,6 +10,7 @@ mod conversion;
 mod convert;
 mod error;
 mod kernels;
+mod lanes;
 mod pick;
 mod planes;
 mod raw;
@@ -18,16 +19,16 @@ mod simd;
 mod size;
 mod taps;
 mod turn;
-mod view;
 mod warp;
 
+use crate::view::in_square_pixels;
+
+pub use crate::view::{Orientation, PixelAspectRatio, View};
 pub(crate) use conversion::{Colours, Conversion};
 pub use convert::Converter;
 pub use error::FrameError;
 pub(crate) use raw::{copy_raw, raw_len};
 pub use size::NetworkSize;
-pub(crate) use size::in_square_pixels;
-pub use view::{Orientation, PixelAspectRatio, View};
 pub use warp::{RgbPicture, Warper};
 
 /// How the pixels of a frame are laid out.
@@ -126,6 +127,29 @@ impl FrameLayout {
             matrix: ColorMatrix::Bt601,
             range: ColorRange::Full,
             view: View::PLAIN,
+        }
+    }
+
+    /// Width and height of the upright picture in square pixels, as large as the shorter side of a pixel of the frame.
+    #[must_use]
+    pub fn square_size(&self) -> [f64; 2] {
+        let (width, height) = self.upright_size();
+        in_square_pixels(width, height, self.upright_pixel_aspect_ratio())
+    }
+
+    /// Width and height in pixels of the upright picture.
+    pub(crate) fn upright_size(&self) -> (u32, u32) {
+        match self.view.orientation.swaps_sides() {
+            true => (self.height, self.width),
+            false => (self.width, self.height),
+        }
+    }
+
+    /// The shape of a pixel of the upright picture.
+    pub(crate) fn upright_pixel_aspect_ratio(&self) -> PixelAspectRatio {
+        match self.view.orientation.swaps_sides() {
+            true => self.view.pixel_aspect_ratio.on_its_side(),
+            false => self.view.pixel_aspect_ratio,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Picks the bytes under the taps out of a row, so that the arithmetic runs over plain arrays.
 
-use super::simd::{LANES, Simd};
+use super::lanes::{Block, LANES};
+use super::simd::Simd;
 use super::taps::Taps;
 
 /// Bytes that one shuffle instruction selects from.
@@ -22,14 +23,6 @@ enum Blocks {
     Four(Vec<Block<4>>),
     /// The pixels lie too far apart, or the row is shorter than the windows.
     None,
-}
-
-/// How [`LANES`] pixels are picked from the bytes after `start`.
-pub(super) struct Block<const WINDOWS: usize> {
-    /// Offset of the first window in the row; all windows end within the row.
-    pub(super) start: u32,
-    /// Places in each window of the bytes under the first taps, then under the second ones.
-    pub(super) lanes: [[u8; 2 * LANES]; WINDOWS],
 }
 
 impl<const WINDOWS: usize> Block<WINDOWS> {

@@ -1,10 +1,7 @@
 //! Which vector instructions the machine has, and the row kernels compiled for them.
 
 use super::kernels::{self, Normalise, YCbCrToRgb};
-use super::pick::Block;
-
-/// Resized rows are rounded up to a multiple of this many pixels, so that the kernels have no remainders.
-pub(super) const LANES: usize = 8;
+use super::lanes::{Block, LANES};
 
 /// The vector instructions in use.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! From the size of a frame to the size of the network's input.
 
 use super::{FrameLayout, PixelAspectRatio};
+use crate::view::in_square_pixels;
 
 /// The sizes that a frame goes through on its way into the network.
 ///
@@ -69,15 +70,6 @@ impl NetworkSize {
         (self.padded_width as usize)
             .saturating_mul(self.padded_height as usize)
             .saturating_mul(3)
-    }
-}
-
-/// Width and height in pixels as large as the shorter side of a pixel.
-pub(crate) fn in_square_pixels(width: u32, height: u32, ratio: PixelAspectRatio) -> [f64; 2] {
-    let (width, height, ratio) = (f64::from(width), f64::from(height), ratio.value());
-    match ratio >= 1.0 {
-        true => [width * ratio, height],
-        false => [width, height / ratio],
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::soundness::shown;
+use super::names::shown;
 use crate::onnx::{
     DimensionProto, GraphProto, Index, ModelProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto, attribute, data_type,

@@ -5,6 +5,7 @@ mod device_parts;
 mod file;
 mod fp16;
 mod frame_graph;
+mod names;
 mod parts;
 mod soundness;
 mod tensors;

@@ -1,6 +1,6 @@
 //! What the parts of a model have in common, and what is checked of them.
 
-use super::soundness::{shown, shown_node};
+use super::names::{shown, shown_node};
 use super::tensors;
 use crate::contract::{self, Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto};

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::names::{shown, shown_node};
 use super::tensors;
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto};
 
@@ -37,25 +38,6 @@ pub(super) fn check(model: &ModelProto) -> Result<(), String> {
     let graph = model.graph.as_ref().ok_or("it has no graph")?;
     check_parts(graph)?;
     check_order(graph)
-}
-
-/// A name in a foreign file, for a message: on one line, and not longer than that.
-pub(super) fn shown(name: &str) -> String {
-    const MOST: usize = 120;
-    let mut text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(MOST).is_some() {
-        text.push_str("...");
-    }
-    text
-}
-
-/// A node for a message: its name, or that of what it gives where it has none, and its operator.
-pub(super) fn shown_node(node: &NodeProto) -> String {
-    let name = match node.output.iter().find(|name| !name.is_empty()) {
-        Some(output) if node.name().is_empty() => output,
-        _ => node.name(),
-    };
-    format!("node '{}' ({})", shown(name), shown(node.op_type()))
 }
 
 /// Every tensor and attribute, those of inner graphs, too. prost bounds how deep they can be.

@@ -6,7 +6,7 @@
 
 use super::{Camera, rotation_matrix, turn_pose};
 use crate::contract::REFERENCE_POINTS_5;
-use crate::frame::{Orientation, View, in_square_pixels};
+use crate::view::{Orientation, View, in_square_pixels};
 
 /// Side in pixels of the crops that the templates are written for.
 const TEMPLATE_SIZE: f64 = 112.0;

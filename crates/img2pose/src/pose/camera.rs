@@ -1,7 +1,7 @@
 //! The change of camera from a proposal to the frame, and the face box.
 
 use super::rotation::{Matrix, apply, matrix_to_rotation_vector, multiply, rotation_matrix};
-use crate::frame::PixelAspectRatio;
+use crate::view::PixelAspectRatio;
 
 /// A pinhole camera: focal length and principal point in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]

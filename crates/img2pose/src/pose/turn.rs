@@ -1,7 +1,7 @@
 //! Poses in pictures that are turned or mirrored.
 
 use super::rotation::{Matrix, matrix_to_rotation_vector, multiply, rotation_matrix};
-use crate::frame::Orientation;
+use crate::view::Orientation;
 
 /// The mirror image of the head model, which is the same to the left and to the right.
 const MIRROR: Matrix = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
@@ -42,8 +42,8 @@ pub fn turn_pose(pose: [f64; 6], orientation: Orientation) -> [f64; 6] {
 mod tests {
     use super::*;
     use crate::contract::REFERENCE_POINTS_68;
-    use crate::frame::PixelAspectRatio;
     use crate::pose::{Camera, yaw_pitch_roll};
+    use crate::view::PixelAspectRatio;
 
     const POSES: [[f64; 6]; 4] = [
         [0.0, 0.0, 0.0, -1.0, 0.5, 9.0],

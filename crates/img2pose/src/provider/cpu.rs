@@ -7,7 +7,7 @@ use crate::shapes::Shapes;
 pub(super) static PROVIDER: Provider = Provider {
     id: ExecutionProvider::Cpu,
     name: "cpu",
-    description: "The processor, with ONNX Runtime's own kernels: exact",
+    description: "Processor",
     package: "onnxruntime",
     companions: &[],
     precisions: &[Precision::Fp32, Precision::Int8],
@@ -16,7 +16,7 @@ pub(super) static PROVIDER: Provider = Provider {
     heads_at: None,
     sums_features: true,
     takes_half_graph: true,
-    keeps_engines: false,
+    builds_engines: false,
     is_built_in: || Ok(true),
     dispatch: |_, _| None,
 };

@@ -22,7 +22,7 @@ pub(super) static PROVIDER: Provider = Provider {
     heads_at: None,
     sums_features: true,
     takes_half_graph: true,
-    keeps_engines: false,
+    builds_engines: false,
     is_built_in: ep::CUDA::is_available,
     dispatch: |placement, _| {
         // TF32 would keep 10 bits of the mantissa; the exhaustive search would stall at every new shape.

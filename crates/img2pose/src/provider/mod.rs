@@ -46,8 +46,8 @@ pub(crate) struct Provider {
     pub sums_features: bool,
     /// Whether the graph must be brought to 16 bits to compute in them.
     pub takes_half_graph: bool,
-    /// Whether it builds engines that are kept on the disk.
-    pub keeps_engines: bool,
+    /// Whether it builds engines, for minutes, which are then kept on the disk.
+    pub builds_engines: bool,
     /// Whether the loaded ONNX Runtime has it.
     pub is_built_in: fn() -> ort::Result<bool>,
     /// How ONNX Runtime is asked for it; `None`: it is always there. The path is where its engines are kept.
@@ -91,7 +91,9 @@ impl ExecutionProvider {
 
     /// What it is, in a line.
     pub fn description(self) -> &'static str {
-        row(self).map_or("The best that works here", |provider| provider.description)
+        row(self).map_or("The best that works on this machine", |provider| {
+            provider.description
+        })
     }
 
     /// Whether the loaded ONNX Runtime has it. What it needs beside (a driver, a device) may still be missing.
@@ -107,6 +109,11 @@ impl ExecutionProvider {
     /// The number formats that it computes in, the reference's first.
     pub fn precisions(self) -> &'static [Precision] {
         row(self).unwrap_or(&cpu::PROVIDER).precisions
+    }
+
+    /// Whether it builds an engine at the first start with a model, which takes minutes.
+    pub fn builds_engines(self) -> bool {
+        row(self).is_some_and(|provider| provider.builds_engines)
     }
 
     /// The package on PyPI whose library has it.
@@ -252,7 +259,7 @@ impl Placement {
 
     /// Where the provider keeps what it builds for the dense part; `None` where nothing is built.
     pub fn engine_folder(&self, dense: &[u8], runtime: &Runtime) -> Option<PathBuf> {
-        if !self.provider.keeps_engines {
+        if !self.provider.builds_engines {
             return None;
         }
         let (gpu, driver) = engine_cache::gpu(self.device_id);

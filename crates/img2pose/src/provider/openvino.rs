@@ -9,7 +9,7 @@ use crate::shapes::Shapes;
 pub(super) static PROVIDER: Provider = Provider {
     id: ExecutionProvider::OpenVino,
     name: "openvino",
-    description: "The processor through OpenVINO, which is for Intel's",
+    description: "Processor through OpenVINO, for Intel",
     package: "onnxruntime-openvino",
     companions: &[
         "libonnxruntime_providers_shared.so",
@@ -21,7 +21,7 @@ pub(super) static PROVIDER: Provider = Provider {
     heads_at: None,
     sums_features: true,
     takes_half_graph: true,
-    keeps_engines: false,
+    builds_engines: false,
     is_built_in: ep::OpenVINO::is_available,
     dispatch: |placement, _| {
         let provider = ep::OpenVINO::default()

@@ -13,7 +13,7 @@ use crate::shapes::Shapes;
 pub(super) static PROVIDER: Provider = Provider {
     id: ExecutionProvider::TensorRt,
     name: "tensorrt",
-    description: "NVIDIA GPU through TensorRT, which takes minutes at the first start",
+    description: "NVIDIA GPU through TensorRT",
     package: "onnxruntime-gpu",
     companions: &[
         "libonnxruntime_providers_shared.so",
@@ -28,7 +28,7 @@ pub(super) static PROVIDER: Provider = Provider {
     sums_features: false,
     // It takes graphs in 32 bits and chooses itself.
     takes_half_graph: false,
-    keeps_engines: true,
+    builds_engines: true,
     is_built_in: ep::TensorRT::is_available,
     dispatch: |placement, engines| {
         let provider = ep::TensorRT::default()

@@ -106,8 +106,8 @@ pub fn model(report: &mut Report, explicit: Option<&Path>, plugin: Option<&Path>
 
 /// Runs a blank frame with each provider that the library has.
 pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, tensorrt: bool) {
-    use ExecutionProvider::{Auto, Cpu, Cuda, OpenVino, TensorRt};
-    for provider in [Cpu, OpenVino, Cuda, TensorRt] {
+    use ExecutionProvider::{Auto, Cpu};
+    for provider in ExecutionProvider::all() {
         let name = provider.name();
         match provider.is_built_in(runtime) {
             Ok(true) => {}
@@ -124,7 +124,7 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
                 continue;
             }
         }
-        if provider == TensorRt && !tensorrt {
+        if provider.builds_engines() && !tensorrt {
             report.note(
                 name,
                 "not tried, because it builds an engine for minutes: --tensorrt",

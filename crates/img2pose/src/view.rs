@@ -1,7 +1,5 @@
 //! How the pixels of a frame are meant to be seen: their shape, and how the picture is to be turned.
 
-use super::{FrameLayout, in_square_pixels};
-
 /// Width of a pixel over its height, as a fraction in lowest terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PixelAspectRatio {
@@ -30,7 +28,7 @@ impl PixelAspectRatio {
     }
 
     /// The same pixel, lying on its side.
-    fn on_its_side(self) -> Self {
+    pub(crate) fn on_its_side(self) -> Self {
         Self {
             width: self.height,
             height: self.width,
@@ -189,28 +187,12 @@ impl View {
     };
 }
 
-impl FrameLayout {
-    /// Width and height of the upright picture in square pixels, as large as the shorter side of a pixel of the frame.
-    #[must_use]
-    pub fn square_size(&self) -> [f64; 2] {
-        let (width, height) = self.upright_size();
-        in_square_pixels(width, height, self.upright_pixel_aspect_ratio())
-    }
-
-    /// Width and height in pixels of the upright picture.
-    pub(crate) fn upright_size(&self) -> (u32, u32) {
-        match self.view.orientation.swaps_sides() {
-            true => (self.height, self.width),
-            false => (self.width, self.height),
-        }
-    }
-
-    /// The shape of a pixel of the upright picture.
-    pub(crate) fn upright_pixel_aspect_ratio(&self) -> PixelAspectRatio {
-        match self.view.orientation.swaps_sides() {
-            true => self.view.pixel_aspect_ratio.on_its_side(),
-            false => self.view.pixel_aspect_ratio,
-        }
+/// Width and height in pixels as large as the shorter side of a pixel.
+pub(crate) fn in_square_pixels(width: u32, height: u32, ratio: PixelAspectRatio) -> [f64; 2] {
+    let (width, height, ratio) = (f64::from(width), f64::from(height), ratio.value());
+    match ratio >= 1.0 {
+        true => [width * ratio, height],
+        false => [width, height / ratio],
     }
 }
 
