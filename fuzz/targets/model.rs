@@ -7,7 +7,7 @@ use img2pose::{Model, stages};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(model) = Model::parse(Path::new("fuzz.onnx"), bytes.to_vec().into()) {
+    if let Ok(model) = Model::parse(Path::new("fuzz.onnx"), bytes.to_vec()) {
         assert!(model.channels() > 0);
         assert!(model.contract().min_size > 0);
         let _ = stages::cut(&model);

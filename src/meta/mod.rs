@@ -241,7 +241,7 @@ pub fn register() {
 ///
 /// # Errors
 /// [`MetaError::NotFinite`] if a number is not finite, [`MetaError::NotRegistered`] if another library has taken
-/// the record's name. The buffer is then as it was. With analytics metadata also [`MetaError::Analytics`], when
+/// the record's name. The buffer is then as it was. With analytics metadata also `MetaError::Analytics`, when
 /// GStreamer refuses to add more of it to this buffer.
 pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), MetaError> {
     record::check(faces)?;

@@ -25,7 +25,7 @@ impl Roofline {
     /// For a network image of `height` x `width` pixels and so many threads.
     pub fn measure(model: &Path, height: u64, width: u64, threads: usize) -> Result<Self> {
         let bytes = std::fs::read(model)?;
-        Model::parse(model, bytes.clone().into())?;
+        Model::parse(model, bytes.clone())?;
         let model = ModelProto::decode(&bytes[..])?;
         Ok(Self {
             gflop_per_frame: 2e-9

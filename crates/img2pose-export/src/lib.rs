@@ -3,6 +3,8 @@
 //! [`convert`] is the whole of it; [`checkpoint`] and [`architecture`] tell what a checkpoint holds, and [`trial`] runs
 //! a model as a whole. PyTorch is not needed, and nothing in a checkpoint is executed.
 
+#![warn(missing_debug_implementations)]
+
 pub mod architecture;
 pub mod checkpoint;
 mod convert;

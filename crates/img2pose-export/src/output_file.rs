@@ -36,6 +36,7 @@ pub fn abandon() -> Abandoned {
 }
 
 /// While it lives, no file appears.
+#[derive(Debug)]
 pub struct Abandoned(#[allow(dead_code)] MutexGuard<'static, Vec<PathBuf>>);
 
 fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {

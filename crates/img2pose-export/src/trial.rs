@@ -68,6 +68,14 @@ impl Seen {
     }
 }
 
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trial")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Trial {
     /// Loads a model that keeps the contract, and ONNX Runtime with it (see [`runtime::load`]). `extra` names cut points of
     /// the contract that every run gives beside the outputs.

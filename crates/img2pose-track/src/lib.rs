@@ -28,6 +28,8 @@
 //! assert!(faces[0].bbox[0] > 104.0);
 //! ```
 
+#![warn(missing_debug_implementations)]
+
 mod assign;
 mod interpolate;
 mod motion;

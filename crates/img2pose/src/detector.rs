@@ -34,8 +34,17 @@ pub struct Detector {
     has_run: bool,
 }
 
+impl std::fmt::Debug for Detector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detector")
+            .field("provider", &self.active_provider())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Detector {
-    /// Loads the model file at `path`, or at [`Precision::Int8`] its quantized twin ([`Model::open_in`]). Loads
+    /// Loads the model file at `path`, or at [`Precision::Int8`](crate::Precision::Int8) its quantized twin ([`Model::open_in`]). Loads
     /// ONNX Runtime too, from where the environment says, unless [`runtime::load`] was called before.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::failure::OnnxRuntimeFailure;
 use crate::runtime::RuntimeError;
 use crate::text::{one_line, printable, shown};
 
@@ -60,7 +61,7 @@ pub enum Error {
         /// What was tried.
         action: String,
         /// The message of ONNX Runtime.
-        source: ort::Error,
+        source: OnnxRuntimeFailure,
     },
     /// A part of the model gave a tensor of another shape than the contract says.
     #[error(
@@ -151,9 +152,17 @@ impl Error {
         }
     }
 
+    /// ONNX Runtime failed to do what `action` says.
+    pub(crate) fn failed_to(action: impl Into<String>, error: ort::Error) -> Self {
+        Self::Inference {
+            action: action.into(),
+            source: OnnxRuntimeFailure::new(error),
+        }
+    }
+
     pub(crate) fn inference(action: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let action = action.into();
-        move |source| Self::Inference { action, source }
+        move |error| Self::failed_to(action, error)
     }
 }
 

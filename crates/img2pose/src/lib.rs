@@ -17,6 +17,8 @@
 //! # }
 //! ```
 
+#![warn(missing_debug_implementations)]
+
 mod batch;
 mod cancel;
 pub mod contract;
@@ -25,12 +27,14 @@ mod ending;
 mod engine;
 mod error;
 mod face;
+mod failure;
 pub mod files;
 mod finite;
 pub mod frame;
 pub mod locate;
 mod memory;
 mod model;
+#[doc(hidden)]
 pub mod onnx;
 mod options;
 mod origin;
@@ -53,6 +57,7 @@ pub use detector::Detector;
 pub use ending::process_is_ending;
 pub use error::Error;
 pub use face::Face;
+pub use failure::OnnxRuntimeFailure;
 pub use model::Model;
 pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
 pub use times::StageTimes;

@@ -4,6 +4,7 @@ use crate::Error;
 
 /// Where the network runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ExecutionProvider {
     /// The best that works here.
     #[default]
@@ -20,6 +21,7 @@ pub enum ExecutionProvider {
 
 /// The number format in which the network computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Precision {
     /// That of the file: `int8` for a quantized one, else the reference's `fp32`.
     #[default]

@@ -38,7 +38,7 @@ pub struct Stages {
 /// Cuts `model` into the parts for every kind of device, as loading it does, and throws them away.
 ///
 /// # Errors
-/// Those of [`Detector::load`], as far as they are the model's.
+/// Those of [`Detector::load`](crate::Detector::load), as far as they are the model's.
 pub fn cut(model: &Model) -> Result<(), Error> {
     drop(model.parts()?);
     for is_half in [false, true] {
@@ -55,6 +55,14 @@ struct Level {
     height: usize,
     width: usize,
     data: Vec<f32>,
+}
+
+impl std::fmt::Debug for Stages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stages")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stages {

@@ -17,9 +17,7 @@ fn shipped() -> ModelProto {
 }
 
 fn message(bytes: Vec<u8>) -> String {
-    let error = Model::parse(Path::new(PATH), bytes.into())
-        .err()
-        .expect("the file is refused");
+    let error = Model::parse(Path::new(PATH), bytes).expect_err("the file is refused");
     let text = error.to_string();
     assert!(text.contains(PATH), "names the file: {text}");
     assert!(!text.contains('\n'), "is one line: {text}");
@@ -184,7 +182,7 @@ fn a_missing_weight_is_named() {
         .position(|tensor| tensor.name().contains("layer3"))
         .unwrap();
     let name = graph.initializer.remove(lost).name().to_owned();
-    let model = Model::parse(Path::new(PATH), model.encode_to_vec().into());
+    let model = Model::parse(Path::new(PATH), model.encode_to_vec());
     // Found when the model is cut into parts, before ONNX Runtime sees it.
     let error = model.and_then(|model| img2pose::Detector::load(&model, Default::default()).map(|_| ()));
     let text = error.expect_err("a weight is missing").to_string();
@@ -464,7 +462,7 @@ fn many_conversions_are_read_in_linear_time() {
     assert!(graph.node.len() > 15_000, "{}", graph.node.len());
     let bytes = model.encode_to_vec();
     let began = std::time::Instant::now();
-    let model = Model::parse(Path::new(PATH), bytes.into()).unwrap();
+    let model = Model::parse(Path::new(PATH), bytes).unwrap();
     assert_eq!(model.channels(), 64);
     let time = began.elapsed();
     assert!(time.as_secs() < 20, "{time:?}");

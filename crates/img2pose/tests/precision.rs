@@ -16,7 +16,7 @@ fn options(precision: Precision) -> DetectorOptions {
 }
 
 fn refusal(model: &Path, precision: Precision) -> String {
-    let error = Detector::open(model, options(precision)).err().expect("refused");
+    let error = Detector::open(model, options(precision)).expect_err("refused");
     assert!(matches!(error, Error::Precision { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains(precision.name()) && !text.contains('\n'), "{text}");

@@ -17,7 +17,7 @@ fn open(execution_provider: ExecutionProvider, precision: Precision) -> Result<D
 }
 
 fn refusal(provider: ExecutionProvider, precision: Precision) -> String {
-    let error = open(provider, precision).err().expect("refused");
+    let error = open(provider, precision).expect_err("refused");
     assert!(matches!(error, Error::Provider { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains(provider.name()) && !text.contains('\n'), "{text}");

@@ -7,8 +7,7 @@ use img2pose::runtime;
 
 fn refusal(library: &Path) -> String {
     let text = runtime::load(Some(library), None)
-        .err()
-        .expect("the library is refused")
+        .expect_err("the library is refused")
         .to_string();
     assert!(
         text.contains(&library.display().to_string()),

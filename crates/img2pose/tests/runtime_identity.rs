@@ -37,7 +37,7 @@ fn the_loaded_library_is_told_from_what_lies_at_its_path() {
     }
     // The same bytes in another file are another library.
     let other = Path::new(&original);
-    let error = runtime::load(Some(other), None).err().expect("another file");
+    let error = runtime::load(Some(other), None).expect_err("another file");
     assert!(matches!(error, RuntimeError::AlreadyLoaded { .. }), "{error}");
     assert!(
         error.to_string().contains(&loaded.path().display().to_string()),

@@ -83,6 +83,15 @@ enum Source {
     Safetensors(SafetensorsFile),
 }
 
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("path", &self.path)
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Checkpoint {
     /// Opens a checkpoint; the format is told from the content.
     ///

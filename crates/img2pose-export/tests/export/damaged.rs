@@ -58,7 +58,7 @@ fn damaged_models_are_refused_or_run() {
         }
         // The number of a case that ends the process is the last one in this file.
         std::fs::write(folder.path("case"), seed.to_string()).unwrap();
-        let Ok(model) = Model::parse("damaged.onnx".as_ref(), model.encode_to_vec().into()) else {
+        let Ok(model) = Model::parse("damaged.onnx".as_ref(), model.encode_to_vec()) else {
             continue;
         };
         read += 1;

@@ -62,6 +62,16 @@ impl BatchMaker {
     }
 }
 
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch")
+            .field("layout", &self.layout())
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Batch {
     fn new(layout: FrameLayout, maker: &BatchMaker, capacity: usize) -> Result<Self, Error> {
         let size = maker.network_size(&layout);
@@ -247,7 +257,7 @@ mod tests {
             view: View::PLAIN,
         };
         for capacity in [usize::MAX, 1_000_000_000] {
-            let error = maker.new_batch(layout, capacity).err().expect("too large");
+            let error = maker.new_batch(layout, capacity).expect_err("too large");
             let text = error.to_string();
             assert!(
                 text.contains("16384x16384") && text.contains("batch size"),

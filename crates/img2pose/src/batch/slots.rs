@@ -234,6 +234,14 @@ impl Slots {
     }
 }
 
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Slot {
     /// Its place in the batch.
     pub fn index(&self) -> usize {

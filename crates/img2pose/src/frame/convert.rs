@@ -44,6 +44,15 @@ struct CachedRow {
     values: Vec<f32>,
 }
 
+impl std::fmt::Debug for Converter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Converter")
+            .field("layout", &self.layout)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Converter {
     /// A converter for frames of `layout` to network images of `size`, which must be made for that frame size.
     ///

@@ -31,6 +31,16 @@ pub struct Model {
     proto: ModelProto,
 }
 
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("path", &self.path)
+            .field("architecture", &self.contract.architecture)
+            .field("is_quantized", &self.is_quantized)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The three networks that a detector runs, as ONNX files in memory, and the names of their outputs.
 pub(crate) struct Parts {
     /// Network image to pyramid features (channels last), RPN logits and RPN deltas.
@@ -119,8 +129,12 @@ impl Model {
         }
     }
 
-    /// Like [`open`](Self::open), from the bytes of a file; `path` only serves messages.
-    pub fn parse(path: &Path, bytes: Bytes) -> Result<Self, Error> {
+    /// Like [`open`](Self::open), from the bytes of a file, which are not copied; `path` only serves messages.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn parse(path: &Path, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Self, Error> {
+        let bytes = Bytes::from_owner(bytes);
         let not_onnx = |reason: &str| Error::NotOnnx {
             path: path.to_owned(),
             reason: reason.to_owned(),
@@ -158,6 +172,7 @@ impl Model {
         Ok(model)
     }
 
+    #[doc(hidden)]
     /// Decodes any ONNX file, within memory that follows from its size; whether it keeps the contract is not asked.
     ///
     /// # Errors

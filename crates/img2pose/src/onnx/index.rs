@@ -6,6 +6,7 @@ use super::{GraphProto, NodeProto, TensorProto};
 
 /// What makes, and what takes, each value of a graph. Made once for a graph, in one pass over it: looking through the nodes
 /// for every name would take the square of their number.
+#[derive(Debug)]
 pub struct Index<'g> {
     nodes: &'g [NodeProto],
     makers: HashMap<&'g str, usize>,

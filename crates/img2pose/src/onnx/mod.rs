@@ -39,7 +39,7 @@ pub mod data_type {
     pub const BFLOAT16: i32 = 16;
 }
 
-/// Type codes of [`AttributeProto::r#type`].
+/// Type codes of `type` of [`AttributeProto`].
 pub mod attribute_type {
     /// The attribute is `f`.
     pub const FLOAT: i32 = 1;

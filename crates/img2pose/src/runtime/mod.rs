@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
 
+use crate::failure::OnnxRuntimeFailure;
 use crate::{ending, telemetry};
 use library::Loaded;
 
@@ -25,6 +26,16 @@ pub struct Runtime {
     library: Loaded,
     origin: &'static str,
     pub(crate) environment: Environment,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("path", &self.path())
+            .field("version", &self.version())
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why ONNX Runtime could not be loaded.
@@ -73,7 +84,7 @@ pub enum RuntimeError {
         /// The library.
         path: PathBuf,
         /// Its message.
-        source: ort::Error,
+        source: OnnxRuntimeFailure,
     },
 }
 
@@ -114,6 +125,7 @@ impl Runtime {
     }
 
     /// ONNX Runtime's environment, for further sessions in this process.
+    #[doc(hidden)]
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -217,9 +229,9 @@ fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, Runt
             origin,
             environment,
         })),
-        Err(source) => Err(RuntimeError::Environment {
+        Err(error) => Err(RuntimeError::Environment {
             path: library.path,
-            source,
+            source: OnnxRuntimeFailure::new(error),
         }),
     }
 }

@@ -16,7 +16,7 @@ pub fn model_with_class_bias(bias: [f32; 2]) -> Model {
         .find(|tensor| tensor.name().contains("cls_score.bias"))
         .unwrap();
     tensor.raw_data = Some(bias.map(f32::to_le_bytes).concat().into());
-    Model::parse("biased.onnx".as_ref(), proto.encode_to_vec().into()).unwrap()
+    Model::parse("biased.onnx".as_ref(), proto.encode_to_vec()).unwrap()
 }
 
 /// The shipped model with the numbers of every weight whose name contains `name` times `factor`, as far as floats reach: all
@@ -35,5 +35,5 @@ pub fn model_with_scaled_weights(name: &str, factor: f32) -> Model {
         found += 1;
     }
     assert!(found > 0, "no weight '{name}'");
-    Model::parse("scaled.onnx".as_ref(), proto.encode_to_vec().into()).unwrap()
+    Model::parse("scaled.onnx".as_ref(), proto.encode_to_vec()).unwrap()
 }

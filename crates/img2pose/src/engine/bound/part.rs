@@ -75,10 +75,7 @@ impl BoundPart {
             return Err(Error::Cancelled);
         }
         let name = self.name;
-        let failed = |source| Error::Inference {
-            action: format!("run the {name}"),
-            source,
-        };
+        let failed = |error| Error::failed_to(format!("run the {name}"), error);
         // ONNX Runtime keeps writing to the memory that it has allocated in the first run, and refuses another shape.
         if self.made_for != self.bound {
             self.made_for.clear();
@@ -117,10 +114,7 @@ impl BoundOutputs<'_> {
     /// Output number `index`, in memory that the processor reads.
     pub fn read(&self, index: usize) -> Result<Tensor<'_>, Error> {
         let output = &self.outputs[index];
-        let failed = |source| Error::Inference {
-            action: format!("read '{}' of the {}", output.name, self.name),
-            source,
-        };
+        let failed = |error| Error::failed_to(format!("read '{}' of the {}", output.name, self.name), error);
         if !output.is_read {
             return Err(failed(ort::Error::new("it stays where it was computed")));
         }

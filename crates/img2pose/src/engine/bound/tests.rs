@@ -493,7 +493,7 @@ fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
     for node in nodes.iter_mut().filter(|node| node.op_type() == "RoiAlign") {
         node.op_type = Some("MyAlign".to_owned());
     }
-    let model = Model::parse("mine.onnx".as_ref(), proto.encode_to_vec().into()).unwrap();
+    let model = Model::parse("mine.onnx".as_ref(), proto.encode_to_vec()).unwrap();
     let parts = HalfParts {
         dense: false,
         heads: false,
@@ -549,7 +549,7 @@ fn features_that_are_no_numbers_are_seen_where_they_lie() {
         .map(|bytes| f32::from_le_bytes(*bytes).signum());
     let scaled: Vec<u8> = signs.flat_map(|sign| (sign * f32::MAX).to_le_bytes()).collect();
     weights.raw_data = Some(scaled.into());
-    let model = Model::parse("wide.onnx".as_ref(), proto.encode_to_vec().into()).unwrap();
+    let model = Model::parse("wide.onnx".as_ref(), proto.encode_to_vec()).unwrap();
 
     let images = [picture(1, SIDE, SIDE)];
     let mut detector = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);

@@ -120,10 +120,7 @@ impl Part {
         canceller: &'r Canceller,
     ) -> Result<SessionOutputs<'r>, Error> {
         let name = self.name;
-        let failed = |source| Error::Inference {
-            action: format!("run the {name}"),
-            source,
-        };
+        let failed = |error| Error::failed_to(format!("run the {name}"), error);
         if canceller.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -156,10 +153,7 @@ impl Part {
         let output = &outputs[0];
         let (found, data) = output
             .try_extract_tensor::<f32>()
-            .map_err(|source| Error::Inference {
-                action: format!("read the output of the {part}"),
-                source,
-            })?;
+            .map_err(|error| Error::failed_to(format!("read the output of the {part}"), error))?;
         let name = || outputs.keys().next().unwrap_or_default();
         if data.len() != shape[0] * columns {
             let expected = format!("[{}, {columns}]", shape[0]);
@@ -191,10 +185,7 @@ impl DenseOutput<'_> {
 }
 
 fn extract<'o>(outputs: &'o SessionOutputs<'_>, name: &str, part: &str) -> Result<Tensor<'o>, Error> {
-    let failed = |source| Error::Inference {
-        action: format!("read '{name}' of the {part}"),
-        source,
-    };
+    let failed = |error| Error::failed_to(format!("read '{name}' of the {part}"), error);
     let value = outputs
         .get(name)
         .ok_or_else(|| failed(ort::Error::new("no such output")))?;
