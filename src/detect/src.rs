@@ -104,7 +104,7 @@ impl Img2PoseDetect {
         self.stream.lock().promise.assume(clock_time(time), runs);
     }
 
-    /// Goes on if the last frame met a loose end, which may be linked now.
+    /// Goes on if the source pad was not linked when the last frame was pushed; it may be linked now.
     fn reconfigure(&self) {
         let mut state = self.stream.lock();
         state.reconfigured = true;

@@ -293,7 +293,11 @@ impl Img2PoseDetect {
                     }
                 }
                 Err(gst::FlowError::NotLinked) if state.reconfigured => {
-                    gst::debug!(CAT, imp = self, "linked again while a frame met a loose end");
+                    gst::debug!(
+                        CAT,
+                        imp = self,
+                        "the pad was linked while a frame was pushed to it unlinked"
+                    );
                 }
                 Err(error) => {
                     gst::debug!(CAT, imp = self, "downstream returned {error:?}");

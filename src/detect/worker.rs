@@ -158,7 +158,7 @@ impl<N: Network> Worker<N> {
             }),
             work: Condvar::new(),
         });
-        // Whole from the start, so that its drop stops the threads that there are when another one cannot be had.
+        // Built before its threads start: if one of them cannot be started, dropping it stops the others.
         let mut worker = Self {
             shared,
             threads: Vec::new(),

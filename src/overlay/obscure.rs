@@ -33,7 +33,7 @@ pub fn widened(bbox: [f32; 4], margin: f64) -> [f32; 4] {
 
 /// Side in pixels of the cells for a face with the given box: the share `strength` of its long side.
 pub fn cell_side(bbox: [f32; 4], strength: f64) -> u32 {
-    // What is negative, too large or no number saturates.
+    // Negative values become 0, too large ones the maximum, NaN 0.
     ((long_side(bbox) * strength).ceil() as u32).max(LEAST_CELL)
 }
 

@@ -9,7 +9,7 @@ const INFINITY: u32 = f32::INFINITY.to_bits();
 
 /// Whether no value is infinite or not-a-number.
 ///
-/// Looks at bits, because comparisons are false for what is no number, and at all of them without an early end: that is as
+/// Looks at bits, because comparisons with NaN are false, and at all of them without an early end: that is as
 /// fast as memory.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub(crate) fn are_finite(values: &[f32]) -> bool {

@@ -84,7 +84,7 @@ impl Convert {
         {
             refuse_input(input, &self.output)?;
         }
-        // What is no checkpoint is said before what is missing beside it.
+        // First whether it is a checkpoint at all; only then whether its licence or its statistics are missing.
         Checkpoint::open(&self.checkpoint)?;
         let options = Options {
             statistics: self.statistics()?,

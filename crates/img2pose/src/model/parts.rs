@@ -14,7 +14,7 @@ pub(super) fn dense_outputs() -> Vec<String> {
         .collect()
 }
 
-/// Checks that no number that a part computes with is infinite or not-a-number: those of weights, constants and attributes.
+/// Checks that every number that a part computes with is finite: those of weights, constants and attributes.
 ///
 /// Only the parts: a constant of what chooses among the proposals may well be infinite.
 ///

@@ -57,14 +57,14 @@ pub(super) fn check(tensor: &TensorProto) -> Result<(), String> {
     ))
 }
 
-/// Whether no number of a float tensor is infinite or not-a-number.
+/// Whether every number of a float tensor is finite.
 pub(super) fn is_finite(tensor: &TensorProto) -> bool {
     if tensor.float_data.iter().any(|number| !number.is_finite())
         || tensor.double_data.iter().any(|number| !number.is_finite())
     {
         return false;
     }
-    // All bits of the exponent are set in infinities and what is no number.
+    // In infinities and NaN all bits of the exponent are set.
     const HALF: u16 = 0x7c00;
     const BRAIN: u16 = 0x7f80;
     let words = |exponent: u16| {

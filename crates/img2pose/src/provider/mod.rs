@@ -42,7 +42,7 @@ pub(crate) struct Provider {
     /// Where the heads run that go with a dense part run here, when that is elsewhere. What it does not take of the dense part
     /// goes there, too.
     pub heads_at: Option<&'static Provider>,
-    /// Whether it can sum up the features that stay on the device, so that what is no number shows.
+    /// Whether it can sum up the features that stay on the device: a sum that is not finite shows that one of them is not.
     pub sums_features: bool,
     /// Whether the graph must be brought to 16 bits to compute in them.
     pub takes_half_graph: bool,

@@ -262,7 +262,7 @@ impl Regions<'_> {
     /// Face probability of each box, then of the blank ones.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when one is no number, [`Error::OutputShape`] when there are more or less than boxes.
+    /// [`Error::NotFinite`] when one is not finite, [`Error::OutputShape`] when there are more or less than boxes.
     pub fn scores(&self) -> Result<&[f32], Error> {
         rows_of(self.origin, &self.outputs, CLASS_SCORES, self.rows, 1)
     }
@@ -270,7 +270,7 @@ impl Regions<'_> {
     /// The six normalised pose numbers of each wanted box, filled up with box 0 to `rows`.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when one is no number, [`Error::OutputShape`] when there are more or less than `rows`.
+    /// [`Error::NotFinite`] when one is not finite, [`Error::OutputShape`] when there are more or less than `rows`.
     pub fn poses(
         &mut self,
         wanted: impl Iterator<Item = usize>,

@@ -529,7 +529,7 @@ fn weights_that_are_stored_in_16_bits_serve_too() {
     assert!(sum.pixels <= 2.0 && sum.score < 0.02, "{sum:?}");
 }
 
-/// Features stay on the device, and what is no number among them may be lost in the heads: no frame had a face.
+/// Features stay on the device, and the heads may hide that one of them is NaN: frames had no faces then.
 #[test]
 fn features_that_are_no_numbers_are_seen_where_they_lie() {
     use prost::Message;
