@@ -28,7 +28,7 @@ const MOST_REGISTRATIONS: usize = 4096;
 
 /// The pauses between registrations while statics are being made: at least the first, and longer by and by, in proportion
 /// to the time that has passed, since the first milliseconds of a load are those that make most of them.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
 const PAUSES_IN_PROPORTION: u32 = 200;
 
 static GATE: Gate = Gate::new();
