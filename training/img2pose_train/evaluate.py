@@ -24,7 +24,7 @@ import torch
 from . import checkpoint, geometry
 from .clutter import Clutter
 from .detect import Faces, detect, network_size
-from .find_and_look import FindAndLook, Follow
+from .find_and_look import MIN_SCORE, FindAndLook, Follow
 from .finder import train as finder
 from .look import train as look
 from .metrics import Evaluation, Truth
@@ -186,7 +186,7 @@ def open_model(options, parser):
     if bool(options.model) == bool(options.finder and options.look):
         parser.error("give a model, or --finder and --look")
     if options.finder:
-        return FindAndLook(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.looks)
+        return FindAndLook(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.looks, options.least)
     if options.model.endswith(".onnx"):
         if not options.detector:
             parser.error("an ONNX file needs --detector")
@@ -200,12 +200,14 @@ def main(argv=None):
     parser.add_argument("--finder", help="instead of a model: weights of finder.train...")
     parser.add_argument("--look", help="... and of look.train")
     parser.add_argument("--looks", type=int, default=1, help="how often the close look sees each face")
+    parser.add_argument("--least", type=float, default=MIN_SCORE, help="the finder's score from which on a face is looked at")
     parser.add_argument("--follow", type=int, default=0, metavar="N",
                         help="in clips the close look follows faces, and the finder runs in every N-th frame only")
     parser.add_argument("--pack", help="folder of the pack")
     parser.add_argument("--labels", help="refined labels")
     parser.add_argument("--portraits", action="store_true", help="the held-out crops of single faces instead of the scenes")
     parser.add_argument("--seen", action="store_true", help="as many scenes of the training instead (by --seed)")
+    parser.add_argument("--every-photo", type=int, default=1, help="only every n-th of the held-out photos")
     parser.add_argument("--turn", type=float, default=0.0, help="turn the photos by this many degrees first")
     parser.add_argument("--video", nargs="+", default=[], help="clips to measure")
     parser.add_argument("--clutter", type=int, default=0, help="number of drawn pictures without a face to measure")
@@ -227,6 +229,10 @@ def main(argv=None):
         photos, labels = Photos(options.pack), Labels.load(options.labels)
         if options.seen:
             labels = seen_instead(labels, photos, options.seed)
+        if options.every_photo > 1:
+            chosen = np.zeros_like(labels.held_out)
+            chosen[np.nonzero(labels.held_out)[0][:: options.every_photo]] = True
+            labels = replace(labels, held_out=chosen)
         result |= evaluate_pack(
             model, photos, labels, options.min_size, options.portraits,
             options.turn, lambda text: print(text, file=sys.stderr, flush=True),

@@ -45,16 +45,16 @@ def find(finder, image, size, min_score=MIN_SCORE, most=300):
 
 class FindAndLook:
     """Model for `evaluate`: an RGB picture to `Faces`, by falling score. `looks`: how often each face is looked at, again where the
-    answer says that it is."""
+    answer says that it is. `least`: squares that the finder gives a lower score are not looked at."""
 
-    def __init__(self, finder, look, min_side=360, looks=1):
+    def __init__(self, finder, look, min_side=360, looks=1, least=MIN_SCORE):
         self.finder = finder.eval().to(memory_format=torch.channels_last)
-        self.looker, self.min_side, self.looks = Looker(look), min_side, looks
+        self.looker, self.min_side, self.looks, self.least = Looker(look), min_side, looks, least
 
     def __call__(self, image):
         height, width = image.shape[:2]
         size = network_size(height, width, self.min_side)
-        squares, _, score = find(self.finder, image, size)
+        squares, _, score = find(self.finder, image, size, self.least)
         answers = None
         for k in range(self.looks):
             if k:

@@ -247,6 +247,7 @@ def test_a_face_is_followed_without_the_finder():
         look.head.bias[PRESENCE] = 8.0
     model, image = Follow(finder, look, min_side=96, every=3), np.zeros((192, 320, 3), np.uint8)
     alone = FindAndLook(OneFace(), look, min_side=96)(image)
+    assert not len(FindAndLook(OneFace(), look, min_side=96, least=1.0)(image).score)
     boxes = []
     for k in range(5):
         faces = model(image)
