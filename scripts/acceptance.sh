@@ -100,7 +100,12 @@ says_orientation() {
     local lines
     lines=$(grep -c "\"orientation\":\"$2\"" "$1") && printf '%s lines' "$lines" && ((lines == $(wc -l <"$1")))
 }
-is_tagged() { LC_ALL=C gst-launch-1.0 -t filesrc location="$1" ! decodebin ! fakesink 2>&1 </dev/null | grep -q "image orientation: $2"; }
+# Everything is read: a grep that ends early would kill the pipeline, and with it the test.
+is_tagged() {
+    local tags
+    tags=$(LC_ALL=C gst-launch-1.0 -t filesrc location="$1" ! decodebin ! fakesink 2>&1 </dev/null)
+    [[ $tags == *"image orientation: $2"* ]]
+}
 turned=$results/turned.mov
 check 'turned clip: can be made' turned_clip "$turned"
 check 'turned clip: is marked' is_tagged "$turned" rotate-90
