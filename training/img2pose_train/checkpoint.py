@@ -154,3 +154,19 @@ class MovingAverage:
     def load_state_dict(self, state):
         self.network.load_state_dict(state["network"])
         self.updates = state["updates"]
+
+
+def save_half(path, kind, network, **information):
+    """Weights in half precision under the name `kind`, which is all that is needed to go on or to export, and what made them."""
+    state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
+    with whole(path) as unfinished:
+        torch.save({kind: state, "information": information}, unfinished)
+
+
+def load_half(path, kind, network):
+    """`network` with the weights of `save_half`."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if kind not in content:
+        raise ValueError(f"{path}: no `{kind}` in the file, found {sorted(content)}; give a file of img2pose_train.{kind}.train")
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in content[kind].items()})
+    return network

@@ -54,20 +54,12 @@ def arguments(argv=None):
 
 
 def save_weights(path, network, **information):
-    """Weights in half precision, which is all that is needed to go on or to export, and what made them."""
-    state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
-    with checkpoint.whole(path) as unfinished:
-        torch.save({"finder": state, "information": information}, unfinished)
+    checkpoint.save_half(path, "finder", network, **information)
 
 
 def load_weights(path):
     """A network with the weights of `save_weights`."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if "finder" not in content:
-        raise ValueError(f"{path}: no `finder` in the file, found {sorted(content)}; give a file of img2pose_train.finder.train")
-    network = FinderNetwork()
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in content["finder"].items()})
-    return network
+    return checkpoint.load_half(path, "finder", FinderNetwork())
 
 
 def _one_thread(_worker):

@@ -49,20 +49,12 @@ def arguments(argv=None):
 
 
 def save_weights(path, network, **information):
-    """Weights in half precision, which is all that is needed to go on or to export, and what made them."""
-    state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
-    with checkpoint.whole(path) as unfinished:
-        torch.save({"look": state, "information": information}, unfinished)
+    checkpoint.save_half(path, "look", network, **information)
 
 
 def load_weights(path):
     """A network with the weights of `save_weights`."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if "look" not in content:
-        raise ValueError(f"{path}: no `look` in the file, found {sorted(content)}; give a file of img2pose_train.look.train")
-    network = LookNetwork()
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in content["look"].items()})
-    return network
+    return checkpoint.load_half(path, "look", LookNetwork())
 
 
 def _one_thread(_worker):
