@@ -32,8 +32,8 @@ pub struct SeenBuffer {
     pub caps: Option<gst::Caps>,
     /// The faces on it; `None`: not looked at.
     pub faces: Option<Vec<Face>>,
-    /// How many values `score-threshold` had been set to by then.
-    pub thresholds: usize,
+    /// How often a setting had changed by then.
+    pub settings: usize,
 }
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ struct State {
     answers: HashMap<u64, gst::FlowError>,
     held: bool,
     flushing: bool,
-    thresholds: usize,
+    settings: usize,
 }
 
 /// The recorder behind the pad.
@@ -83,12 +83,12 @@ impl Downstream {
             return Err(gst::FlowError::Flushing);
         }
         let answer = state.answers.get(&buffer.offset()).copied();
-        let thresholds = state.thresholds;
+        let settings = state.settings;
         state.seen.push(Seen::Buffer(Box::new(SeenBuffer {
             buffer,
             caps,
             faces,
-            thresholds,
+            settings,
         })));
         self.0.1.notify_all();
         answer.map_or(Ok(gst::FlowSuccess::Ok), Err)
@@ -136,9 +136,9 @@ impl Downstream {
         self.lock().answers.insert(id, error);
     }
 
-    /// Takes note that `score-threshold` has its next value.
-    pub fn next_threshold(&self) {
-        self.lock().thresholds += 1;
+    /// Takes note that a setting changes.
+    pub fn next_setting(&self) {
+        self.lock().settings += 1;
     }
 
     /// Takes note that the element was stopped.

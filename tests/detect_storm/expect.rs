@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::downstream::{Seen, SeenBuffer};
-use crate::frames::{caps, faces_alone};
+use crate::frames::{Setting, caps, faces_alone};
 use crate::walk::Walk;
 
 /// What the rules for an event depend on.
@@ -73,8 +73,8 @@ pub struct Sent {
     pub flags: gst::BufferFlags,
     pub stream: usize,
     pub picture: u8,
-    /// Number of the value that `score-threshold` had at the latest before.
-    pub threshold: usize,
+    /// Number of the setting that held at the latest before.
+    pub setting: usize,
     /// What downstream returns for it.
     pub answer: Option<gst::FlowError>,
 }
@@ -84,7 +84,11 @@ pub struct Sent {
 pub enum Action {
     /// One frame, or a list.
     Frames(Vec<Sent>),
-    ShortBuffer,
+    /// A buffer with too few bytes for a frame; `setting` as in [`Sent`].
+    ShortBuffer {
+        id: u64,
+        setting: usize,
+    },
     Event {
         seqnum: gst::Seqnum,
         kind: EventKind,
@@ -141,6 +145,11 @@ pub struct Due<'a> {
 #[derive(Clone, Debug)]
 pub enum DueWhat<'a> {
     Frame(&'a Sent),
+    /// A buffer that can leave only if nobody has looked at it.
+    Unread {
+        id: u64,
+        setting: usize,
+    },
     Event(gst::Seqnum, &'a EventKind),
     Query(u64),
 }
@@ -181,11 +190,11 @@ impl CarriedEvents {
     }
 }
 
-/// Checks a whole sequence. `thresholds`: the values, by index, that `score-threshold` had one after the other.
+/// Checks a whole sequence. `settings`: those that held one after the other.
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn check(parts: &[Part], seen: &[Seen], thresholds: &[usize]) -> Result<(), String> {
+pub fn check(parts: &[Part], seen: &[Seen], settings: &[Setting]) -> Result<(), String> {
     let mut carried = Carried::new();
     let mut rest = seen;
     for (number, part) in parts.iter().enumerate() {
@@ -206,7 +215,7 @@ pub fn check(parts: &[Part], seen: &[Seen], thresholds: &[usize]) -> Result<(), 
         let due = Walk::new(part.end, carries)
             .due(&part.steps)
             .and_then(|(due, cut)| {
-                let mut carried_on = compare(part, &due, here, &mut carried, thresholds)?;
+                let mut carried_on = compare(part, &due, here, &mut carried, settings)?;
                 for (kind, seqnum) in cut {
                     if *kind == EventKind::StreamStart {
                         // Tags belong to their stream.
@@ -235,7 +244,7 @@ fn compare(
     due: &[Due<'_>],
     seen: &[Seen],
     carried: &mut Carried,
-    thresholds: &[usize],
+    settings: &[Setting],
 ) -> Result<Carried, String> {
     let mut cursor = 0;
     let old = carried.clone();
@@ -272,8 +281,17 @@ fn compare(
             }
         }
         cursor += found + 1;
+        if let (Seen::Buffer(buffer), DueWhat::Unread { id, setting }) = (seen, &due[cursor - 1].what) {
+            let candidates = &settings[*setting..=buffer.settings];
+            let can_be_skipped = candidates.iter().any(|setting| setting.interval > 1);
+            if buffer.faces.is_some() || !can_be_skipped {
+                return Err(format!("buffer {id} has too few bytes, but was looked at"));
+            }
+        }
         if let (Seen::Buffer(buffer), DueWhat::Frame(sent)) = (seen, &due[cursor - 1].what) {
-            compare_frame(sent, buffer, thresholds).map_err(|error| format!("frame {}: {error}", sent.id))?;
+            let is_first = Some(sent.id) == first_frame(part);
+            compare_frame(sent, buffer, settings, is_first)
+                .map_err(|error| format!("frame {}: {error}", sent.id))?;
             if let Some((kind, _)) = carried.iter().find(|(_, events)| events.must.is_some()) {
                 return Err(format!(
                     "frame {} came before {kind:?}, which a flush has lost",
@@ -320,6 +338,7 @@ impl DueWhat<'_> {
     fn is(&self, seen: &Seen) -> bool {
         match (self, seen) {
             (Self::Frame(sent), Seen::Buffer(buffer)) => sent.id == buffer.buffer.offset(),
+            (Self::Unread { id, .. }, Seen::Buffer(buffer)) => *id == buffer.buffer.offset(),
             (Self::Event(due, _), Seen::Event { seqnum, .. }) => due == seqnum,
             (Self::Query(due), Seen::Query(id)) => due == id,
             _ => false,
@@ -335,7 +354,16 @@ fn brief(seen: &Seen) -> String {
     }
 }
 
-fn compare_frame(sent: &Sent, seen: &SeenBuffer, thresholds: &[usize]) -> Result<(), String> {
+/// The frame that came in first since the last flush.
+fn first_frame(part: &Part) -> Option<u64> {
+    part.steps.iter().find_map(|step| match &step.action {
+        Action::Frames(frames) => frames.first().map(|frame| frame.id),
+        _ => None,
+    })
+}
+
+/// `is_first`: it is the first of its part, which is looked at whatever `inference-interval` says.
+fn compare_frame(sent: &Sent, seen: &SeenBuffer, settings: &[Setting], is_first: bool) -> Result<(), String> {
     let buffer = &seen.buffer;
     let same = |what: &str, same: bool| {
         if same {
@@ -344,9 +372,11 @@ fn compare_frame(sent: &Sent, seen: &SeenBuffer, thresholds: &[usize]) -> Result
             Err(format!("{what} differs: sent {sent:?}, came {buffer:?}"))
         }
     };
+    // One that others hold cannot take faces, so that a copy leaves; where there are none it leaves itself.
+    let is_copied = sent.shared && seen.faces.is_some();
     same(
         "the buffer",
-        sent.in_list || sent.shared != (buffer.as_ptr() as usize == sent.buffer),
+        sent.in_list || is_copied != (buffer.as_ptr() as usize == sent.buffer),
     )?;
     same(
         "the memory",
@@ -364,13 +394,17 @@ fn compare_frame(sent: &Sent, seen: &SeenBuffer, thresholds: &[usize]) -> Result
     if seen.caps.as_ref() != Some(&expected_caps) {
         return Err(format!("came under {:?}, not {expected_caps:?}", seen.caps));
     }
-    let candidates = &thresholds[sent.threshold..=seen.thresholds];
-    let matches = candidates
-        .iter()
-        .any(|&threshold| seen.faces.as_ref() == Some(&faces_alone(sent.stream, sent.picture, threshold)));
+    let candidates = &settings[sent.setting..=seen.settings];
+    let matches = candidates.iter().any(|setting| match &seen.faces {
+        Some(faces) => *faces == faces_alone(sent.stream, sent.picture, setting.threshold),
+        None => setting.interval > 1 && !is_first,
+    });
     if !matches {
-        let alone = faces_alone(sent.stream, sent.picture, candidates[0]);
-        return Err(format!("carries {:?}, alone it gets {alone:?}", seen.faces));
+        let alone = faces_alone(sent.stream, sent.picture, candidates[0].threshold);
+        return Err(format!(
+            "carries {:?}, alone it gets {alone:?}, under {candidates:?}",
+            seen.faces
+        ));
     }
     Ok(())
 }
@@ -409,17 +443,17 @@ mod tests {
         let kinds = [EventKind::Segment, EventKind::Passing, EventKind::Tag];
         let (steps, seen) = events(&kinds);
         let parts = whole(steps);
-        assert_eq!(check(&parts, &seen, &[0]), Ok(()));
+        assert_eq!(check(&parts, &seen, &[Setting::FIRST]), Ok(()));
         let mut seen = seen;
         seen.swap(0, 1);
-        assert!(check(&parts, &seen, &[0]).is_err());
+        assert!(check(&parts, &seen, &[Setting::FIRST]).is_err());
         seen.swap(0, 1);
         let last = seen.pop().unwrap();
-        assert!(check(&parts, &seen, &[0]).is_err());
+        assert!(check(&parts, &seen, &[Setting::FIRST]).is_err());
         seen.push(last);
         let (_, more) = events(&[EventKind::Passing]);
         seen.extend(more);
-        assert!(check(&parts, &seen, &[0]).is_err());
+        assert!(check(&parts, &seen, &[Setting::FIRST]).is_err());
     }
 
     #[test]
@@ -427,7 +461,7 @@ mod tests {
         crate::support::init();
         let (mut steps, _) = events(&[EventKind::Tag]);
         steps[0].outcome = Outcome::Done(false);
-        assert!(check(&whole(steps), &[], &[0]).is_err());
+        assert!(check(&whole(steps), &[], &[Setting::FIRST]).is_err());
     }
 
     #[test]
@@ -438,9 +472,12 @@ mod tests {
         let parts = [Part { steps, end }, whole(Vec::new())[0].clone()];
         let tag = seen.pop().unwrap();
         let passing = seen.pop().unwrap();
-        assert_eq!(check(&parts, &[Seen::FlushStop], &[0]), Ok(()));
-        assert_eq!(check(&parts, &[Seen::FlushStop, tag], &[0]), Ok(()));
-        assert!(check(&parts, &[Seen::FlushStop, passing], &[0]).is_err());
-        assert!(check(&parts, &[], &[0]).is_err(), "no flush was seen");
+        assert_eq!(check(&parts, &[Seen::FlushStop], &[Setting::FIRST]), Ok(()));
+        assert_eq!(check(&parts, &[Seen::FlushStop, tag], &[Setting::FIRST]), Ok(()));
+        assert!(check(&parts, &[Seen::FlushStop, passing], &[Setting::FIRST]).is_err());
+        assert!(
+            check(&parts, &[], &[Setting::FIRST]).is_err(),
+            "no flush was seen"
+        );
     }
 }

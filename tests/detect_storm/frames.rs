@@ -28,6 +28,23 @@ pub const N_PICTURES: u8 = 3;
 /// Values of `score-threshold` that sort the faces of the test network apart.
 pub const THRESHOLDS: [f32; 3] = [0.05, 0.575, 0.6];
 
+/// What the faces of a frame depend on besides the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `score-threshold` by index.
+    pub threshold: usize,
+    /// `inference-interval`.
+    pub interval: u32,
+}
+
+impl Setting {
+    /// What a sequence starts with.
+    pub const FIRST: Self = Self {
+        threshold: 0,
+        interval: 1,
+    };
+}
+
 /// What a stream's frames look like.
 pub fn info(stream: usize) -> VideoInfo {
     static INFOS: LazyLock<Vec<VideoInfo>> = LazyLock::new(|| {

@@ -47,9 +47,9 @@ pub fn event(op: EventOp, stream: usize) -> gst::Event {
     }
 }
 
-/// A frame of a stream, and what is to be remembered of it. `threshold`: the number of the value that
-/// `score-threshold` has at the latest; `life`: see [`buffer`].
-pub fn frame(op: &FrameOp, id: u64, stream: usize, threshold: usize, life: &Arc<()>) -> (gst::Buffer, Sent) {
+/// A frame of a stream, and what is to be remembered of it. `setting`: the number of the setting that holds at the latest; `life`:
+/// see [`buffer`].
+pub fn frame(op: &FrameOp, id: u64, stream: usize, setting: usize, life: &Arc<()>) -> (gst::Buffer, Sent) {
     let mut buffer = buffer(stream, op.picture, op.layout, life);
     let flags = [
         gst::BufferFlags::DISCONT,
@@ -90,7 +90,7 @@ pub fn frame(op: &FrameOp, id: u64, stream: usize, threshold: usize, life: &Arc<
         flags,
         stream,
         picture: op.picture,
-        threshold,
+        setting,
         answer,
     };
     (buffer, sent)

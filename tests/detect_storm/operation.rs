@@ -85,6 +85,8 @@ pub enum Op {
     Timeout(Option<u64>),
     /// `score-threshold` by index.
     Threshold(usize),
+    /// `inference-interval`.
+    Interval(u32),
     /// Downstream blocks.
     Hold,
     /// Downstream goes on.
@@ -93,7 +95,7 @@ pub enum Op {
     Rest,
     /// Waits until everything has left: whatever was sent, nothing waits for more to come.
     Settle,
-    /// Lets so many milliseconds pass: about as many as a batch waits for more frames.
+    /// Lets so many milliseconds pass, on the element's clock too: about as many as a batch waits for more frames.
     Wait(u64),
     /// Unlinks downstream, pushes frames and perhaps new caps, links it again.
     Relink {
@@ -117,6 +119,8 @@ pub struct Start {
     pub playing: bool,
     pub timeout: Option<u64>,
     pub stream: usize,
+    /// Whether the element's clock is one of the test's, which stands still until the sequence lets time pass.
+    pub still_clock: bool,
 }
 
 /// A whole sequence.
@@ -198,6 +202,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any::<bool>().prop_map(Op::Play),
         2 => timeout().prop_map(Op::Timeout),
         2 => (0..THRESHOLDS.len()).prop_map(Op::Threshold),
+        2 => (1u32..4).prop_map(Op::Interval),
         2 => Just(Op::Hold),
         2 => Just(Op::Release),
         2 => Just(Op::Rest),
@@ -220,9 +225,10 @@ pub fn sequence() -> impl Strategy<Value = Sequence> {
         any::<bool>(),
         timeout(),
         0..N_STREAMS,
+        any::<bool>(),
     );
     let start = start.prop_map(
-        |(shared, batch_size, max_queued_batches, live, playing, timeout, stream)| Start {
+        |(shared, batch_size, max_queued_batches, live, playing, timeout, stream, still_clock)| Start {
             shared,
             batch_size,
             max_queued_batches,
@@ -230,6 +236,7 @@ pub fn sequence() -> impl Strategy<Value = Sequence> {
             playing,
             timeout,
             stream,
+            still_clock,
         },
     );
     (start, vec(op(), 5..40)).prop_map(|(start, ops)| Sequence { start, ops })

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
+use gst_check::TestClock;
 
 use crate::downstream::Downstream;
 use crate::expect::{Action, End, EventKind, Outcome, Part, Sent, Step, check};
-use crate::frames::{THRESHOLDS, caps};
+use crate::frames::{Setting, THRESHOLDS, caps};
 use crate::make;
 use crate::operation::{Answer, EventOp, FrameOp, Op, Sequence, Start};
 use crate::streamer::{Call, Streamer};
@@ -16,9 +17,14 @@ use crate::support;
 /// How long nothing may come before what is missing counts as lost.
 const QUIET_LIMIT: Duration = Duration::from_secs(20);
 
+/// What the element's clock moves on by while the test waits for a batch whose time has to come.
+const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(10);
+
 /// The element between two pads of the test.
 struct Rig {
     element: gst::Element,
+    /// The element's clock, where it stands still until the test lets time pass.
+    clock: Option<TestClock>,
     bus: gst::Bus,
     upstream: gst::Pad,
     sinkpad: gst::Pad,
@@ -29,8 +35,11 @@ struct Rig {
     streamer: Streamer,
     parts: Vec<Part>,
     shared: bool,
+    live: bool,
+    playing: bool,
+    timeout: Option<u64>,
     stream: usize,
-    thresholds: Vec<usize>,
+    settings: Vec<Setting>,
     next_id: u64,
     streams_started: usize,
     /// Whether EOS was sent since the stream began.
@@ -71,6 +80,12 @@ fn set_batch_size(element: &gst::Element, shared: bool, batch_size: u32) {
     }
 }
 
+/// Lets time pass on a clock that stands still.
+fn pass(clock: &TestClock, time: gst::ClockTime) {
+    clock.set_time(clock.time() + time);
+    while clock.process_next_clock_id().is_some() {}
+}
+
 fn nanoseconds(timeout: Option<u64>) -> u64 {
     timeout.map_or(u64::MAX, |microseconds| microseconds * 1000)
 }
@@ -80,9 +95,13 @@ impl Rig {
         let element = new_element(start);
         let bus = gst::Bus::new();
         element.set_bus(Some(&bus));
-        let clock = gst::SystemClock::obtain();
-        element.set_clock(Some(&clock)).unwrap();
-        element.set_base_time(clock.time());
+        let clock = start.still_clock.then(TestClock::new);
+        let element_clock = match &clock {
+            Some(clock) => clock.clone().upcast(),
+            None => gst::SystemClock::obtain(),
+        };
+        element.set_clock(Some(&element_clock)).unwrap();
+        element.set_base_time(element_clock.time());
 
         let (sinkpad, srcpad) = (
             element.static_pad("sink").unwrap(),
@@ -123,6 +142,7 @@ impl Rig {
         let mut this = Self {
             streamer: Streamer::start(sinkpad.clone()),
             element,
+            clock,
             bus,
             upstream,
             sinkpad,
@@ -135,8 +155,11 @@ impl Rig {
                 end: End::Whole,
             }],
             shared: start.shared,
+            live,
+            playing: start.playing,
+            timeout: start.timeout,
             stream: start.stream,
-            thresholds: vec![0],
+            settings: vec![Setting::FIRST],
             next_id: 1,
             streams_started: 0,
             eos: false,
@@ -186,8 +209,8 @@ impl Rig {
     fn frame(&mut self, op: &FrameOp) -> (gst::Buffer, Sent) {
         let id = self.next_id;
         self.next_id += 1;
-        let threshold = self.thresholds.len() - 1;
-        let (buffer, sent) = make::frame(op, id, self.stream, threshold, &self.life);
+        let setting = self.settings.len() - 1;
+        let (buffer, sent) = make::frame(op, id, self.stream, setting, &self.life);
         if op.shared {
             self.held_buffers.push(buffer.clone());
         }
@@ -247,10 +270,11 @@ impl Rig {
                 );
             }
             Op::ShortBuffer => {
-                self.call(
-                    Action::ShortBuffer,
-                    Call::Chain(gst::Buffer::from_slice([0u8; 100])),
-                );
+                let (id, setting) = (self.next_id, self.settings.len() - 1);
+                self.next_id += 1;
+                let mut buffer = gst::Buffer::from_slice([0u8; 100]);
+                buffer.get_mut().unwrap().set_offset(id);
+                self.call(Action::ShortBuffer { id, setting }, Call::Chain(buffer));
             }
             // After EOS caps would be refused, and frames of the old caps be taken for those of the new.
             Op::Event(EventOp::Caps(_)) if self.eos => {}
@@ -271,6 +295,7 @@ impl Rig {
                 playing,
             } => self.restart(*rested, *null, *batch_size, *playing),
             Op::Play(playing) => {
+                self.playing = *playing;
                 let state = if *playing {
                     gst::State::Playing
                 } else {
@@ -280,14 +305,28 @@ impl Rig {
                     .set_state(state)
                     .map_err(|_| format!("cannot go to {state:?}"))?;
             }
-            Op::Timeout(timeout) => self.element.set_property("batch-timeout", nanoseconds(*timeout)),
+            Op::Timeout(timeout) => {
+                self.timeout = *timeout;
+                self.element.set_property("batch-timeout", nanoseconds(*timeout));
+            }
             // The elements of a shared model have to agree.
             Op::Threshold(_) if self.shared => {}
             Op::Threshold(threshold) => {
-                self.thresholds.push(*threshold);
-                self.downstream.next_threshold();
+                let threshold = *threshold;
+                self.set(Setting {
+                    threshold,
+                    ..self.setting()
+                });
                 self.element
-                    .set_property("score-threshold", THRESHOLDS[*threshold]);
+                    .set_property("score-threshold", THRESHOLDS[threshold]);
+            }
+            Op::Interval(interval) => {
+                let interval = *interval;
+                self.set(Setting {
+                    interval,
+                    ..self.setting()
+                });
+                self.element.set_property("inference-interval", interval);
             }
             Op::Hold => self.downstream.hold(true),
             Op::Release => self.downstream.hold(false),
@@ -295,7 +334,10 @@ impl Rig {
                 self.rest();
             }
             Op::Settle => self.settle()?,
-            Op::Wait(milliseconds) => std::thread::sleep(Duration::from_millis(*milliseconds)),
+            Op::Wait(milliseconds) => match &self.clock {
+                Some(clock) => pass(clock, gst::ClockTime::from_mseconds(*milliseconds)),
+                None => std::thread::sleep(Duration::from_millis(*milliseconds)),
+            },
             Op::Relink { frames, stream } => self.relink(*frames, *stream),
             Op::Reconfigure => {
                 self.downpad.push_event(gst::event::Reconfigure::new());
@@ -316,8 +358,23 @@ impl Rig {
         Ok(())
     }
 
-    /// Waits until the element is empty, with nothing sent that would close a batch. Where an error of this part keeps
-    /// frames from leaving there is nothing to wait for.
+    fn setting(&self) -> Setting {
+        self.settings[self.settings.len() - 1]
+    }
+
+    /// Takes note that a setting is about to change.
+    fn set(&mut self, setting: Setting) {
+        self.settings.push(setting);
+        self.downstream.next_setting();
+    }
+
+    /// Whether a batch may wait for a time on the element's clock.
+    fn waits_for_clock(&self) -> bool {
+        self.playing && (self.live || self.timeout.is_some_and(|timeout| timeout > 0))
+    }
+
+    /// Waits until the element is empty, with nothing sent that would close a batch. A clock that stands still moves on only
+    /// where a batch may wait for it. Where an error of this part keeps frames from leaving there is nothing to wait for.
     fn settle(&mut self) -> Result<(), String> {
         self.rest();
         let is_clean = self
@@ -328,7 +385,7 @@ impl Rig {
             .iter()
             .all(|step| match &step.action {
                 Action::Frames(frames) => frames.iter().all(|frame| frame.answer.is_none()),
-                Action::ShortBuffer => false,
+                Action::ShortBuffer { .. } => false,
                 _ => true,
             });
         if !is_clean {
@@ -339,6 +396,11 @@ impl Rig {
         while queued() > 0 {
             if began.elapsed() > QUIET_LIMIT {
                 return Err(format!("stands still with {} frames", queued()));
+            }
+            if let Some(clock) = &self.clock
+                && self.waits_for_clock()
+            {
+                pass(clock, TICK);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -396,6 +458,7 @@ impl Rig {
         } else {
             gst::State::Paused
         };
+        self.playing = playing;
         self.element.set_state(state).unwrap();
         self.begin_stream();
     }
@@ -410,7 +473,7 @@ impl Rig {
         let steps = &self.parts.last().unwrap().steps;
         if steps
             .iter()
-            .any(|step| matches!(step.action, Action::ShortBuffer))
+            .any(|step| matches!(step.action, Action::ShortBuffer { .. }))
         {
             return;
         }
@@ -456,7 +519,7 @@ impl Rig {
         self.rest();
         let parts = self.parts();
         self.downstream
-            .check_until(QUIET_LIMIT, |seen| check(&parts, seen, &self.thresholds))?;
+            .check_until(QUIET_LIMIT, |seen| check(&parts, seen, &self.settings))?;
         self.check_around()?;
         if self.errors(&parts) == (0, 0) {
             // The task may still be on its way back from downstream.
@@ -468,18 +531,23 @@ impl Rig {
         self.check_errors(&parts)?;
         self.downstream.clear();
         self.held_buffers.clear();
+        if let Some(clock) = &self.clock
+            && clock.peek_id_count() != 0
+        {
+            return Err("a timer is kept after the end".to_owned());
+        }
+        match Arc::strong_count(&self.life) {
+            1 => {}
+            more => return Err(format!("{} memories are kept by the stopped element", more - 1)),
+        }
         self.bus.set_flushing(true);
         self.upstream.unlink(&self.sinkpad).unwrap();
         self.srcpad.unlink(&self.downpad).unwrap();
-        let life = self.life.clone();
         let element = self.element.downgrade();
         drop(self);
-        if let Some(element) = element.upgrade() {
-            return Err(format!("the element is still referenced {}", element.ref_count()));
-        }
-        match Arc::strong_count(&life) {
-            1 => Ok(()),
-            more => Err(format!("{} memories have leaked", more - 1)),
+        match element.upgrade() {
+            None => Ok(()),
+            Some(element) => Err(format!("the element is still referenced {}", element.ref_count())),
         }
     }
 
@@ -506,7 +574,7 @@ impl Rig {
         let mut most = 0;
         for part in parts {
             let has_short = part.steps.iter().any(|step| {
-                matches!(step.action, Action::ShortBuffer)
+                matches!(step.action, Action::ShortBuffer { .. })
                     && step.outcome == Outcome::Flow(Err(gst::FlowError::Error))
             });
             let has_failure = part.steps.iter().any(|step| match &step.action {

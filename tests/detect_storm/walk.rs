@@ -96,13 +96,17 @@ impl Walk {
                     }
                 }
             }
-            Action::ShortBuffer => {
+            Action::ShortBuffer { id, setting } => {
                 let is_read_error = step.outcome == Outcome::Flow(Err(gst::FlowError::Error));
                 self.unreadable |= is_read_error;
                 if self.eos || !is_read_error {
                     let accepted = self.flow(step.outcome)?;
                     if accepted {
-                        return Err("a buffer with too few bytes was accepted".to_owned());
+                        let (id, setting) = (*id, *setting);
+                        due.push(Due {
+                            what: DueWhat::Unread { id, setting },
+                            optional: false,
+                        });
                     }
                 }
             }
