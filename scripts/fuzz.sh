@@ -46,7 +46,7 @@ for target in "${targets[@]}"; do
     mkdir -p "$CACHE/fuzz/$target" "fuzz/corpus/$target"
     # The first folder takes what is found.
     cargo +nightly fuzz run --target-dir "$CACHE/fuzz/target" "$target" "$CACHE/fuzz/$target" "fuzz/corpus/$target" -- \
-        -max_total_time="$seconds" -rss_limit_mb="$MOST_MEMORY" -malloc_limit_mb="$MOST_MEMORY" -timeout=20 \
+        -max_total_time="$seconds" -rss_limit_mb="$MOST_MEMORY" -malloc_limit_mb="$MOST_MEMORY" -timeout=60 \
         -detect_leaks=0 -print_final_stats=1 >"$CACHE/fuzz/$target.log" 2>&1 || {
         tail -n 40 "$CACHE/fuzz/$target.log" >&2
         die "$target failed; the input is in fuzz/artifacts/$target, the whole log is $CACHE/fuzz/$target.log"

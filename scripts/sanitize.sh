@@ -39,8 +39,8 @@ check() {
 }
 
 check img2pose frame
-check gst-plugin-img2pose meta_layout
-check gst-plugin-img2pose buffers hostile::the_overlay_refuses hostile::pixels hostile::memories allocation::
+check gst-plugin-img2pose elements meta::layout:: buffers::hostile::the_overlay_refuses buffers::hostile::pixels \
+    buffers::hostile::memories buffers::allocation::
 check gst-plugin-img2pose detect events:: flow::an_error flow::caps flow::after_eos passthrough:: queries:: \
     flush::a_flush_in flush::caps flush::a_flushed ends:: caps:: errors::
 check gst-plugin-img2pose detect_storm the_element_does_what_the_model_says

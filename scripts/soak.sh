@@ -30,5 +30,5 @@ step "Soak of $minutes minutes"
 IMG2POSE_SOAK_MINUTES=$minutes cargo test --locked --quiet -p gst-plugin-img2pose --test soak -- --ignored --nocapture \
     </dev/null 2>&1 | tee "$ROOT/out/soak.log"
 step "Sixteen streams on one model for $minutes minutes"
-IMG2POSE_SHARED_SECONDS=$((60 * minutes)) cargo test --locked --quiet -p gst-plugin-img2pose --test detect_shared -- --nocapture \
+IMG2POSE_SHARED_SECONDS=$((60 * minutes)) cargo test --locked --quiet -p gst-plugin-img2pose --test detect_storm -- many:: --nocapture \
     </dev/null 2>&1 | tee -a "$ROOT/out/soak.log"

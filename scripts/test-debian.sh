@@ -114,7 +114,7 @@ tests() {
 }
 for level in "${levels[@]}"; do
     if [[ -n $analytics || $level != "${levels[0]}" ]]; then
-        tests -p gst-plugin-img2pose --features "$level" --test analytics
+        tests -p gst-plugin-img2pose --features "$level" --test elements analytics::
     else
         tests -p gst-plugin-img2pose -p img2pose --features "gst-plugin-img2pose/$level"
     fi

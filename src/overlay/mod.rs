@@ -39,7 +39,7 @@
 //! ```
 //!
 //! What it protects from: with the defaults neither the eye nor this project's own detector finds a face again in what
-//! is left, also after JPEG (`tests/privacy`). What it does not protect from: blocks and blurs keep the colours of skin and
+//! is left, also after JPEG (`tests/elements/privacy`). What it does not protect from: blocks and blurs keep the colours of skin and
 //! hair, and while a face moves under them, many frames together tell more than one; `solid` tells nothing of the face.
 //! Clothes, gait, voice and place stay with all of them.
 //!

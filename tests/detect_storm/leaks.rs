@@ -4,15 +4,12 @@
 //! descriptors are those of the whole process.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use crate::process::alone_with;
 use crate::{from_environment, run_cases, support};
-
-/// Set in the program that is started here.
-const INSIDE: &str = "IMG2POSE_LEAKS_INSIDE";
 
 /// How long a thread that ends may hold what it ran for, on a busy machine.
 const LET_GO: Duration = Duration::from_secs(10);
@@ -36,27 +33,14 @@ fn alive(tracer: &gst::Tracer) -> BTreeMap<String, usize> {
 
 #[test]
 fn nothing_is_left_behind() {
-    if std::env::var_os(INSIDE).is_some() {
-        return;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["leaks::inside", "--exact", "--ignored", "--nocapture"])
-        .env(INSIDE, "1")
-        .env("GST_TRACERS", "leaks")
-        .output()
-        .unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+    alone_with(
+        "leaks::nothing_is_left_behind",
+        &[("GST_TRACERS", "leaks")],
+        run_and_count,
     );
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "{text}");
 }
 
-#[test]
-#[ignore = "started by nothing_is_left_behind"]
-fn inside() {
+fn run_and_count() {
     support::init();
     let tracer = gst::active_tracers()
         .into_iter()

@@ -4,6 +4,9 @@
 //! A failure prints its number and the shortest sequence that still fails; set the seed to that number to see it
 //! again. What depends on the timing of threads may need several tries.
 
+#[path = "../alone/process.rs"]
+#[allow(dead_code)] // Written for other tests, too.
+mod process;
 #[path = "../detect/support/mod.rs"]
 #[allow(dead_code)] // Written for the other tests.
 mod support;
@@ -13,9 +16,11 @@ mod expect;
 mod frames;
 mod leaks;
 mod make;
+mod many;
 mod operation;
 mod rig;
 mod streamer;
+mod threads;
 mod walk;
 mod watchdog;
 

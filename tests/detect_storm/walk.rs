@@ -101,7 +101,7 @@ impl Walk {
                 self.unreadable |= is_read_error;
                 if self.eos || !is_read_error {
                     let accepted = self.flow(step.outcome)?;
-                    if accepted {
+                    if accepted && self.doom.is_none() {
                         let (id, setting) = (*id, *setting);
                         due.push(Due {
                             what: DueWhat::Unread { id, setting },

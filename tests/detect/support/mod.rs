@@ -22,11 +22,20 @@ pub const WIDTH: u32 = 64;
 pub const HEIGHT: u32 = 48;
 pub const CAPS: &str = "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1";
 
+/// Initialises GStreamer and registers the elements. Once: again would take the factories away from elements that are alive.
+pub fn register() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        gst::init().unwrap();
+        gstimg2pose::plugin_register_static().unwrap();
+    });
+}
+
+/// The same, and loads ONNX Runtime.
 pub fn init() {
     static INIT: Once = Once::new();
     INIT.call_once(|| {
-        gst::init().unwrap();
-        gstimg2pose::plugin_register_static().unwrap();
+        register();
         if let Err(error) = img2pose::runtime::load(None, None) {
             // A process that ends does not load it any more, or fails while it does: the children of `process_end`. It learns
             // of its end a moment later.
