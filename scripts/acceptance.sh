@@ -182,8 +182,8 @@ check 'demo: a batch of nothing' refused "it is a number from 1 to 64" --batch-s
 set_up() (
     unset GST_PLUGIN_PATH ORT_DYLIB_PATH
     export GST_REGISTRY=$results/registry.bin
-    eval "$("$ROOT/scripts/setup.sh")" && [[ $(command -v img2pose-export) == "$GST_PLUGIN_PATH"/* ]] &&
-        gst-inspect-1.0 img2posedetect >/dev/null && img2pose-export doctor >&2
+    eval "$("$ROOT/scripts/setup.sh")" && [[ $(command -v img2pose) == "$GST_PLUGIN_PATH"/* ]] &&
+        gst-inspect-1.0 img2posedetect >/dev/null && img2pose doctor >&2
 )
 check 'setup: its shell finds the tool, which finds no fault' set_up
 

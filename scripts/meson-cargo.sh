@@ -11,10 +11,10 @@ version) sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1 ;;
 build)
     profile=$2 dir=$3
     cd "$root"
-    cargo build --locked --profile "$profile" --target-dir "$dir/target" -p gst-plugin-img2pose -p img2pose-export
+    cargo build --locked --profile "$profile" --target-dir "$dir/target" -p gst-plugin-img2pose -p img2pose-cli
     built=$dir/target/$profile
     [[ $profile != dev ]] || built=$dir/target/debug
-    cp -f "$built/libgstimg2pose.so" "$built/img2pose-export" "$dir"
+    cp -f "$built/libgstimg2pose.so" "$built/img2pose" "$dir"
     ;;
 *)
     echo "error: meson-cargo.sh ${1:-}: unknown command" >&2

@@ -6,7 +6,7 @@
 #
 #   eval "$(scripts/setup.sh)"
 #   gst-inspect-1.0 img2posedetect
-#   img2pose-export doctor
+#   img2pose doctor
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
@@ -17,5 +17,5 @@ setup_base
 plugin_build
 printf 'export GST_PLUGIN_PATH=%q\nexport ORT_DYLIB_PATH=%q\n' "$TARGET" "$ORT_DYLIB_PATH"
 printf 'export ORT_DISABLE_TELEMETRY=%q\n' "$ORT_DISABLE_TELEMETRY"
-# For img2pose-export; once, however often it is called.
+# For img2pose; once, however often it is called.
 [[ :$PATH: == *:"$TARGET":* ]] || printf 'export PATH=%q:"%s"\n' "$TARGET" "\$PATH"

@@ -2,7 +2,7 @@
 # Usage: scripts/test-deb.sh SUITE [PACKAGE]
 #
 # Tries the Debian package on a fresh, minimal Debian: bookworm (12) or trixie (13). Installs it with apt, looks at the
-# elements, runs img2pose-export doctor, finds the faces in frames of a video as a user without rights, reads them in Python with
+# elements, runs img2pose doctor, finds the faces in frames of a video as a user without rights, reads them in Python with
 # the example that comes along and with the guide's program, and removes it: nothing of it may be left. PACKAGE is made by scripts/package-deb.sh when none is given.
 #
 # Debian 13 has ONNX Runtime, which comes along. Debian 12 has none: doctor must say so; then the one of these scripts is named.
@@ -73,7 +73,7 @@ install() {
     root apt-get update -qq
     root apt-get install -y -qq "$work/img2pose.deb" gstreamer1.0-tools gstreamer1.0-plugins-base
 }
-doctor() { user "$@" -- img2pose-export doctor; }
+doctor() { user "$@" -- img2pose doctor; }
 # sick WORDS [--env NAME=VALUE]: doctor finds a fault, and its text has the words.
 sick() {
     local words=$1 text
@@ -116,7 +116,7 @@ check 'installs' install
 for element in img2posedetect img2posetrack img2posejson img2poseoverlay img2posealign; do
     check "$element is there" user -- gst-inspect-1.0 "$element"
 done
-check 'the tool is there' user -- img2pose-export --version
+check 'the tool is there' user -- img2pose --version
 check 'licences are there' root sh -e -c 'cd /usr/share/doc/gstreamer1.0-img2pose; grep -q "Research, tests and demonstrations only" copyright; zcat third-party.txt.gz | grep -q ort'
 if [[ $suite == bookworm ]]; then
     check 'doctor misses ONNX Runtime' sick 'FAULT *ONNX Runtime'

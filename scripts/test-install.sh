@@ -2,7 +2,7 @@
 # Usage: scripts/test-install.sh [meson] [cargo-c]
 #
 # Installs plugin and model into a folder of their own, with meson (under a DESTDIR, as packagers do) and with cargo cinstall
-# (under a prefix), or with the one that is named. Each time GStreamer must find every element there, img2pose-export doctor
+# (under a prefix), or with the one that is named. Each time GStreamer must find every element there, img2pose doctor
 # no fault, and a pipeline the model; after removing it nothing may be left. Both build from the beginning; cargo-c itself is built
 # into .cache when it is not installed (20 minutes or so on two cores).
 
@@ -71,7 +71,7 @@ for way in "${ways[@]}"; do
         ! grep -q 'GStreamer looks for plugins in' build/meson-logs/meson-log.txt || die 'meson: the right prefix gives a warning'
         meson compile -C build >&2
         DESTDIR=$work/destdir meson install -C build --quiet >&2
-        found meson "$work/destdir/usr" "$work/destdir/usr/bin/img2pose-export"
+        found meson "$work/destdir/usr" "$work/destdir/usr/bin/img2pose"
         ninja -C build uninstall >&2
         gone meson "$work/destdir"
         rm -rf build
@@ -85,8 +85,8 @@ for way in "${ways[@]}"; do
         options=(--locked --release --manifest-path "$ROOT/Cargo.toml" -p gst-plugin-img2pose --prefix "$work/prefix" --libdir lib
             --library-type cdylib --target-dir "$work/target")
         cargo cinstall "${options[@]}" >&2
-        cargo install --locked --path "$ROOT/crates/img2pose-export" --root "$work/tools" --target-dir "$work/target" >&2
-        found cargo-c "$work/prefix" "$work/tools/bin/img2pose-export"
+        cargo install --locked --path "$ROOT/crates/img2pose-cli" --root "$work/tools" --target-dir "$work/target" >&2
+        found cargo-c "$work/prefix" "$work/tools/bin/img2pose"
         # cargo-c has no uninstall: these, and what pkg-config reads, are all that there is to remove.
         rm -f "$work"/prefix/lib/{gstreamer-1.0/libgstimg2pose.so,pkgconfig/gstimg2pose.pc} \
             "$work"/prefix/share/gst-plugin-img2pose/img2pose-slim{.onnx,-int8.onnx,.md}

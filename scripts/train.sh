@@ -146,7 +146,7 @@ clutter=(--fonts "$fonts" --backgrounds "$backgrounds")
 training_ensure
 
 step 'Building the exporter and the detector (release)'
-(cd "$ROOT" && cargo build --release --locked --quiet -p img2pose-export --bins >&2 &&
+(cd "$ROOT" && cargo build --release --locked --quiet -p img2pose-cli --bins >&2 &&
     cargo build --release --locked --quiet -p img2pose --example detect_stdin >&2)
 target=${CARGO_TARGET_DIR:-$ROOT/target}/release
 
@@ -211,7 +211,7 @@ if outdated "$out/hardened.pth" "$final"; then
 fi
 if outdated "$out/model.onnx" "$out/hardened.pth"; then
     step 'ONNX file'
-    "$target/img2pose-export" convert "$out/hardened.pth" --pose-stats wider --min-size "$min_size" \
+    "$target/img2pose" convert "$out/hardened.pth" --pose-stats wider --min-size "$min_size" \
         ${licence:+--licence "$licence"} -o "$out/model.onnx" >&2
 fi
 if outdated "$out/model-int8.onnx" "$out/model.onnx"; then

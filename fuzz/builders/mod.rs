@@ -3,7 +3,7 @@
 pub mod file;
 pub mod pickle;
 
-#[path = "../../crates/img2pose-export/tests/export/raw_zip.rs"]
+#[path = "../../crates/img2pose-cli/tests/cli/raw_zip.rs"]
 pub mod raw_zip;
 
 use arbitrary::{Arbitrary, Result, Unstructured};

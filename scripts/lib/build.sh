@@ -13,7 +13,7 @@ setup_base() {
 # plugin_build: builds plugin and tools in release, and points GStreamer at them. Sets TARGET.
 plugin_build() {
     step "Building the plugin (release)"
-    (cd "$ROOT" && cargo build --release --locked -p gst-plugin-img2pose -p img2pose-export >&2) ||
+    (cd "$ROOT" && cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli >&2) ||
         die "the build failed; see the lines above"
     TARGET=${CARGO_TARGET_DIR:-$ROOT/target}/release
     export TARGET

@@ -16,7 +16,7 @@ model_convert() {
     if [[ ! -f $onnx ]]; then
         step "Converting $checkpoint"
         mkdir -p "$CACHE/models"
-        "$TARGET/img2pose-export" convert "$checkpoint" ${epsilon:+--bn-eps "$epsilon"} -o "$onnx" >&2 ||
+        "$TARGET/img2pose" convert "$checkpoint" ${epsilon:+--bn-eps "$epsilon"} -o "$onnx" >&2 ||
             die "$checkpoint could not be converted; see the line above"
     fi
     printf '%s\n' "$onnx"

@@ -190,7 +190,7 @@ fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<Pat
                 Err(error) => error.to_string(),
             };
             Err(not_found(format!(
-                "model {}: {found}, expected an ONNX file made by img2pose-export",
+                "model {}: {found}, expected an ONNX file made by img2pose convert",
                 model.display()
             )))
         }
@@ -198,7 +198,7 @@ fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<Pat
             let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
             not_found(format!(
                 "the plugin's own model {} was not found; set the property 'model' to an ONNX file made by \
-                 img2pose-export. Looked for: {}",
+                 img2pose convert. Looked for: {}",
                 locate::DEFAULT_MODEL,
                 tried.join(", ")
             ))

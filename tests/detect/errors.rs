@@ -28,7 +28,7 @@ fn a_wrong_path() {
     element.set_property("model", "/no/such/model.onnx");
     let error = start_fails(&element);
     assert!(
-        error.contains("/no/such/model.onnx") && error.contains("img2pose-export"),
+        error.contains("/no/such/model.onnx") && error.contains("img2pose convert"),
         "{error}"
     );
     // It can be put right.

@@ -254,29 +254,35 @@ fn cargo_commands_name_what_there_is() {
 }
 
 #[test]
-fn the_exporter_has_the_commands_and_options() {
+fn the_tool_has_the_commands_and_options() {
     let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("img2pose-export");
+    let program = test.ancestors().nth(2).unwrap().join("img2pose");
     if !program.exists() {
         let why = format!("{} is not built", program.display());
-        return test_support::skip("the_exporter_has_the_commands_and_options", &why);
+        return test_support::skip("the_tool_has_the_commands_and_options", &why);
     }
     let mut found = 0;
-    for (document, command) in commands("img2pose-export ") {
+    for (document, command) in commands("img2pose ") {
         found += 1;
         let mut words = command.split_whitespace();
         let name = words.next().unwrap();
         let output = Command::new(&program).args([name, "--help"]).output().unwrap();
         let help = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{document}: img2pose-export {command}");
+        assert!(output.status.success(), "{document}: img2pose {command}");
         for option in words.filter(|word| word.starts_with('-')) {
             assert!(
                 help.contains(option),
-                "{document}: img2pose-export {name} has no option {option}"
+                "{document}: img2pose {name} has no option {option}"
             );
         }
     }
     assert!(found > 0);
+}
+
+/// The name from before the first release.
+#[test]
+fn no_document_calls_the_tool_by_its_old_name() {
+    assert_eq!(commands("img2pose-export "), []);
 }
 
 #[test]

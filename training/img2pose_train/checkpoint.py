@@ -4,7 +4,7 @@ A checkpoint is `{"fpn_model": {"module." + name: tensor}}` with the 141 names o
 img2pose layout. Older torchvision called the pyramid's layers `inner_blocks.0.weight` where
 it is `inner_blocks.0.0.weight` now; both spellings are read, the newer one is written.
 
-An ONNX file of `img2pose-export convert` can be read, too. Its batch norms are folded into the layers before them, so
+An ONNX file of `img2pose convert` can be read, too. Its batch norms are folded into the layers before them, so
 what comes back computes the same, but with batch norms that do nothing: train it with frozen statistics.
 """
 
@@ -66,13 +66,13 @@ def _batch_norm_of(layer):
 
 
 def unfolded_state(path):
-    """State dictionary of an ONNX file of `img2pose-export convert`, under torchvision's names."""
+    """State dictionary of an ONNX file of `img2pose convert`, under torchvision's names."""
     stored = {t.name: t for t in onnx.load(path).graph.initializer if t.name.startswith(("backbone.", "rpn.", "roi_heads."))}
     state = {name: torch.from_numpy(numpy_helper.to_array(t).copy()).float() for name, t in stored.items()}
     try:
         network = Network(Widths.of(state))
     except KeyError as error:
-        raise ValueError(f"{path}: no weights {error} in it; give a file of img2pose-export convert, not quantized") from None
+        raise ValueError(f"{path}: no weights {error} in it; give a file of img2pose convert, not quantized") from None
     modules = dict(network.named_modules())
     for layer, module in modules.items():
         if isinstance(module, (nn.Conv2d, nn.Linear)) and (norm := _batch_norm_of(layer)):

@@ -59,7 +59,7 @@ def quantize(model, photos, folder):
     """
     contract = next((json.loads(p.value) for p in model.metadata_props if p.key == METADATA_KEY), None)
     if contract is None:
-        raise ValueError(f"the model has no metadata '{METADATA_KEY}'; make it with img2pose-export convert")
+        raise ValueError(f"the model has no metadata '{METADATA_KEY}'; make it with img2pose convert")
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise ValueError("the model is quantized already; start from the one in 32 bits")
     if not photos:
@@ -185,7 +185,7 @@ def _with_one_predictor(model):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", help="ONNX file in 32 or 16 bits (from img2pose-export convert)")
+    parser.add_argument("model", help="ONNX file in 32 or 16 bits (from img2pose convert)")
     parser.add_argument("--out", required=True, type=Path, help="ONNX file to write")
     parser.add_argument("--photos", nargs="+", help="folders with photos to calibrate on")
     parser.add_argument("--pack", help="a pack in place of photos (from img2pose_train.prepare)")

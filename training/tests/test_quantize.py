@@ -90,5 +90,5 @@ def test_nonsense_is_refused(quantized, group, tmp_path):
         quantize(onnx.load(MODEL), [], tmp_path)
     stripped = onnx.load(MODEL)
     del stripped.metadata_props[:]
-    with pytest.raises(ValueError, match="img2pose-export convert"):
+    with pytest.raises(ValueError, match="img2pose convert"):
         quantize(stripped, [group], tmp_path)

@@ -1,7 +1,7 @@
 //! Makes a checkpoint of the published size out of the slim model that the project ships, for measuring.
 //!
 //!     cargo run --release -p img2pose-export --example full_size -- MODEL FOLDER [SCORE_BIAS]
-//!     img2pose-export convert FOLDER/full_size.pth --licence "for measuring only" -o full_size.onnx
+//!     img2pose convert FOLDER/full_size.pth --licence "for measuring only" -o full_size.onnx
 //!
 //! Every channel of MODEL is there several times, and what a layer takes from it is split among the copies in random
 //! shares (Chen et al., Net2Net, ICLR 2016). So the large network computes what the small one does, but for rounding:

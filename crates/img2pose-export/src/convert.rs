@@ -30,6 +30,22 @@ pub struct Options {
     pub storage: Storage,
 }
 
+impl Options {
+    /// For the weights of today's torchvision (epsilon 1e-5), with the sizes of the img2pose library (640, 1400), 32-bit floats, and
+    /// a licence that is unknown.
+    pub fn new(statistics: PoseStatistics) -> Self {
+        let sizes = Contract::reference("", statistics.mean, statistics.stddev);
+        Self {
+            statistics,
+            batch_norm_epsilon: sizes.batch_norm_epsilon,
+            min_size: sizes.min_size,
+            max_size: sizes.max_size,
+            licence: "unknown".to_owned(),
+            storage: Storage::default(),
+        }
+    }
+}
+
 /// What a conversion did.
 #[derive(Clone, Debug)]
 pub struct Report {

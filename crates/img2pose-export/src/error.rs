@@ -91,12 +91,6 @@ pub enum Error {
     /// The pose statistics cannot be had.
     #[error("pose statistics: {}", printable(.0))]
     Statistics(String),
-    /// The options of a command contradict one another.
-    #[error("{}", printable(.0))]
-    Usage(String),
-    /// The licence text cannot be had.
-    #[error("licence: {}", printable(.0))]
-    Licence(String),
     /// A model does not keep the contract or does not run.
     #[error("{}: {}", shown(path), one_line(reason))]
     Model {
@@ -108,12 +102,6 @@ pub enum Error {
     /// ONNX Runtime cannot be loaded or refuses.
     #[error("{}", one_line(.0))]
     Runtime(String),
-    /// Faults of an installation, each of which was printed.
-    #[error("{count} {}, see above", if *count == 1 { "fault" } else { "faults" })]
-    Faults {
-        /// How many.
-        count: usize,
-    },
 }
 
 impl Error {

@@ -7,7 +7,7 @@ use crate::batch::{Batch, BatchMaker};
 use crate::cancel::Canceller;
 use crate::contract::Contract;
 use crate::ending::{self, Held};
-use crate::engine::{self, Engine, Opened};
+use crate::engine::{self, Engine, Opened, Setting};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
@@ -22,6 +22,7 @@ use crate::times::{Clock, StageTimes};
 /// A model that is loaded and ready.
 pub struct Detector {
     options: DetectorOptions,
+    setting: Setting,
     engine: Held<Box<dyn Engine>>,
     passed_over: Vec<String>,
     /// What the engine found in each frame of the last batch.
@@ -65,12 +66,11 @@ impl Detector {
     /// # Errors
     /// Those of [`load`](Self::load), when the device has no memory left for a second one, say.
     pub fn twin(&self, model: &Model) -> Result<Self, Error> {
-        let setting = self.engine.setting();
         let options = DetectorOptions {
-            execution_provider: setting.provider,
+            execution_provider: self.setting.provider,
             ..self.options.clone()
         };
-        Self::load_with(model, options, Some(setting.pool.clone()))
+        Self::load_with(model, options, Some(self.setting.pool.clone()))
     }
 
     fn load_with(
@@ -99,6 +99,7 @@ impl Detector {
     pub(crate) fn with_engine(options: DetectorOptions, opened: Opened) -> Self {
         Self {
             options,
+            setting: opened.setting,
             engine: Held::new(opened.engine),
             passed_over: opened.passed_over,
             found: Vec::new(),
@@ -111,12 +112,12 @@ impl Detector {
 
     /// The facts that stand in the model file.
     pub fn contract(&self) -> &Contract {
-        &self.engine.setting().contract
+        &self.setting.contract
     }
 
     /// The execution provider in use, as a user writes it.
     pub fn active_provider(&self) -> &'static str {
-        self.engine.setting().provider.name()
+        self.setting.provider.name()
     }
 
     /// Why `auto` did not take a provider that it would have preferred: a text for each that the library has and that
@@ -142,7 +143,7 @@ impl Detector {
 
     /// The handle that stops a detection from another thread.
     pub fn canceller(&self) -> Canceller {
-        self.engine.setting().canceller.clone()
+        self.setting.canceller.clone()
     }
 
     /// How many batches are worth running at one time, each in a detector of its own ([`twin`](Self::twin)). On a
@@ -154,7 +155,7 @@ impl Detector {
 
     /// Whether a run takes the time of a full batch, however few frames there are: on a device, blank ones make it up.
     pub fn fills_batches(&self) -> bool {
-        self.engine.setting().shapes == Shapes::Few
+        self.setting.shapes == Shapes::Few
     }
 
     /// Makes batches for this detector, also while it runs on another thread.
@@ -254,8 +255,8 @@ impl Detector {
         let _inside = ending::enter(Some(&canceller)).ok_or(Error::Cancelled)?;
         self.found.resize_with(batch.len(), Vec::new);
         let mut times = StageTimes::default();
-        let (selection, found) = (&self.options.selection, &mut self.found);
-        let mut run = || self.engine.infer(batch, selection, found, &mut times);
+        let (setting, selection, found) = (&self.setting, &self.options.selection, &mut self.found);
+        let mut run = || self.engine.infer(setting, batch, selection, found, &mut times);
         match self.has_run {
             true => run()?,
             // It may be the first of the process.
@@ -264,7 +265,7 @@ impl Detector {
         self.has_run = true;
         let mut clock = Clock::start();
         let (layout, size) = (batch.layout(), batch.network_size());
-        let contract = &self.engine.setting().contract;
+        let contract = &self.setting.contract;
         for (found, faces) in self.found.iter_mut().zip(faces) {
             process_prediction(found, &layout, size, selection, contract, &mut self.kept, faces);
         }

@@ -1,6 +1,6 @@
 //! The img2pose face detector: video frames in, faces with 6DoF head pose out.
 //!
-//! A model is one ONNX file that keeps the [`contract`]; `img2pose-export` makes it from a checkpoint. ONNX
+//! A model is one ONNX file that keeps the [`contract`]; `img2pose convert` (the package `img2pose-cli`) makes it from a checkpoint. ONNX
 //! Runtime is loaded when the first detector is opened, see [`runtime`]. The crate knows nothing of GStreamer.
 //!
 //! ```no_run

@@ -74,7 +74,7 @@ impl Stages {
         let placement = Placement::on_processor(options);
         let setting = Setting::new(model, placement, new_pool(options.threads())?)?;
         let runtime = runtime::load(None, None)?;
-        let mut engine = HostEngine::load(model, &model.parts()?, runtime, placement, setting)?;
+        let mut engine = HostEngine::load(model, &model.parts()?, runtime, placement, &setting)?;
         let (contract, channels) = (model.contract().clone(), model.channels());
         let selection = options.selection;
         let maker = BatchMaker::new(&contract, options.min_size, options.max_size, None);

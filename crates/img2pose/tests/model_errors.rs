@@ -75,7 +75,7 @@ fn files_that_are_not_onnx() {
 fn a_checkpoint_is_told_what_to_do_with_it() {
     let text = message(b"PK\x03\x04 and so on".to_vec());
     assert!(
-        text.contains("zip file") && text.contains("img2pose-export convert"),
+        text.contains("zip file") && text.contains("img2pose convert"),
         "{text}"
     );
 }
@@ -99,7 +99,7 @@ fn an_onnx_file_of_something_else() {
     };
     let text = message(model.encode_to_vec());
     assert!(
-        text.contains("no metadata 'img2pose'") && text.contains("img2pose-export convert"),
+        text.contains("no metadata 'img2pose'") && text.contains("img2pose convert"),
         "{text}"
     );
 }
@@ -378,7 +378,7 @@ fn weights_in_other_files_are_refused() {
     assert!(text.contains("layer1") && text.contains("another file"), "{text}");
 }
 
-/// The element refused what reading the file, and so `img2pose-export check`, accepted.
+/// The element refused what reading the file, and so `img2pose check`, accepted.
 #[test]
 fn metadata_that_contradicts_the_network_is_refused_on_reading() {
     for side in [1, 6, 8, 64] {

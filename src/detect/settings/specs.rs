@@ -39,7 +39,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         path(
             "model",
             "Model file",
-            "The img2pose ONNX model (make one with img2pose-export); unset: the model that comes with the plugin",
+            "The img2pose ONNX model (make one with img2pose convert); unset: the model that comes with the plugin",
         ),
         path(
             "model-instance-id",

@@ -9,8 +9,8 @@ use test_support::damage;
 
 use crate::convert::options;
 use crate::end_to_end::runtime_is_there;
+use crate::folder::Folder;
 use crate::synthetic::{Style, entries, tiny, write_pth};
-use crate::tool::Folder;
 
 /// How many models are tried; another number with this environment variable.
 const VARIABLE: &str = "IMG2POSE_RANDOM_CASES";

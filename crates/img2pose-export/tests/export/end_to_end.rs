@@ -9,9 +9,9 @@ use img2pose_export::trial::{Images, Seen, Trial};
 use img2pose_export::{Options, Storage, convert};
 
 use crate::convert::options;
+use crate::folder::Folder;
 use crate::reference::{self, Map};
 use crate::synthetic::{self, Random, Style, entries, write_pth};
-use crate::tool::{Folder, run, text};
 
 /// Whether there is an ONNX Runtime; prints that `test` is skipped when not.
 pub fn runtime_is_there(test: &str) -> bool {
@@ -406,25 +406,4 @@ fn a_bottleneck_network_runs() {
     let mut trial = Trial::open(&model(&folder, &synthetic::resnet50(), &options()), &cut_points()).unwrap();
     let seen = trial.run(&images(&["a", "b"], [64, 96], [64, 96])).unwrap();
     assert!(!seen.boxes.is_empty());
-}
-
-#[test]
-fn check_tells_what_it_saw_of_the_shipped_model() {
-    if !runtime_is_there("check_tells_what_it_saw_of_the_shipped_model") {
-        return;
-    }
-    let ran = run(&["check", text(&test_support::shipped_model())]);
-    for part in [
-        "resnet18-fpn, contract 1",
-        "blank: images [1, 3, 480, 640]",
-        "single: ",
-        "batch of 3: ",
-        "bit for bit",
-    ] {
-        assert!(
-            ran.succeeded().stdout.contains(part),
-            "no '{part}' in\n{}",
-            ran.stdout
-        );
-    }
 }

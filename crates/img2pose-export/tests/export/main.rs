@@ -2,19 +2,11 @@
 
 mod convert;
 mod damaged;
-mod doctor;
 mod end_to_end;
-mod errors;
+mod folder;
 mod golden;
-mod hostile;
-mod hostile_files;
-mod hostile_models;
-mod hostile_texts;
-mod memory;
-mod raw_zip;
 mod reference;
 mod same_faces;
-mod signals;
+// The tests of the program use the rest.
+#[allow(dead_code)]
 mod synthetic;
-mod telemetry;
-mod tool;

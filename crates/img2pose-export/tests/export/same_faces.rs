@@ -10,8 +10,8 @@ use test_support::{CASES, Image, golden_model, read_png, shipped_model_in_8_bits
 
 use crate::convert::options;
 use crate::end_to_end::runtime_is_there;
+use crate::folder::Folder;
 use crate::synthetic::{self, Random, Style, entries, write_pth};
-use crate::tool::Folder;
 
 /// Random frames that are compared.
 const FRAMES: usize = 200;

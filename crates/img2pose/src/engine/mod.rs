@@ -28,22 +28,24 @@ pub(crate) use host::HostEngine;
 
 /// A network that is loaded and ready.
 pub(crate) trait Engine: Send {
-    /// What holds for every run.
-    fn setting(&self) -> &Setting;
-
     /// Memory in which it takes frames; `None`: ordinary memory, as network images.
-    fn exchange(&self) -> Option<&Exchange>;
+    fn exchange(&self) -> Option<&Exchange> {
+        None
+    }
 
     /// How many batches are worth computing at one time, each in an engine of its own.
-    fn batches_in_flight(&self) -> usize;
+    fn batches_in_flight(&self) -> usize {
+        1
+    }
 
     /// Computes `batch`, which is not empty, in one run of the convolutions. `found` has an entry for each of its frames, which
-    /// holds afterwards the proposals that are [wanted](crate::rcnn::is_wanted), with their poses, in any order. Adds to `times`.
+    /// holds afterwards the proposals that are [wanted](crate::rcnn::is_wanted), with their poses, in any order. `setting` is what the engine was loaded with. Adds to `times`.
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::OtherDevice`] for a batch that was made for another one, and what ONNX Runtime says.
     fn infer(
         &mut self,
+        setting: &Setting,
         batch: &Batch,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
@@ -52,7 +54,6 @@ pub(crate) trait Engine: Send {
 }
 
 /// What holds for every run of an engine.
-#[derive(Clone)]
 pub(crate) struct Setting {
     pub provider: ExecutionProvider,
     pub contract: Contract,
@@ -87,6 +88,7 @@ impl Setting {
 
 /// An engine, and why better placements were not taken, a text for each.
 pub(crate) struct Opened {
+    pub setting: Setting,
     pub engine: Box<dyn Engine>,
     pub passed_over: Vec<String>,
 }
@@ -103,10 +105,16 @@ pub(crate) fn open(
     candidates: &[Placement],
     pool: &Arc<rayon::ThreadPool>,
 ) -> Result<Opened, Error> {
-    let (engine, passed_over) = first_that_works(candidates, |placement| {
-        open_at(model, parts, runtime, placement, pool)
+    let ((setting, engine), passed_over) = first_that_works(candidates, |placement| {
+        let setting = Setting::new(model, placement, pool.clone())?;
+        let engine = open_at(model, parts, runtime, placement, &setting)?;
+        Ok((setting, engine))
     })?;
-    Ok(Opened { engine, passed_over })
+    Ok(Opened {
+        setting,
+        engine,
+        passed_over,
+    })
 }
 
 /// What `open` gives for the first of `candidates` that it does not fail for, and why those before it failed.
@@ -137,18 +145,17 @@ fn open_at(
     parts: &Parts,
     runtime: &'static Runtime,
     placement: Placement,
-    pool: &Arc<rayon::ThreadPool>,
+    setting: &Setting,
 ) -> Result<Box<dyn Engine>, Error> {
-    let setting = Setting::new(model, placement, pool.clone())?;
     Ok(match placement.memory() {
         Some(memory) => {
             let mut engine = bound::BoundEngine::load(model, runtime, placement, setting, &memory)?;
-            engine.warm_up()?;
+            engine.warm_up(setting)?;
             Box::new(engine)
         }
         None => {
             let mut engine = host::HostEngine::load(model, parts, runtime, placement, setting)?;
-            engine.warm_up()?;
+            engine.warm_up(setting)?;
             Box::new(engine)
         }
     })

@@ -20,9 +20,10 @@ fn detector_of_few_shapes(model: &Model, options: DetectorOptions) -> Detector {
     let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
     setting.shapes = Shapes::Few;
     let runtime = runtime::load(None, None).unwrap();
-    let mut engine = HostEngine::load(model, &model.parts().unwrap(), runtime, placement, setting).unwrap();
-    engine.warm_up().unwrap();
+    let mut engine = HostEngine::load(model, &model.parts().unwrap(), runtime, placement, &setting).unwrap();
+    engine.warm_up(&setting).unwrap();
     let opened = Opened {
+        setting,
         engine: Box::new(engine),
         passed_over: Vec::new(),
     };

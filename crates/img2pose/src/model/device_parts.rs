@@ -207,7 +207,7 @@ fn roi_align_of<'g>(graph: &'g GraphProto, features: &str) -> Result<&'g NodePro
         (Some(node), None) => Ok(node),
         _ => Err(format!(
             "'{features}' is not pooled by exactly one RoiAlign, which a GPU needs; convert the checkpoint again with \
-             img2pose-export"
+             img2pose convert"
         )),
     }
 }

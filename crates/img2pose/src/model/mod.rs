@@ -148,7 +148,7 @@ impl Model {
         }
         if bytes.starts_with(b"PK\x03\x04") {
             return Err(not_onnx(
-                "it is a zip file, as PyTorch checkpoints are; make a model of a checkpoint with `img2pose-export \
+                "it is a zip file, as PyTorch checkpoints are; make a model of a checkpoint with `img2pose \
                  convert`",
             ));
         }
@@ -284,7 +284,7 @@ fn read_contract(proto: &ModelProto) -> Result<Contract, String> {
         .iter()
         .find(|entry| entry.key() == METADATA_KEY)
         .ok_or_else(|| {
-            format!("it has no metadata '{METADATA_KEY}'; make it with `img2pose-export convert CHECKPOINT`")
+            format!("it has no metadata '{METADATA_KEY}'; make it with `img2pose convert CHECKPOINT`")
         })?
         .value();
     // The version first: a later contract may have other fields.
@@ -367,7 +367,7 @@ fn check_images(shape: Option<&TensorShapeProto>) -> Result<(), String> {
     if let Some(size) = batch.dim_value {
         return Err(format!(
             "its input '{}' has a fixed batch size of {size}, expected a dynamic one; convert the checkpoint \
-             again with img2pose-export",
+             again with img2pose convert",
             contract::IMAGES
         ));
     }

@@ -55,7 +55,7 @@ pub(super) fn check_finite(part: &ModelProto) -> Result<(), String> {
 }
 
 /// Checks that the model pools its regions as its metadata says; the detector pools by the metadata, or by the nodes. Files
-/// that pool by other nodes than RoIAlign are left to the comparison of `img2pose-export check`.
+/// that pool by other nodes than RoIAlign are left to the comparison of `img2pose check`.
 ///
 /// # Errors
 /// A text that names the attribute.

@@ -25,7 +25,6 @@ use network::{BoundDense, DeviceHeads, Network, PartKind, SortedBoxes};
 
 /// A network that is bound to memory.
 pub(crate) struct BoundEngine {
-    setting: Setting,
     network: Network,
     work: Work,
 }
@@ -100,7 +99,7 @@ impl BoundEngine {
         model: &Model,
         runtime: &'static Runtime,
         placement: Placement,
-        setting: Setting,
+        setting: &Setting,
         memory: &Memory,
     ) -> Result<Self, Error> {
         let heads = placement.for_heads();
@@ -111,7 +110,7 @@ impl BoundEngine {
         let parts = model.device_parts(half, placement.provider.sums_features)?;
         let engines = placement.engine_folder(&parts.dense, runtime);
         let path = model.path().to_owned();
-        let network = Network::load(&parts, memory, &setting, move |name, bytes, kind| {
+        let network = Network::load(&parts, memory, setting, move |name, bytes, kind| {
             let (placement, engines) = match kind {
                 PartKind::Dense => (placement, engines.as_deref()),
                 PartKind::Heads => (heads, None),
@@ -121,7 +120,6 @@ impl BoundEngine {
             load_session(&path, runtime, placement, engines, name, bytes)
         })?;
         Ok(Self {
-            setting,
             network,
             work: Work::default(),
         })
@@ -129,9 +127,9 @@ impl BoundEngine {
 
     /// Runs the heads on blank features, in every number of rows that is to come, where that is worth it. The dense part's
     /// shape is known with the first batch.
-    pub fn warm_up(&mut self) -> Result<(), Error> {
-        let (shapes, channels) = (self.setting.shapes, self.setting.channels);
-        let most = self.setting.contract.proposals.post_nms_top_n;
+    pub fn warm_up(&mut self, setting: &Setting) -> Result<(), Error> {
+        let (shapes, channels) = (setting.shapes, setting.channels);
+        let most = setting.contract.proposals.post_nms_top_n;
         let pose_rows = shapes.all_pose_rows(most);
         if pose_rows.is_empty() {
             return Ok(());
@@ -147,10 +145,6 @@ impl BoundEngine {
 }
 
 impl Engine for BoundEngine {
-    fn setting(&self) -> &Setting {
-        &self.setting
-    }
-
     fn exchange(&self) -> Option<&Exchange> {
         Some(&self.network.exchange)
     }
@@ -162,16 +156,13 @@ impl Engine for BoundEngine {
 
     fn infer(
         &mut self,
+        setting: &Setting,
         batch: &Batch,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
-        let Self {
-            setting,
-            network,
-            work,
-        } = self;
+        let Self { network, work } = self;
         let mut clock = Clock::start();
         let size = *batch.network_size();
         let frames = setting.shapes.frames(batch.len(), batch.capacity());
@@ -234,7 +225,7 @@ impl Engine for BoundEngine {
             if setting.canceller.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let terms = (&*setting, selection);
+            let terms = (setting, selection);
             score_and_pose(heads, (&outputs, frame), terms, work, wanted, &mut clock, times)?;
         }
         Ok(())

@@ -29,7 +29,12 @@ fn options(min_size: u32, score_threshold: f32) -> DetectorOptions {
 }
 
 /// An engine with bound parts.
-fn engine(model: &Model, options: &DetectorOptions, precision: Precision, shapes: Shapes) -> BoundEngine {
+fn engine(
+    model: &Model,
+    options: &DetectorOptions,
+    precision: Precision,
+    shapes: Shapes,
+) -> (Setting, BoundEngine) {
     let placement = Placement {
         precision,
         ..Placement::on_processor(options)
@@ -37,15 +42,19 @@ fn engine(model: &Model, options: &DetectorOptions, precision: Precision, shapes
     let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
     setting.shapes = shapes;
     let runtime = runtime::load(None, None).unwrap();
-    let mut engine = BoundEngine::load(model, runtime, placement, setting, &Memory::HOST).unwrap();
-    engine.warm_up().unwrap();
-    engine
+    let mut engine = BoundEngine::load(model, runtime, placement, &setting, &Memory::HOST).unwrap();
+    engine.warm_up(&setting).unwrap();
+    (setting, engine)
 }
 
 fn bound_in(model: &Model, options: DetectorOptions, precision: Precision, shapes: Shapes) -> Detector {
-    let engine = Box::new(engine(model, &options, precision, shapes));
-    let passed_over = Vec::new();
-    Detector::with_engine(options, Opened { engine, passed_over })
+    let (setting, engine) = engine(model, &options, precision, shapes);
+    let opened = Opened {
+        setting,
+        engine: Box::new(engine),
+        passed_over: Vec::new(),
+    };
+    Detector::with_engine(options, opened)
 }
 
 /// A detector with bound parts.
@@ -165,7 +174,7 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
     let model = Model::open(&shipped_model()).unwrap();
     let options = options(SIDE as u32, 0.0);
     let detector = bound(&model, options.clone(), Precision::Fp32);
-    let mut engine = engine(&model, &options, Precision::Fp32, Shapes::Free);
+    let (_, mut engine) = engine(&model, &options, Precision::Fp32, Shapes::Free);
     let whole = HalfParts {
         dense: false,
         heads: false,
@@ -251,7 +260,7 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
     let bytes = noise(300_000);
     let mut on_processor = Detector::load(&model, options(SIDE as u32, 0.5)).unwrap();
     let on_device = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);
-    let mut engine = engine(&model, &options(SIDE as u32, 0.5), Precision::Fp32, Shapes::Free);
+    let (_, mut engine) = engine(&model, &options(SIDE as u32, 0.5), Precision::Fp32, Shapes::Free);
     for format in PixelFormat::ALL {
         for (matrix, range) in [
             (ColorMatrix::Bt601, ColorRange::Limited),

@@ -12,15 +12,15 @@ use crate::frame::NetworkSize;
 use crate::options::DetectorOptions;
 use crate::runtime;
 
-fn engine(golden_test: &str) -> Option<(PathBuf, HostEngine)> {
+fn engine(golden_test: &str) -> Option<(PathBuf, Setting, HostEngine)> {
     let golden = test_support::golden(golden_test)?;
     let model = Model::open(test_support::golden_model(&golden)).expect("the model opens");
     let options = DetectorOptions::default();
     let placement = Placement::on_processor(&options);
     let setting = Setting::new(&model, placement, new_pool(options.threads()).unwrap()).unwrap();
     let runtime = runtime::load(None, None).expect("ONNX Runtime");
-    let engine = HostEngine::load(&model, &model.parts().unwrap(), runtime, placement, setting);
-    Some((golden, engine.expect("it loads")))
+    let engine = HostEngine::load(&model, &model.parts().unwrap(), runtime, placement, &setting);
+    Some((golden, setting, engine.expect("it loads")))
 }
 
 struct Stage {
@@ -45,7 +45,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn objectness_and_deltas_equal_the_reference() {
-    let Some((golden, mut engine)) = engine("objectness_and_deltas_equal_the_reference") else {
+    let Some((golden, _, mut engine)) = engine("objectness_and_deltas_equal_the_reference") else {
         return;
     };
     for (name, min_size) in test_support::STAGED {
@@ -80,7 +80,7 @@ fn objectness_and_deltas_equal_the_reference() {
 
 #[test]
 fn heads_equal_the_reference_on_its_proposals() {
-    let Some((golden, mut engine)) = engine("heads_equal_the_reference_on_its_proposals") else {
+    let Some((golden, setting, mut engine)) = engine("heads_equal_the_reference_on_its_proposals") else {
         return;
     };
     for (name, min_size) in test_support::STAGED {
@@ -95,16 +95,11 @@ fn heads_equal_the_reference_on_its_proposals() {
             .into_iter()
             .map(|row| std::array::from_fn(|side| row[side]))
             .collect();
-        let Setting {
-            channels,
-            origin,
-            contract,
-            ..
-        } = engine.setting.clone();
+        let (channels, origin, contract) = (setting.channels, &setting.origin, &setting.contract);
         let (dense, heads) = engine.parts();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();
-        let levels = FeatureLevels::read(&origin, [1, height, width], channels, |level| {
+        let levels = FeatureLevels::read(origin, [1, height, width], channels, |level| {
             outputs.features(level)
         })
         .unwrap();

@@ -9,7 +9,6 @@ use super::{Engine, Setting};
 use crate::batch::Batch;
 use crate::contract::ProposalContract;
 use crate::error::{Error, reserve};
-use crate::memory::Exchange;
 use crate::model::{Model, Parts};
 use crate::options::{ExecutionProvider, Selection};
 use crate::provider::Placement;
@@ -22,7 +21,6 @@ pub(crate) use parts::{Dense, Heads};
 
 /// A network in the processor's memory.
 pub(crate) struct HostEngine {
-    setting: Setting,
     dense: Dense,
     heads: Heads,
     work: Work,
@@ -62,13 +60,12 @@ impl HostEngine {
         parts: &Parts,
         runtime: &Runtime,
         placement: Placement,
-        setting: Setting,
+        setting: &Setting,
     ) -> Result<Self, Error> {
         let load = |name, bytes: &[u8]| load_session(model.path(), runtime, placement, None, name, bytes);
-        let (dense, heads) = parts::load(parts, &setting, load)?;
+        let (dense, heads) = parts::load(parts, setting, load)?;
         Ok(Self {
             work: Work::new(&setting.contract.proposals),
-            setting,
             dense,
             heads,
         })
@@ -81,22 +78,22 @@ impl HostEngine {
 
     /// Runs what shows that the parts fit together, which is no fault of the first frame, and every number of rows that the
     /// provider is to know.
-    pub fn warm_up(&mut self) -> Result<(), Error> {
-        if self.setting.provider == ExecutionProvider::Cpu {
+    pub fn warm_up(&mut self, setting: &Setting) -> Result<(), Error> {
+        if setting.provider == ExecutionProvider::Cpu {
             // Others would compile for this shape.
-            self.try_out()?;
+            self.try_out(setting)?;
         }
-        let most = self.setting.contract.proposals.post_nms_top_n;
-        let pose_rows = self.setting.shapes.all_pose_rows(most);
+        let most = setting.contract.proposals.post_nms_top_n;
+        let pose_rows = setting.shapes.all_pose_rows(most);
         if pose_rows.is_empty() {
             return Ok(());
         }
-        self.run_heads(self.setting.shapes.class_rows(0, most), &pose_rows)
+        self.run_heads(setting, setting.shapes.class_rows(0, most), &pose_rows)
     }
 
     /// Runs the heads on blank regions, in every number of rows given.
-    fn run_heads(&mut self, class_rows: usize, pose_rows: &[usize]) -> Result<(), Error> {
-        let (side, channels) = (self.setting.contract.roi.output_size, self.setting.channels);
+    fn run_heads(&mut self, setting: &Setting, class_rows: usize, pose_rows: &[usize]) -> Result<(), Error> {
+        let (side, channels) = (setting.contract.roi.output_size, setting.channels);
         let region = side * side * channels;
         let most = pose_rows.iter().copied().fold(class_rows, usize::max);
         let mut regions = Vec::new();
@@ -113,13 +110,13 @@ impl HostEngine {
     }
 
     /// Runs every part on the smallest image that there is, a blank one, and looks at what they give.
-    fn try_out(&mut self) -> Result<(), Error> {
+    fn try_out(&mut self, setting: &Setting) -> Result<(), Error> {
         let Setting {
             origin,
             contract,
             channels,
             ..
-        } = &self.setting;
+        } = setting;
         let side = contract.size_divisor as usize;
         let mut blank = Vec::new();
         resize(&mut blank, 3 * side * side)?;
@@ -131,7 +128,7 @@ impl HostEngine {
         RpnLevels::read(origin, images, objectness, |level| outputs.deltas(level))?
             .check_finite(origin, 0)?;
         drop(outputs);
-        self.run_heads(1, &[1])
+        self.run_heads(setting, 1, &[1])
     }
 }
 
@@ -143,32 +140,15 @@ fn resize(regions: &mut Vec<f32>, len: usize) -> Result<(), Error> {
 }
 
 impl Engine for HostEngine {
-    fn setting(&self) -> &Setting {
-        &self.setting
-    }
-
-    fn exchange(&self) -> Option<&Exchange> {
-        None
-    }
-
-    /// One batch keeps the processor busy.
-    fn batches_in_flight(&self) -> usize {
-        1
-    }
-
     fn infer(
         &mut self,
+        setting: &Setting,
         batch: &Batch,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
-        let Self {
-            setting,
-            dense,
-            heads,
-            work,
-        } = self;
+        let Self { dense, heads, work } = self;
         let (contract, channels, origin) = (&setting.contract, setting.channels, &*setting.origin);
         let size = *batch.network_size();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);

@@ -1,4 +1,4 @@
-//! `img2pose-export doctor`.
+//! `img2pose doctor`.
 
 mod gstreamer;
 mod inference;
@@ -7,10 +7,10 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use img2pose_export::{Error, Result};
 use report::Report;
 
-use super::output;
+use crate::error::{Error, Result};
+use crate::output;
 
 /// Check an installation: GStreamer, the plugin, ONNX Runtime, the model; say what to do about what is wrong
 #[derive(Args)]

@@ -9,7 +9,7 @@ use crate::synthetic::{self, Style, entries, write_pth};
 use crate::tool::{Folder, command, text};
 
 /// The published network's size: 41 M numbers, 165 MB. Prints what it took, so that the figure can be read off
-/// `cargo test -p img2pose-export official -- --nocapture`.
+/// `cargo test -p img2pose-cli official -- --nocapture`.
 #[test]
 fn an_official_size_checkpoint_converts_in_little_memory() {
     let folder = Folder::new();

@@ -1,20 +1,27 @@
-//! `img2pose-export`: converts img2pose checkpoints to ONNX, looks into files, tries models, and checks installations.
+//! `img2pose`: converts img2pose checkpoints to ONNX, looks into files, runs models, and checks installations.
 
-mod cli;
+mod arguments;
+mod check;
+mod convert;
+mod doctor;
+mod error;
+mod inspect;
+mod output;
+mod signals;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // First of all, while there is one thread.
     img2pose::telemetry::refuse();
-    let cli = match cli::Cli::from_arguments() {
+    let cli = match arguments::Cli::from_arguments() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::output::failed(error);
+            output::failed(error);
             ExitCode::FAILURE
         }
     }

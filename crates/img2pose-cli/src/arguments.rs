@@ -1,22 +1,17 @@
 //! The command line.
 
-mod check;
-mod convert;
-mod doctor;
-mod inspect;
-pub mod output;
-mod signals;
-
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use img2pose::text::printable;
-use img2pose_export::Result;
 
-/// Converts img2pose checkpoints to ONNX, looks into files, tries models, and checks installations.
+use crate::error::Result;
+use crate::{check, convert, doctor, inspect};
+
+/// Converts img2pose checkpoints to ONNX, looks into files, runs models, and checks installations.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "img2pose", version, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

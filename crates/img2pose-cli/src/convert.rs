@@ -1,4 +1,4 @@
-//! `img2pose-export convert`.
+//! `img2pose convert`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 use img2pose::files;
 use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Error, Options, Result, Storage, convert, refuse_input};
+use img2pose_export::{self as export, Options, Storage, convert, refuse_input};
 
-use super::{output, signals};
+use crate::error::{Error, Result};
+use crate::{output, signals};
 
 /// Longest licence text that is put into a model.
 const MAX_LICENCE: u64 = 1 << 20;
@@ -133,13 +134,12 @@ impl Convert {
                     _ => Path::new("."),
                 };
                 if !folder.is_dir() {
-                    return Err(Error::Read {
-                        path: self.checkpoint.clone(),
-                        source: std::io::ErrorKind::NotFound.into(),
-                    });
+                    let path = self.checkpoint.clone();
+                    let source = std::io::ErrorKind::NotFound.into();
+                    return Err(export::Error::Read { path, source }.into());
                 }
                 let (statistics, mean, stddev) = PoseStatistics::find(folder)?.ok_or_else(|| {
-                    Error::Statistics(format!(
+                    export::Error::Statistics(format!(
                         "none beside {checkpoint}; give --pose-stats with the folder or the two .npy files that came with \
                          the checkpoint, or `wider` for the published weights, or `none` for a network trained without"
                     ))
@@ -163,17 +163,18 @@ impl Convert {
                 Some((statistics, _, _)) => Ok(statistics),
                 None => {
                     let folder = folder.display();
-                    Err(Error::Statistics(format!(
+                    Err(export::Error::Statistics(format!(
                         "{folder} has no *pose_mean*.npy and *pose_stddev*.npy"
-                    )))
+                    ))
+                    .into())
                 }
             },
-            [mean, stddev] => PoseStatistics::read(mean, stddev),
+            [mean, stddev] => Ok(PoseStatistics::read(mean, stddev)?),
             [file] => {
                 let file = file.display();
-                Err(Error::Statistics(format!(
+                Err(export::Error::Statistics(format!(
                     "{file} is no folder; expected a folder, the two files MEAN.npy STDDEV.npy, `wider` or `none`"
-                )))
+                )).into())
             }
             _ => unreachable!("the parser takes at most two"),
         }

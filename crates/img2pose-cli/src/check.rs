@@ -1,4 +1,4 @@
-//! `img2pose-export check`.
+//! `img2pose check`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, ExecutionProvider};
+use img2pose_export::Error;
 use img2pose_export::contract::{
     CLASS_SCORES, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS, deltas, objectness,
 };
 use img2pose_export::trial::{Images, Seen, Trial};
-use img2pose_export::{Error, Result};
 
-use super::output;
+use crate::error::Result;
+use crate::output;
 
 /// Width and height in pixels of the frame that the detector gets.
 const FRAME: (u32, u32) = (320, 240);
@@ -87,10 +88,8 @@ impl Check {
                     format!("by {d}")
                 });
                 let reason = format!("a batch gives other results than its frames alone; they differ {what}");
-                return Err(Error::Model {
-                    path: self.model,
-                    reason,
-                });
+                let path = self.model;
+                return Err(Error::Model { path, reason }.into());
             }
         }
         Ok(())

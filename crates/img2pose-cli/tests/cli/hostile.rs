@@ -19,7 +19,7 @@ pub fn limited(arguments: &[&str]) -> Ran {
     let mut command = Command::new("sh");
     command
         .args(["-c", "ulimit -v 1048576 && exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_img2pose-export"))
+        .arg(env!("CARGO_BIN_EXE_img2pose"))
         .args(arguments);
     let started = Instant::now();
     let ran = ran(command);

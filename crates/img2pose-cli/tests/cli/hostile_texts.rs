@@ -65,7 +65,7 @@ fn names_of_files_are_not_obeyed() {
         text(&to),
     ]));
     harmless(&ran({
-        let mut doctor = Command::new(env!("CARGO_BIN_EXE_img2pose-export"));
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_img2pose"));
         doctor.args(["doctor", "--model", text(&statistics)]);
         doctor.env("PATH", folder.path(EVIL));
         doctor

@@ -30,7 +30,7 @@ fn folder() -> Folder {
 fn started(folder: &Folder, shell: &str) -> Child {
     let child = Command::new("sh")
         .args(["-c", &format!("{shell} \"$0\" \"$@\"")])
-        .arg(env!("CARGO_BIN_EXE_img2pose-export"))
+        .arg(env!("CARGO_BIN_EXE_img2pose"))
         .args(["convert", text(&folder.path("a.pth")), "--pose-stats", "wider"])
         .args(["-o", text(&folder.path("a.onnx"))])
         .stdout(Stdio::null())

@@ -1,4 +1,4 @@
-//! `img2pose-export doctor` on installations that are well and on broken ones.
+//! `img2pose doctor` on installations that are well and on broken ones.
 //!
 //! GStreamer is played by a script, so that its version and its complaints can be chosen.
 
@@ -261,15 +261,9 @@ fn a_model_that_is_none() {
     let mut clinic = Clinic::new();
     let model = clinic.folder.path("model.onnx");
     clinic.arguments = vec!["--model".into(), text(&model).into()];
-    diagnosed(
-        &clinic.examine(),
-        &[("model", "model.onnx", "img2pose-export convert")],
-    );
+    diagnosed(&clinic.examine(), &[("model", "model.onnx", "img2pose convert")]);
     fs::write(&model, "hello").unwrap();
-    diagnosed(
-        &clinic.examine(),
-        &[("model", "model.onnx", "img2pose-export convert")],
-    );
+    diagnosed(&clinic.examine(), &[("model", "model.onnx", "img2pose convert")]);
 
     // A plugin without its model.
     let elsewhere = clinic.folder.path("a/b/c/d/e/libgstimg2pose.so");

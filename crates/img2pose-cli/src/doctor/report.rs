@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::cli::output;
+use crate::output;
 
 /// Prints findings and counts faults.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! `img2pose-export inspect`.
+//! `img2pose inspect`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::contract::Contract;
 use img2pose_export::onnx::{TensorProto, ValueInfoProto, data_type};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Error, MOST_BYTES, Model, Result};
+use img2pose_export::{Error, MOST_BYTES, Model};
 use prost::bytes::Bytes;
 
-use super::output;
+use crate::error::Result;
+use crate::output;
 
 /// Say what a checkpoint or a model is
 #[derive(Args)]
@@ -55,7 +56,8 @@ fn looks_like_a_checkpoint(path: &Path) -> Result<bool> {
         return Err(Error::Format {
             path: path.to_owned(),
             reason: "an empty file, neither a checkpoint nor an ONNX model".to_owned(),
-        });
+        }
+        .into());
     }
     let mut start = Vec::new();
     file.take(9).read_to_end(&mut start).map_err(read)?;

@@ -33,7 +33,7 @@ pub fn watch() {
     });
     if let Err(error) = limit.map(drop).and(watched.map(drop)) {
         // All else works.
-        super::output::warning(format_args!(
+        crate::output::warning(format_args!(
             "a signal may leave a temporary file behind: {error}"
         ));
     }

@@ -97,7 +97,7 @@ pub fn model(report: &mut Report, explicit: Option<&Path>, plugin: Option<&Path>
             report.fault(
                 "model",
                 error,
-                "make one with img2pose-export convert, or take the one that comes with the plugin",
+                "make one with img2pose convert, or take the one that comes with the plugin",
             );
             None
         }
@@ -137,7 +137,7 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
             Err(reason) if provider == Cpu => report.fault(
                 name,
                 reason,
-                "try img2pose-export check MODEL; take another build of ONNX Runtime",
+                "try img2pose check MODEL; take another build of ONNX Runtime",
             ),
             Err(reason) => report.note(name, format!("does not work here: {reason}")),
         }

@@ -13,7 +13,7 @@ pub struct Ran {
 }
 
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_img2pose-export"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_img2pose"));
     command.args(arguments);
     command
 }

@@ -1,0 +1,26 @@
+//! Why a command failed, in sentences for the user.
+
+use img2pose::text::printable;
+
+/// Result of a command.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command failed. Every message is one line, in which texts of others are [printable].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read, converted, written or run.
+    #[error(transparent)]
+    Export(#[from] img2pose_export::Error),
+    /// The options of a command contradict one another.
+    #[error("{}", printable(.0))]
+    Usage(String),
+    /// The licence text cannot be had.
+    #[error("licence: {}", printable(.0))]
+    Licence(String),
+    /// Faults of an installation, each of which was printed.
+    #[error("{count} {}, see above", if *count == 1 { "fault" } else { "faults" })]
+    Faults {
+        /// How many.
+        count: usize,
+    },
+}
