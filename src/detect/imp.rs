@@ -15,7 +15,7 @@ use super::latency::Patience;
 use super::model::{self, LoadErrorKind, LoadedModel};
 use super::queue::Item;
 use super::settings::{Effect, Settings};
-use super::stream::{Pending, State, Stream, Timer};
+use super::stream::{Pending, Remains, Stream, Waiting};
 use super::worker::Client;
 
 /// The element's own data.
@@ -129,7 +129,7 @@ impl ObjectImpl for Img2PoseDetect {
             }
             Effect::Timing => {
                 // The running timer has the old length.
-                let timer = self.stream.lock().timer.take();
+                let timer = self.stream.lock().filling.take_timer();
                 drop(timer);
                 self.apply_patience();
                 self.post_latency();
@@ -198,12 +198,7 @@ impl ElementImpl for Img2PoseDetect {
             gst::StateChange::NullToReady => self.load_model()?,
             gst::StateChange::ReadyToPaused => {
                 self.load_model()?;
-                let mut state = self.stream.lock();
-                state.stats = Default::default();
-                state.stats_posted = std::time::Instant::now();
-                state.promise = Default::default();
-                state.probed = false;
-                state.counted = None;
+                self.stream.lock().begin_record();
             }
             gst::StateChange::PlayingToPaused => self.set_playing(false),
             gst::StateChange::PausedToReady => drop(self.set_flushing()),
@@ -326,11 +321,7 @@ impl Img2PoseDetect {
     }
 
     fn set_playing(&self, playing: bool) {
-        let timer = {
-            let mut state = self.stream.lock();
-            state.playing = playing;
-            state.timer.take()
-        };
+        let timer = self.stream.lock().set_playing(playing);
         drop(timer);
         self.apply_patience();
     }
@@ -338,18 +329,13 @@ impl Img2PoseDetect {
     /// Makes every thread of the stream stop what it does, and takes everything out of the queue.
     pub(super) fn set_flushing(&self) -> VecDeque<Item<Pending>> {
         gst::debug!(CAT, imp = self, "flushing");
-        let (items, timer) = {
-            let mut state = self.stream.lock();
-            state.flow = Err(gst::FlowError::Flushing);
-            state.open = None;
-            (state.queue.clear(), state.timer.take())
-        };
+        let Remains { items, open } = self.stream.lock().flush();
         self.stream.notify();
         // Stops a run that nobody else waits for.
         if let Some(client) = self.client() {
             client.abandon();
         }
-        drop(timer);
+        drop(open);
         items
     }
 
@@ -358,13 +344,11 @@ impl Img2PoseDetect {
         // From the decision to the worker in one piece: of two threads the later decision has to come last.
         let deciding = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = self.settings().clone();
-        let (patience, changed, untimed) = {
-            let mut state = self.stream.lock();
-            let patience = state.timing(&settings).patience(state.playing, state.awaited);
-            let changed = std::mem::replace(&mut state.patience, patience) != patience;
-            let untimed = state.open.filter(|_| state.timer.is_none());
-            (patience, changed, untimed)
-        };
+        let Waiting {
+            patience,
+            changed,
+            untimed,
+        } = self.stream.lock().update_patience(&settings);
         if changed {
             gst::debug!(CAT, imp = self, "from now on a batch runs {patience}");
         }
@@ -385,16 +369,10 @@ impl Img2PoseDetect {
         let clock = self.obj().clock();
         let clock = clock.unwrap_or_else(|| gst::SystemClock::obtain().upcast());
         let now = clock.time();
-        let (id, old) = {
-            let mut state = self.stream.lock();
-            if state.open != Some(batch) || !state.playing {
-                return;
-            }
-            let opened = state.opened_at.unwrap_or(now);
-            let id = clock.new_single_shot_id(opened.saturating_add(time));
-            let old = state.timer.replace(Timer(id.clone()));
-            (id, old)
-        };
+        let set = self.stream.lock().set_timer(batch, |opened_at| {
+            clock.new_single_shot_id(opened_at.unwrap_or(now).saturating_add(time))
+        });
+        let Some((id, old)) = set else { return };
         drop(old);
         gst::trace!(CAT, imp = self, "{batch:?} closes at {}", id.time());
         let close = client.closer(batch);
@@ -403,8 +381,7 @@ impl Img2PoseDetect {
             if let Some(element) = element.upgrade() {
                 let imp = element.imp();
                 gst::debug!(CAT, imp = imp, "batch-timeout closes {batch:?}");
-                let mut state = imp.stream.lock();
-                state.close_if_open(batch);
+                imp.stream.lock().filling.give_up(batch);
             }
             close();
         });
@@ -415,15 +392,10 @@ impl Img2PoseDetect {
 
     /// Closes the batch that takes this element's frames.
     pub(super) fn close_batch(&self, why: &str) {
-        let timer = {
-            let mut state = self.stream.lock();
-            let Some(batch) = state.open.take() else {
-                return;
-            };
-            gst::debug!(CAT, imp = self, "{why} closes {batch:?}");
-            state.timer.take()
-        };
-        drop(timer);
+        let closed = self.stream.lock().filling.close_open();
+        let Some(open) = closed else { return };
+        gst::debug!(CAT, imp = self, "{why} closes {:?}", open.id());
+        drop(open);
         if let Some(client) = self.client() {
             client.close();
         }
@@ -431,7 +403,7 @@ impl Img2PoseDetect {
 
     /// Tells the pipeline that the latency has changed.
     pub(super) fn post_latency(&self) {
-        if !self.stream.lock().live.unwrap_or(false) {
+        if !self.stream.lock().pace.is_live() {
             return;
         }
         gst::debug!(CAT, imp = self, "latency has changed");
@@ -442,10 +414,7 @@ impl Img2PoseDetect {
 
     /// Posts an error, unless one was posted for this stream.
     pub(super) fn post_error(&self, message: &gst::ErrorMessage) {
-        let first = {
-            let mut state: MutexGuard<'_, State> = self.stream.lock();
-            !std::mem::replace(&mut state.error_posted, true)
-        };
+        let first = self.stream.lock().flow.report();
         if first {
             self.post_error_message(message.clone());
         }

@@ -9,16 +9,14 @@ use gst::subclass::prelude::*;
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
-use super::latency::Patience;
-use super::orientation::OrientationTags;
-use super::stream::{Admission, Pending, Source, State, Stream};
+use super::stream::{Admission, Joined, Next, Pending, Source, State, Stream};
 use super::worker::Submitted;
 
 /// A frame that has room in the queue.
 struct Admitted {
     format: Arc<InputFormat>,
     running_time: Option<gst::ClockTime>,
-    /// Whether it is looked at.
+    /// Whether it is inferred.
     admission: Admission,
 }
 
@@ -40,15 +38,8 @@ impl Img2PoseDetect {
             // Wait for a chain or event function that is still in there; it may leave an event.
             let _stream_lock = pad.stream_lock();
             drop(self.set_flushing());
-            let timer = {
-                let mut state = self.stream.lock();
-                state.format = None;
-                state.tags = OrientationTags::default();
-                state.live = None;
-                state.live_asked = false;
-                state.reset()
-            };
-            drop(timer);
+            let open = self.stream.lock().forget_upstream();
+            drop(open);
         }
         Ok(())
     }
@@ -60,18 +51,10 @@ impl Img2PoseDetect {
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         gst::trace!(CAT, obj = pad, "received {buffer:?}");
-        self.note_arrival(true);
+        self.stream.lock().arrive();
         let flow = self.take_frame(pad, buffer);
-        self.note_arrival(false);
+        self.stream.lock().settle();
         flow
-    }
-
-    fn note_arrival(&self, arriving: bool) {
-        let mut state = self.stream.lock();
-        state.arriving = arriving;
-        if arriving {
-            state.portion.arrived();
-        }
     }
 
     fn take_frame(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -83,7 +66,7 @@ impl Img2PoseDetect {
         } = self.wait_for_room(&buffer)?;
         let client = self.client().ok_or(gst::FlowError::Flushing)?;
         let needed = match admission {
-            Admission::LookAt { needed } => needed,
+            Admission::Infer { needed } => needed,
             Admission::Pass(source) => {
                 let frame = Pending {
                     buffer,
@@ -92,11 +75,8 @@ impl Img2PoseDetect {
                     source,
                     needed: false,
                 };
-                let open = self.queue_frame(frame, |state| {
-                    state.last_batch = None;
-                    state.open
-                })?;
-                // It is not looked at, but it shows that upstream is at work.
+                let open = self.queue_frame(frame, State::queue_passing)?;
+                // It is not inferred, but it shows that upstream is at work.
                 if let Some(open) = open {
                     client.touch(open);
                 }
@@ -131,28 +111,22 @@ impl Img2PoseDetect {
             source: Source::Batch(ticket),
             needed,
         };
-        let queued = self.queue_frame(frame, |state| {
-            state.stats.convert.add(converted);
-            let whole = state.note_submitted(batch, first_of_client, full);
-            if first_of_client {
-                state.opened_at = arrived;
-            }
-            let old_timer = (first_of_client || full).then(|| state.timer.take());
-            let wait = match state.patience {
-                Patience::For(time) if !full && state.timer.is_none() => Some(time),
-                _ => None,
-            };
-            (old_timer, wait, whole)
-        });
-        let (old_timer, wait, whole) = queued.inspect_err(|error| {
+        let joined = Joined {
+            batch,
+            first: first_of_client,
+            full,
+            time: arrived,
+        };
+        let queued = self.queue_frame(frame, |state, frame| state.queue_joined(frame, joined, converted));
+        let Next { closed, timer, whole } = queued.inspect_err(|error| {
             if *error == gst::FlowError::Flushing {
                 // The frame got into the batch after the others had been given up. Otherwise the queue has kept
                 // frames that wait for their batches, this one among them; it is inferred for nothing.
                 client.abandon();
             }
         })?;
-        drop(old_timer);
-        if let Some(time) = wait {
+        drop(closed);
+        if let Some(time) = timer {
             self.start_timer(batch, time);
         }
         if whole {
@@ -166,61 +140,51 @@ impl Img2PoseDetect {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Puts a frame into the queue and updates the state with it, unless the element is flushing.
+    /// Has `queue` put a frame into the queue, unless the element is flushing.
     fn queue_frame<R>(
         &self,
         frame: Pending,
-        update: impl FnOnce(&mut State) -> R,
+        queue: impl FnOnce(&mut State, Pending) -> R,
     ) -> Result<R, gst::FlowError> {
         let mut state = self.stream.lock();
-        state.submitting = false;
-        if let Err(error) = state.flow {
+        if let Err(error) = state.end_submission() {
             drop(state);
             gst::debug!(CAT, imp = self, "{error:?} while a frame came in");
             return Err(error);
         }
-        state.stats.frames_in += 1;
-        state.queue.push_frame(frame);
-        let result = update(&mut state);
+        let result = queue(&mut state, frame);
         drop(state);
         self.stream.ready.notify_all();
         Ok(result)
     }
 
-    /// Blocks while the queue is full. Then says what the frame is, and whether it is looked at.
+    /// Blocks while the queue is full. Then says what the frame is, and whether it is inferred.
     fn wait_for_room(&self, buffer: &gst::BufferRef) -> Result<Admitted, gst::FlowError> {
         let mut state = self.stream.lock();
         loop {
             // Read again after each wait, which may be long.
             let intake = self.settings().intake();
-            if state.eos {
-                gst::debug!(CAT, imp = self, "frame after EOS");
-                return Err(gst::FlowError::Eos);
-            }
-            state.flow?;
-            if state.failed || state.unreadable {
-                return Err(gst::FlowError::Error);
-            }
+            state.flow.admit_frame().inspect_err(|error| {
+                gst::debug!(CAT, imp = self, "no frame is taken: {error:?}");
+            })?;
             if state.has_room(&intake) {
-                let Some(format) = state.format.clone() else {
-                    gst::error!(CAT, imp = self, "frame before caps");
-                    return Err(gst::FlowError::NotNegotiated);
-                };
-                let orientation = intake.orientation.resolve(state.tags);
-                if format.layout.view.orientation != orientation {
+                if let Some(orientation) = state.incoming.turn(intake.orientation) {
                     gst::info!(
                         CAT,
                         imp = self,
                         "frames are turned by {orientation:?} from now on"
                     );
-                    state.format = Some(Arc::new(format.turned(orientation)));
                     drop(state);
                     // No frame joins those that are turned otherwise.
                     self.close_batch("another orientation");
                     state = self.stream.lock();
                     continue;
                 }
-                let running_time = state.running_time(buffer);
+                let Some(format) = state.incoming.format().cloned() else {
+                    gst::error!(CAT, imp = self, "frame before caps");
+                    return Err(gst::FlowError::NotNegotiated);
+                };
+                let running_time = state.incoming.running_time(buffer);
                 let admission = state.admit(&format, running_time, &intake);
                 if matches!(admission, Admission::Pass(Source::Late)) {
                     gst::debug!(CAT, imp = self, "too late, not inferred: {buffer:?}");
@@ -238,24 +202,25 @@ impl Img2PoseDetect {
                 state = self.stream.lock();
                 continue;
             }
-            gst::trace!(CAT, imp = self, "{} frames queued, waiting", state.queue.frames());
+            gst::trace!(
+                CAT,
+                imp = self,
+                "{} frames queued, waiting",
+                state.outgoing.queued()
+            );
             state = Stream::wait(&self.stream.left, state);
         }
     }
 
     /// Asks upstream once a stream whether it is live.
     fn ask_whether_live(&self) {
-        if self.stream.lock().live_asked {
+        if !self.stream.lock().pace.is_liveness_open() {
             return;
         }
         let mut query = gst::query::Latency::new();
         let live = self.sinkpad.peer_query(&mut query) && query.result().0;
         gst::debug!(CAT, imp = self, "upstream is live: {live}");
-        let before = {
-            let mut state = self.stream.lock();
-            state.live_asked = true;
-            state.live.replace(live)
-        };
+        let before = self.stream.lock().pace.set_live(live);
         self.apply_patience();
         // Before the first stream the pipeline asks by itself.
         if before.is_some_and(|before| before != live) {
@@ -265,18 +230,16 @@ impl Img2PoseDetect {
 
     /// Ends the stream because of a frame that cannot be read. What is queued before it still leaves.
     fn fail_on_frame(&self, buffer: &gst::Buffer, cause: &str) -> gst::FlowError {
-        {
-            let mut state = self.stream.lock();
-            state.submitting = false;
-            state.unreadable = true;
-        }
+        let first = self.stream.lock().reject_frame();
         self.close_batch("a bad frame");
-        let pts = buffer.pts();
-        self.post_error(&gst::error_msg!(
-            gst::StreamError::Failed,
-            ("cannot read the frame at {}: {cause}", pts.display()),
-            ["{buffer:?}"]
-        ));
+        if first {
+            let pts = buffer.pts();
+            self.post_error_message(gst::error_msg!(
+                gst::StreamError::Failed,
+                ("cannot read the frame at {}: {cause}", pts.display()),
+                ["{buffer:?}"]
+            ));
+        }
         gst::FlowError::Error
     }
 }

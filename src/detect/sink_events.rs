@@ -1,7 +1,6 @@
 //! The sink pad: what upstream says and asks, in events and queries.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -10,10 +9,9 @@ use img2pose::frame::{FrameLayout, NetworkSize};
 use super::CAT;
 use super::imp::Img2PoseDetect;
 use super::input::InputFormat;
-use super::orientation::OrientationTags;
-use super::queue::{Item, begins_anew, ends_batch, starts_anew};
+use super::queue::{Item, ends_batch};
 use super::settings::LARGEST_SIDE;
-use super::stream::{Pending, Stream};
+use super::stream::{FormatChange, Pending, Stream};
 use crate::{allocation, meta};
 
 impl Img2PoseDetect {
@@ -30,10 +28,10 @@ impl Img2PoseDetect {
             gst::EventView::FlushStop(_) => {
                 let forwarded = self.srcpad.push_event(event);
                 // An event function may have left one after the FLUSH_START.
-                let items = self.stream.lock().queue.clear();
+                let items = self.stream.lock().outgoing.clear();
                 self.keep_sticky_events(items);
-                let timer = self.stream.lock().reset();
-                drop(timer);
+                let open = self.stream.lock().reset();
+                drop(open);
                 self.apply_patience();
                 self.start_task() && forwarded
             }
@@ -71,60 +69,22 @@ impl Img2PoseDetect {
 
         let is_eos = event.type_() == gst::EventType::Eos;
         let orientation = self.settings().orientation;
-        let mut change = None;
-        let refused = {
+        let queued = {
             let mut state = self.stream.lock();
-            if starts_anew(&event) && state.flow == Err(gst::FlowError::Eos) {
+            if state.resume(&event) {
                 gst::debug!(CAT, obj = pad, "downstream gets a new chance after its EOS");
-                state.flow = Ok(gst::FlowSuccess::Ok);
             }
-            if begins_anew(&event) {
-                state.looked_at = None;
-            }
-            match event.view() {
-                gst::EventView::StreamStart(_) => {
-                    state.eos = false;
-                    state.live_asked = false;
-                    state.position = 0;
-                    state.tags = OrientationTags::default();
-                }
-                // Frames that come from now on are looked at in that way, see `wait_for_room`.
-                gst::EventView::Tag(tags) => state.tags.read(tags.tag()),
-                gst::EventView::Segment(segment) => {
-                    // Without a segment in time there is no running time, and so no lateness.
-                    state.segment = segment.segment().downcast_ref().cloned();
-                    state.earliest = None;
-                }
-                _ => {}
-            }
-            let accepted = match state.flow {
-                Ok(_) | Err(gst::FlowError::Eos) => true,
-                // Refused, a sticky event would make upstream's next frame fail for itself and not for the cause: a
-                // loose end, or an element that stops, would look like caps that nobody wants.
-                Err(_) => event.is_sticky() && !is_eos,
-            };
-            match state.flow {
-                _ if accepted => {
-                    state.eos |= is_eos;
-                    if let Some(format) = format {
-                        let format = Arc::new(format.turned(orientation.resolve(state.tags)));
-                        change = Some((state.format.replace(format.clone()), format));
-                    }
-                    state.queue.push_event(event);
-                    None
-                }
-                flow => flow.err(),
-            }
+            state.queue_event(event, format.as_ref(), orientation)
         };
-        match refused {
-            None => {
+        match queued {
+            Ok(change) => {
                 self.stream.ready.notify_all();
-                if let Some((old, new)) = change {
+                if let Some(FormatChange { old, new }) = change {
                     self.format_changed(old.as_deref(), &new);
                 }
                 true
             }
-            Some(error) => {
+            Err(error) => {
                 gst::debug!(CAT, obj = pad, "event refused: {error:?}");
                 // Upstream sends nothing more, so it cannot report the error for us.
                 if is_eos && error != gst::FlowError::Flushing {
@@ -183,10 +143,10 @@ impl Img2PoseDetect {
         self.close_batch("a serialized query");
         {
             let mut state = self.stream.lock();
-            while (state.pushing || !state.queue.is_empty()) && state.flow.is_ok() {
+            while !state.outgoing.is_empty() && state.flow.result().is_ok() {
                 state = Stream::wait(&self.stream.left, state);
             }
-            if let Err(error) = state.flow {
+            if let Err(error) = state.flow.result() {
                 gst::debug!(CAT, obj = pad, "query refused: {error:?}");
                 return false;
             }

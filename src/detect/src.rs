@@ -7,7 +7,6 @@ use gst::subclass::prelude::*;
 
 use super::CAT;
 use super::imp::Img2PoseDetect;
-use super::latency::clock_time;
 use super::probe::{self, Measured};
 
 /// The latency query of a pipeline that starts is held up by no more than this.
@@ -27,8 +26,8 @@ impl Img2PoseDetect {
             ));
         }
         if active {
-            let timer = self.stream.lock().reset();
-            drop(timer);
+            let open = self.stream.lock().reset();
+            drop(open);
             self.apply_patience();
             if !self.start_task() {
                 return Err(gst::loggable_error!(CAT, "cannot start the task"));
@@ -60,8 +59,10 @@ impl Img2PoseDetect {
         let client = self.client();
         let released = {
             let mut state = self.stream.lock();
-            let frame = state.format.as_ref().and_then(|format| format.frame_duration);
-            state.earliest = time.map(|time| earliest_in_time(time, difference, frame));
+            let format = state.incoming.format();
+            let frame = format.and_then(|format| format.frame_duration);
+            let earliest = time.map(|time| earliest_in_time(time, difference, frame));
+            state.pace.set_earliest(earliest);
             // In one piece, so that no frame gets into a batch that is given up.
             client.map_or_else(Vec::new, |client| {
                 state.release_late(|batch| client.abandon_batch(batch))
@@ -81,13 +82,11 @@ impl Img2PoseDetect {
     fn measure_run(&self) {
         let layout = {
             let mut state = self.stream.lock();
-            if std::mem::replace(&mut state.probed, true) || state.counted.is_some() {
+            if !state.record.begin_probe() {
                 return;
             }
-            state
-                .format
-                .as_ref()
-                .map_or(probe::USUAL_LAYOUT, |format| format.layout)
+            let format = state.incoming.format();
+            format.map_or(probe::USUAL_LAYOUT, |format| format.layout)
         };
         let Some(client) = self.client() else { return };
         let Some(measured) = probe::run_time(client.worker(), layout, PROBE_LIMIT) else {
@@ -101,17 +100,14 @@ impl Img2PoseDetect {
             // The first run sets much up, so this says little about the next; but it is better than no time at all.
             Measured::TooLong => (PROBE_LIMIT, 1),
         };
-        self.stream.lock().promise.assume(clock_time(time), runs);
+        self.stream.lock().record.assume(time, runs);
     }
 
     /// Goes on if the source pad was not linked when the last frame was pushed; it may be linked now.
     fn reconfigure(&self) {
-        let mut state = self.stream.lock();
-        state.reconfigured = true;
-        if state.flow == Err(gst::FlowError::NotLinked) {
+        let was_awaited = self.stream.lock().relink();
+        if was_awaited {
             gst::debug!(CAT, imp = self, "linked again");
-            state.flow = Ok(gst::FlowSuccess::Ok);
-            drop(state);
             self.stream.notify();
         }
     }
@@ -131,11 +127,9 @@ impl Img2PoseDetect {
         let settings = self.settings().clone();
         let (newly_known, added) = {
             let mut state = self.stream.lock();
-            let newly_known = state.live.replace(live) != Some(live);
-            state.live_asked = true;
-            let added = state
-                .timing(&settings)
-                .added(state.promise.time(), settings.capacity());
+            let newly_known = state.pace.set_live(live) != Some(live);
+            let promised = state.record.promised();
+            let added = state.timing(&settings).added(promised, settings.capacity());
             (newly_known, added)
         };
         if newly_known {

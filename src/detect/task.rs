@@ -6,19 +6,18 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::CAT;
-use super::batcher::{BatchId, Cause};
+use super::batcher::BatchId;
 use super::imp::Img2PoseDetect;
-use super::latency::clock_time;
 use super::network::Failure;
-use super::queue::{Item, begins_anew};
-use super::stream::{Pending, Source, Stream};
+use super::queue::Item;
+use super::stream::{Departure, Pending, Source, Stream, Turn};
 use super::worker::Run;
 use crate::meta::{self, FrameFaces};
 
 impl Img2PoseDetect {
     /// Lets frames flow and starts the task.
     pub(super) fn start_task(&self) -> bool {
-        self.stream.lock().flow = Ok(gst::FlowSuccess::Ok);
+        self.stream.lock().start();
         // Weak: GStreamer 1.22 leaks the function if there is a task already.
         let imp = self.downgrade();
         let started = self.srcpad.start_task(move || {
@@ -34,25 +33,21 @@ impl Img2PoseDetect {
         });
         if let Err(error) = &started {
             gst::error!(CAT, imp = self, "cannot start the task: {error}");
-            self.stream.lock().flow = Err(gst::FlowError::Error);
+            self.stream.lock().flow.stop();
         }
         started.is_ok()
     }
 
     /// Ends the stream after a panic, which has been posted as an error; the task would only find it again and again.
     fn stop_after_panic(&self) {
-        {
-            let mut state = self.stream.lock();
-            state.flow = Err(gst::FlowError::Error);
-            state.pushing = false;
-        }
+        self.stream.lock().stop_after_panic();
         self.stream.notify();
         let _ = self.srcpad.pause_task();
     }
 
     /// Waits until the task has left its function, and ends it. [`set_flushing`](Self::set_flushing) comes first.
     pub(super) fn end_task(&self) {
-        let is_task = self.stream.lock().task == Some(std::thread::current().id());
+        let is_task = self.stream.lock().outgoing.is_task();
         let ended = if is_task {
             // Somebody downstream seeks out of the thread that brings the frames. It cannot wait for itself.
             self.srcpad.pause_task()
@@ -72,9 +67,7 @@ impl Img2PoseDetect {
         let flow = match item {
             Item::Event(event) => {
                 gst::log!(CAT, imp = self, "pushing {event:?}");
-                if begins_anew(&event) {
-                    self.stream.lock().last_faces = None;
-                }
+                self.stream.lock().event_leaves(&event);
                 self.srcpad.push_event(event);
                 Ok(gst::FlowSuccess::Ok)
             }
@@ -86,46 +79,25 @@ impl Img2PoseDetect {
     /// Waits until the front of the queue is ready to leave. `None`: the task has nothing to do any more and pauses.
     fn next_item(&self) -> Option<Item<Pending>> {
         let mut state = self.stream.lock();
-        state.task = Some(std::thread::current().id());
+        state.outgoing.enter_task();
         loop {
-            match state.flow {
-                Ok(_) | Err(gst::FlowError::Eos) => {}
-                // Until downstream is linked and says so.
-                Err(gst::FlowError::NotLinked) => {
-                    state = Stream::wait(&self.stream.ready, state);
-                    continue;
-                }
-                Err(error) => {
+            match state.next_turn() {
+                Turn::Wait => state = Stream::wait(&self.stream.ready, state),
+                Turn::Push(item) => {
                     drop(state);
+                    // There is room from now on, however long downstream takes for this item.
+                    self.stream.left.notify_all();
+                    break Some(item);
+                }
+                Turn::Pause(error) => {
+                    drop(state);
+                    // The stream may have come to its end just now.
+                    self.stream.notify();
                     gst::debug!(CAT, imp = self, "the task pauses: {error:?}");
                     let _ = self.srcpad.pause_task();
                     break None;
                 }
             }
-            let is_ready = match state.queue.front() {
-                Some(Item::Event(_)) => true,
-                Some(Item::Frame(frame)) => state.failed || frame.is_ready(),
-                None if state.failed => {
-                    state.flow = Err(gst::FlowError::Error);
-                    self.stream.notify();
-                    continue;
-                }
-                None => false,
-            };
-            if is_ready {
-                state.pushing = true;
-                state.reconfigured = false;
-                let item = state.queue.pop();
-                if matches!(item, Some(Item::Frame(_))) {
-                    // Before it is pushed: upstream may answer to it while it is.
-                    state.portion.left();
-                }
-                drop(state);
-                // There is room from now on, however long downstream takes for this item.
-                self.stream.left.notify_all();
-                break item;
-            }
-            state = Stream::wait(&self.stream.ready, state);
         }
     }
 
@@ -138,7 +110,7 @@ impl Img2PoseDetect {
             ..
         } = frame;
         self.first_frame_leaves();
-        let failed = self.stream.lock().failed;
+        let failed = self.stream.lock().flow.has_failed();
         match source {
             // Whatever its batch came to: what a frame gets must not depend on how fast downstream was.
             _ if failed => {}
@@ -150,7 +122,7 @@ impl Img2PoseDetect {
                 }
                 Some(Err(Failure::Failed(cause))) => self.fail(&format!("inference failed: {cause}")),
                 Some(Err(Failure::Cancelled)) if img2pose::process_is_ending() => {
-                    // Nothing is looked at any more, and frames that were not must not look as if they showed nobody. So the
+                    // Nothing is inferred any more, and frames that were not must not look as if they showed nobody. So the
                     // stream ends, as a recording behind the element needs it.
                     gst::debug!(CAT, imp = self, "the process ends, and the stream with it");
                     self.srcpad.push_event(gst::event::Eos::new());
@@ -164,11 +136,11 @@ impl Img2PoseDetect {
                 None => {}
             },
             Source::Skipped => {
-                self.stream.lock().stats.skipped += 1;
+                self.stream.lock().record.stats().skipped += 1;
                 self.reuse_faces(&mut buffer, &format.info);
             }
             Source::Late => {
-                self.stream.lock().stats.late += 1;
+                self.stream.lock().record.stats().late += 1;
                 self.reuse_faces(&mut buffer, &format.info);
             }
         }
@@ -176,22 +148,21 @@ impl Img2PoseDetect {
         let began = Instant::now();
         let flow = self.srcpad.push(buffer);
         let mut state = self.stream.lock();
-        state.stats.push.add(began.elapsed());
-        if flow.is_ok() {
-            state.stats.frames_out += 1;
-        }
+        let stats = state.record.stats();
+        stats.push.add(began.elapsed());
+        stats.frames_out += u64::from(flow.is_ok());
         flow
     }
 
     /// The sink has what it needs for its preroll from now on.
     fn first_frame_leaves(&self) {
-        let first = std::mem::replace(&mut self.stream.lock().awaited, false);
+        let first = self.stream.lock().outgoing.leave();
         if first {
             self.apply_patience();
         }
     }
 
-    /// Attaches the faces of a frame that was looked at.
+    /// Attaches the faces of a frame that was inferred.
     fn attach(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo, faces: FrameFaces) {
         let began = Instant::now();
         // A buffer that others hold too is replaced by one with the same memory; pixels are not copied.
@@ -200,26 +171,22 @@ impl Img2PoseDetect {
             self.fail(&format!("the faces cannot be attached: {error}"));
             return;
         }
-        let mut state = self.stream.lock();
-        state.stats.post.add(began.elapsed());
-        state.stats.inferred += 1;
-        state.stats.faces += faces.faces.len() as u64;
-        // Also while they are not reused: the user may want that from the next frame on.
-        state.last_faces = Some(faces);
+        self.stream.lock().faces_leave(faces, began.elapsed());
     }
 
-    /// Attaches the faces of the last frame that was looked at, if the user wants that.
+    /// Attaches the faces of the last frame that was inferred, if the user wants that.
     fn reuse_faces(&self, buffer: &mut gst::Buffer, info: &gst_video::VideoInfo) {
         if !self.settings().reuse_faces {
             return;
         }
-        // They mean nothing in a frame of another size. The first one of another size is looked at; this is for one that is too
+        // They mean nothing in a frame of another size. The first one of another size is inferred; this is for one that is too
         // late for that.
         let is_same = |last: &FrameFaces| {
             (last.frame_width, last.frame_height, last.pixel_aspect_ratio)
                 == (info.width(), info.height(), info.par())
         };
-        let Some(mut faces) = self.stream.lock().last_faces.clone().filter(is_same) else {
+        let last = self.stream.lock().outgoing.last_faces().cloned();
+        let Some(mut faces) = last.filter(is_same) else {
             return;
         };
         faces.reused = true;
@@ -235,21 +202,9 @@ impl Img2PoseDetect {
             true => run.waited + run.duration,
             false => run.duration,
         };
-        let promise_changed = {
-            let mut state = self.stream.lock();
-            if state.counted.replace(batch) == Some(batch) {
-                return;
-            }
-            // It may have run before it was closed.
-            state.close_if_open(batch);
-            state.stats.batches += 1;
-            state.stats.batched_frames += run.frames as u64;
-            state.stats.infer.add(run.duration);
-            if run.cause == Cause::Quiet {
-                state.stats.quiet_batches += 1;
-                state.note_quiet(batch);
-            }
-            state.promise.observe(clock_time(delay))
+        let counted = self.stream.lock().count_run(batch, &run, delay);
+        let Some(promise_changed) = counted else {
+            return;
         };
         gst::debug!(
             CAT,
@@ -268,48 +223,36 @@ impl Img2PoseDetect {
     fn fail(&self, message: &str) {
         // Before upstream can learn of the failure: the first error that a user sees should name the cause.
         self.post_error(&gst::error_msg!(gst::LibraryError::Failed, ("{message}")));
-        self.stream.lock().failed = true;
+        self.stream.lock().flow.fail();
     }
 
     /// Reports what became of an item to everyone who waits for it.
     fn item_left(&self, flow: Result<gst::FlowSuccess, gst::FlowError>) {
-        let (unwanted, is_eos) = {
+        let (departure, is_eos) = {
             let mut state = self.stream.lock();
-            state.pushing = false;
-            let mut unwanted = Vec::new();
-            match flow {
-                Ok(_) => {}
-                Err(gst::FlowError::Eos) => {
-                    let (frames, restarts) = state.queue.take_unwanted();
-                    unwanted = frames;
-                    gst::debug!(
-                        CAT,
-                        imp = self,
-                        "downstream is at EOS, {} frames dropped",
-                        unwanted.len()
-                    );
-                    if !restarts && state.flow.is_ok() {
-                        state.flow = Err(gst::FlowError::Eos);
-                    }
-                }
-                Err(gst::FlowError::NotLinked) if state.reconfigured => {
-                    gst::debug!(
-                        CAT,
-                        imp = self,
-                        "the pad was linked while a frame was pushed to it unlinked"
-                    );
-                }
-                Err(error) => {
-                    gst::debug!(CAT, imp = self, "downstream returned {error:?}");
-                    if state.flow.is_ok() {
-                        state.flow = Err(error);
-                    }
-                }
-            }
-            (unwanted, state.eos)
+            let is_eos = state.flow.has_ended();
+            (state.end_push(flow), is_eos)
         };
         self.stream.notify();
-        drop(unwanted);
+        match departure {
+            Departure::Left => {}
+            Departure::AtEos(unwanted) => {
+                gst::debug!(
+                    CAT,
+                    imp = self,
+                    "downstream is at EOS, {} frames dropped",
+                    unwanted.len()
+                );
+            }
+            Departure::Relinked => {
+                gst::debug!(
+                    CAT,
+                    imp = self,
+                    "the pad was linked while a frame was pushed to it unlinked"
+                );
+            }
+            Departure::Refused(error) => gst::debug!(CAT, imp = self, "downstream returned {error:?}"),
+        }
         self.post_stats();
         if let Err(error) = flow
             && is_eos
@@ -325,10 +268,9 @@ impl Img2PoseDetect {
         let interval = Duration::from(self.settings().stats_interval);
         let structure = {
             let mut state = self.stream.lock();
-            if interval.is_zero() || state.stats_posted.elapsed() < interval {
+            if !state.record.is_due(interval) {
                 return;
             }
-            state.stats_posted = Instant::now();
             state.stats_structure()
         };
         let message = gst::message::Element::builder(structure)

@@ -1,0 +1,67 @@
+//! A frame on its way through the element.
+
+use std::sync::Arc;
+
+use img2pose::Batch;
+
+use crate::detect::batcher::BatchId;
+use crate::detect::input::InputFormat;
+use crate::detect::worker::Ticket;
+
+/// A frame that has come and not left yet.
+pub struct Pending {
+    /// The buffer as it came.
+    pub buffer: gst::Buffer,
+    /// Format of the frame.
+    pub format: Arc<InputFormat>,
+    /// When it is to be shown; `None`: unknown.
+    pub running_time: Option<gst::ClockTime>,
+    /// Where its faces come from.
+    pub source: Source,
+    /// Whether the frames after it have no other faces to reuse, so that it is inferred even when it is late.
+    pub needed: bool,
+}
+
+/// Where the faces of a frame come from.
+pub enum Source {
+    /// From a batch.
+    Batch(Ticket<Batch>),
+    /// It is not inferred, because of `inference-interval`.
+    Skipped,
+    /// It is not inferred, because it is too late for downstream.
+    Late,
+}
+
+/// What becomes of a frame that comes in.
+pub enum Admission {
+    /// It is inferred.
+    Infer {
+        /// See [`Pending::needed`].
+        needed: bool,
+    },
+    /// It is not, and why.
+    Pass(Source),
+}
+
+impl Pending {
+    /// Whether the frame can leave.
+    pub fn is_ready(&self) -> bool {
+        self.unfinished_batch().is_none()
+    }
+
+    /// The batch that the frame is in, or was.
+    pub fn batch(&self) -> Option<BatchId> {
+        match &self.source {
+            Source::Batch(ticket) => Some(ticket.batch()),
+            Source::Skipped | Source::Late => None,
+        }
+    }
+
+    /// The batch that the frame waits for.
+    pub fn unfinished_batch(&self) -> Option<BatchId> {
+        match &self.source {
+            Source::Batch(ticket) if !ticket.is_finished() => Some(ticket.batch()),
+            _ => None,
+        }
+    }
+}
