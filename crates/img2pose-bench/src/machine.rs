@@ -132,6 +132,11 @@ impl Progress {
     }
 }
 
+/// Processor time that this process has used, all threads together, in steps of 10 ms.
+pub fn processor_time() -> Result<Duration> {
+    Ok(Duration::from_secs_f64(busy_ticks()?.1 as f64 / TICKS))
+}
+
 /// Busy time of the whole machine and of this process, in clock ticks.
 fn busy_ticks() -> Result<(u64, u64)> {
     let machine = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;

@@ -2,6 +2,7 @@
 //! file. All work on the same frames, in turns, so that a busy moment of the machine hits all.
 
 mod deviation;
+mod follow;
 mod frames;
 mod machine;
 mod memory;
@@ -14,7 +15,7 @@ mod table;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use frames::{Clip, Size};
 use machine::Load;
@@ -24,8 +25,10 @@ use runners::{Direct, Pipeline, Plain, Runner, Settings};
 
 /// Measures the detector and the pipeline beside plain ONNX Runtime on the same frames.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Model file
     #[arg(long, default_value = "models/img2pose-slim.onnx")]
     model: PathBuf,
@@ -82,6 +85,13 @@ struct Arguments {
     save: Option<PathBuf>,
 }
 
+/// Other measurements.
+#[derive(Subcommand)]
+enum Command {
+    /// Faces that are followed from frame to frame, beside those of whole frames
+    Follow(follow::Arguments),
+}
+
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
@@ -105,6 +115,9 @@ fn main() -> Result<()> {
     gst::init().context("GStreamer does not start")?;
     gstimg2pose::plugin_register_static().context("the plugin cannot be registered")?;
 
+    if let Some(Command::Follow(arguments)) = &arguments.command {
+        return follow::measure(arguments);
+    }
     let clip = match &arguments.video {
         Some(path) => Clip::decode(
             path,

@@ -140,7 +140,8 @@ impl Stages {
             deltas: &self.deltas[level].data,
         });
         self.proposals.clear();
-        let made = self.maker.propose(&levels, &self.size, &mut self.proposals);
+        let most = self.contract.proposals.post_nms_top_n;
+        let made = self.maker.propose(&levels, &self.size, most, &mut self.proposals);
         made.expect("memory for a frame's anchors");
         self.proposals.len()
     }

@@ -19,6 +19,18 @@ pub struct StageTimes {
     pub faces: Duration,
 }
 
+impl StageTimes {
+    /// Adds the times of another run.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.dense += other.dense;
+        self.proposals += other.proposals;
+        self.roi_align += other.roi_align;
+        self.class_head += other.class_head;
+        self.pose_head += other.pose_head;
+        self.faces += other.faces;
+    }
+}
+
 /// Shares time out among the stages.
 pub(crate) struct Clock(Instant);
 

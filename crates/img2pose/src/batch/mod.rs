@@ -1,13 +1,17 @@
-//! Frames of one layout, converted and waiting for one run of the network.
+//! Frames, or regions of them, converted and waiting for one run of the network.
 
+mod input;
+mod regions;
 mod slots;
 
 use crate::Error;
 use crate::contract::Contract;
 use crate::frame::{Conversion, Frame, FrameLayout, NetworkSize, raw_len};
-use crate::memory::{Exchange, HostTensor};
-use slots::{Contents, Slots};
+use crate::memory::Exchange;
+use slots::{Contents, Filling, Slots};
 
+pub(crate) use input::Input;
+pub use regions::RegionBatch;
 pub use slots::Slot;
 
 /// The input tensor of one run: up to `capacity` frames of one layout, each converted when it is pushed. Made for a
@@ -60,6 +64,15 @@ impl BatchMaker {
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
         Batch::new(layout, self, capacity)
     }
+
+    /// An empty batch for `capacity` regions of frames of any layout, each brought to `side` x `side` pixels, which is
+    /// rounded up to a multiple of what the network needs (32).
+    ///
+    /// # Errors
+    /// When `side` or `capacity` is 0, or there is not so much memory.
+    pub fn new_region_batch(&self, side: u32, capacity: usize) -> Result<RegionBatch, Error> {
+        RegionBatch::new(self, side, capacity)
+    }
 }
 
 impl std::fmt::Debug for Batch {
@@ -91,10 +104,12 @@ impl Batch {
         let converter = conversion.converter()?;
         let contents = match maker.exchange.clone() {
             None => Contents::Images,
-            Some(exchange) if device_converts(&layout, &size) => Contents::DeviceFrames(exchange),
+            Some(exchange) if device_converts(&layout, &size) => {
+                Contents::DeviceFrames(exchange, raw_len(&layout))
+            }
             Some(exchange) => Contents::DeviceImages(exchange),
         };
-        let slots = Slots::new(contents, capacity, conversion, converter);
+        let slots = Slots::new(contents, capacity, Filling::Whole(conversion), vec![converter]);
         let slots = slots.ok_or(Error::OutOfMemory {
             frames: capacity,
             width: size.padded_width,
@@ -128,7 +143,7 @@ impl Batch {
     /// When the batch is full.
     pub fn reserve(&mut self) -> Result<Slot, Error> {
         self.slots
-            .reserve()
+            .reserve(None)
             .ok_or_else(|| Error::Batch(format!("all {} slots are taken", self.capacity())))
     }
 
@@ -197,27 +212,15 @@ impl Batch {
         &self.conversion.size
     }
 
-    /// How its frames become network images.
-    pub(crate) fn conversion(&self) -> &Conversion {
-        &self.conversion
+    /// What an engine is given of it.
+    pub(crate) fn input(&self) -> Input<'_> {
+        Input::whole(&self.slots, &self.conversion)
     }
 
     /// The network images, `[len, 3, padded_height, padded_width]`; `None` when the device makes them. Panics while a
     /// [reserved](Self::reserve) slot is there.
     pub fn images(&self) -> Option<&[f32]> {
         self.slots.images()
-    }
-
-    /// The network images of all slots, when they are where the network takes them from.
-    pub(crate) fn tensor(&self) -> Option<&HostTensor<f32>> {
-        self.slots.tensor()
-    }
-
-    /// The bytes of all its frames and the tensor of all slots, `[capacity, bytes of a frame]`, when the device converts
-    /// them.
-    pub(crate) fn frames(&self) -> Option<(&[u8], &HostTensor<u8>)> {
-        let tensor = self.slots.frames()?;
-        Some((self.slots.bytes(), tensor))
     }
 
     /// Forgets the frames and keeps the memory. Panics while a [reserved](Self::reserve) slot is there.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
-use crate::frame::{Conversion, Converter, Frame, copy_raw, raw_len};
+use crate::frame::{Conversion, Converter, Cut, Frame, RegionConversion, copy_raw};
 use crate::memory::{Exchange, HostTensor};
 
 /// Network images of one size, or frames of one layout, one behind the other: the one owner of their memory, which reads it
@@ -25,6 +25,8 @@ pub struct Slot {
     memory: Arc<Memory>,
     /// No other `Slot` of this memory has it.
     index: usize,
+    /// What it is to show; `None`: the whole frame.
+    cut: Option<Cut>,
 }
 
 /// The memory itself. Its bytes are touched by [`Slots::read`] and [`Slot::write`] only.
@@ -37,10 +39,23 @@ struct Memory {
     count: usize,
     /// How many `Slot`s there are.
     writers: AtomicUsize,
-    /// Converters that nobody uses now. There are as many as frames were ever converted at a time.
+    /// Converters that nobody uses now. There are as many as frames were ever converted at a time, of regions at most
+    /// [`KEPT`].
     converters: Mutex<Vec<Converter>>,
-    conversion: Conversion,
+    filling: Filling,
 }
+
+/// How a slot is filled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Filling {
+    /// With a whole frame of one layout.
+    Whole(Conversion),
+    /// With a region of a frame of any layout.
+    Regions(RegionConversion),
+}
+
+/// Converters for regions that are kept: frames of more layouts make them again and again.
+const KEPT: usize = 16;
 
 /// What the slots are to hold, and where.
 pub(super) enum Contents {
@@ -48,8 +63,8 @@ pub(super) enum Contents {
     Images,
     /// Network images where a device takes them from.
     DeviceImages(Exchange),
-    /// Frames as they are, where a device takes them from.
-    DeviceFrames(Exchange),
+    /// Frames as they are, where a device takes them from, and bytes of each.
+    DeviceFrames(Exchange, usize),
 }
 
 enum Tensor {
@@ -69,9 +84,15 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// `count` blank slots; `None` when there is not so much memory.
-    fn new(contents: Contents, count: usize, conversion: Conversion, converter: Converter) -> Option<Self> {
-        let size = &conversion.size;
-        let image = size.tensor_len().checked_mul(size_of::<f32>())?;
+    fn new(contents: Contents, count: usize, filling: Filling, converters: Vec<Converter>) -> Option<Self> {
+        let [height, width] = match &filling {
+            Filling::Whole(conversion) => [conversion.size.padded_height, conversion.size.padded_width],
+            Filling::Regions(conversion) => [conversion.side; 2],
+        }
+        .map(|side| side as usize);
+        let image = [3, height, width]
+            .iter()
+            .try_fold(size_of::<f32>(), |bytes, side| bytes.checked_mul(*side))?;
         let (tensor, first, bytes) = match contents {
             Contents::Images => {
                 let bytes = count.checked_mul(image).filter(|bytes| *bytes > 0)?;
@@ -81,13 +102,11 @@ impl Memory {
                 (Tensor::Own(layout), first, image)
             }
             Contents::DeviceImages(exchange) => {
-                let (height, width) = (size.padded_height as usize, size.padded_width as usize);
                 let mut images = exchange.tensor::<f32>(&[count, 3, height, width]).ok()?;
                 let first = NonNull::new(images.as_mut_slice().as_mut_ptr())?.cast();
                 (Tensor::Images(images), first, image)
             }
-            Contents::DeviceFrames(exchange) => {
-                let bytes = raw_len(&conversion.layout);
+            Contents::DeviceFrames(exchange, bytes) => {
                 let mut frames = exchange.tensor::<u8>(&[count, bytes]).ok()?;
                 let first = NonNull::new(frames.as_mut_slice().as_mut_ptr())?;
                 (Tensor::Frames(frames), first, bytes)
@@ -99,8 +118,8 @@ impl Memory {
             bytes,
             count,
             writers: AtomicUsize::new(0),
-            converters: Mutex::new(vec![converter]),
-            conversion,
+            converters: Mutex::new(converters),
+            filling,
         })
     }
 
@@ -108,9 +127,35 @@ impl Memory {
         matches!(self.tensor, Tensor::Frames(_))
     }
 
-    fn free_converter(&self) -> Option<Converter> {
+    /// A converter for `frame`; one that was used before if there is one.
+    fn converter(&self, frame: &Frame<'_>) -> Result<Converter, Error> {
         let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
-        converters.pop()
+        let of_layout = converters
+            .iter()
+            .rposition(|converter| *converter.layout() == frame.layout);
+        Ok(match (of_layout, &self.filling) {
+            (Some(index), _) => converters.remove(index),
+            (None, Filling::Whole(conversion)) => conversion.converter()?,
+            (None, Filling::Regions(conversion)) => conversion.converter(&frame.layout)?,
+        })
+    }
+
+    fn give_back(&self, converter: Converter) {
+        let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        if converters.len() >= KEPT && matches!(self.filling, Filling::Regions(_)) {
+            converters.remove(0);
+        }
+        converters.push(converter);
+    }
+
+    /// Whether a frame can come into a slot that shows `cut`.
+    fn check(&self, frame: &Frame<'_>, cut: Option<&Cut>) -> Result<(), String> {
+        match (&self.filling, cut) {
+            (Filling::Whole(conversion), None) => conversion.check(frame),
+            (Filling::Regions(_), Some(_)) => Ok(()),
+            (Filling::Whole(_), Some(_)) => Err("it takes whole frames".to_owned()),
+            (Filling::Regions(_), None) => Err("it takes regions".to_owned()),
+        }
     }
 }
 
@@ -128,18 +173,18 @@ impl Slots {
     pub fn new(
         contents: Contents,
         count: usize,
-        conversion: Conversion,
-        converter: Converter,
+        filling: Filling,
+        converters: Vec<Converter>,
     ) -> Option<Self> {
-        let memory = Memory::new(contents, count, conversion, converter)?;
+        let memory = Memory::new(contents, count, filling, converters)?;
         Some(Self {
             memory: Arc::new(memory),
             len: 0,
         })
     }
 
-    /// The right to write the next slot; `None` when all are given out.
-    pub fn reserve(&mut self) -> Option<Slot> {
+    /// The right to write the next slot, which is to show `cut` or the whole frame; `None` when all are given out.
+    pub fn reserve(&mut self, cut: Option<Cut>) -> Option<Slot> {
         if self.is_full() {
             return None;
         }
@@ -149,6 +194,7 @@ impl Slots {
         Some(Slot {
             memory: self.memory.clone(),
             index,
+            cut,
         })
     }
 
@@ -176,6 +222,12 @@ impl Slots {
     /// Number of slots.
     pub fn capacity(&self) -> usize {
         self.memory.count
+    }
+
+    /// Takes back all but the first `len` of the slots that were given out. Panics while one is being written.
+    pub fn truncate(&mut self, len: usize) {
+        self.assert_at_rest();
+        self.len = self.len.min(len);
     }
 
     /// Whether all slots were given out.
@@ -259,21 +311,20 @@ impl Slot {
     /// As [`convert`](Self::convert), and the slot stays.
     pub(super) fn fill(&mut self, frame: &Frame<'_>) -> Result<(), Error> {
         let memory = self.memory.clone();
+        let cut = self.cut;
         let done = memory
-            .conversion
-            .check(frame)
+            .check(frame, cut.as_ref())
             .map_err(Error::Batch)
             .and_then(|()| {
                 if memory.holds_frames() {
                     return Ok(copy_raw(frame, self.bytes())?);
                 }
-                let mut converter = match memory.free_converter() {
-                    Some(converter) => converter,
-                    None => memory.conversion.converter()?,
-                };
+                let mut converter = memory.converter(frame)?;
+                if let Some(cut) = &cut {
+                    converter.aim(cut);
+                }
                 let done = converter.convert(frame, self.numbers());
-                let mut converters = memory.converters.lock().unwrap_or_else(PoisonError::into_inner);
-                converters.push(converter);
+                memory.give_back(converter);
                 Ok(done?)
             });
         if done.is_err() {

@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::batch::Batch;
+use crate::batch::Input;
 use crate::cancel::Canceller;
 use crate::contract::Contract;
 use crate::error::Error;
@@ -38,15 +38,16 @@ pub(crate) trait Engine: Send {
         1
     }
 
-    /// Computes `batch`, which is not empty, in one run of the convolutions. `found` has an entry for each of its frames, which
-    /// holds afterwards the proposals that are [wanted](crate::rcnn::is_wanted), with their poses, in any order. `setting` is what the engine was loaded with. Adds to `times`.
+    /// Computes `batch`, which is not empty, in one run of the convolutions. `found` has an entry for each of its views, which
+    /// holds afterwards the proposals that are [wanted](crate::rcnn::is_wanted), with their poses, in any order. `setting` is
+    /// what the engine was loaded with. Adds to `times`.
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::OtherDevice`] for a batch that was made for another one, and what ONNX Runtime says.
     fn infer(
         &mut self,
         setting: &Setting,
-        batch: &Batch,
+        batch: Input<'_>,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,

@@ -14,6 +14,40 @@ pub(crate) struct Conversion {
     pub std: [f32; 3],
 }
 
+/// From regions of frames of any layout to network images of one size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RegionConversion {
+    /// Width and height of a network image, a multiple of the network's divisor.
+    pub side: u32,
+    /// As in [`Conversion`].
+    pub mean: [f32; 3],
+    /// As in [`Conversion`].
+    pub std: [f32; 3],
+}
+
+impl RegionConversion {
+    /// Of any network image, before a region is known.
+    pub fn size(&self, layout: &FrameLayout) -> NetworkSize {
+        let (frame_width, frame_height) = layout.upright_size();
+        NetworkSize {
+            frame_width,
+            frame_height,
+            width: self.side,
+            height: self.side,
+            padded_width: self.side,
+            padded_height: self.side,
+        }
+    }
+
+    /// One to be [aimed](Converter::aim).
+    ///
+    /// # Errors
+    /// Those of [`Converter::new`].
+    pub fn converter(&self, layout: &FrameLayout) -> Result<Converter, FrameError> {
+        Converter::new(*layout, self.size(layout), self.mean, self.std)
+    }
+}
+
 /// How the bytes of a frame become R, G, B of 0..255, before clamping.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Colours {

@@ -2,6 +2,7 @@
 
 use super::kernels::Normalise;
 use super::lanes::LANES;
+use super::region::Cut;
 use super::rows::RowResizer;
 use super::simd::Simd;
 use super::taps::Taps;
@@ -115,6 +116,31 @@ impl Converter {
             resizer,
             turned: Turned::new(orientation, &size),
         })
+    }
+
+    /// Shows the part of the frame that `cut` says from now on, which fits into the size that this was made with. Nothing is
+    /// allocated.
+    pub(crate) fn aim(&mut self, cut: &Cut) {
+        let orientation = self.layout.view.orientation;
+        self.size = cut.size;
+        let [x, y] = cut.axes();
+        let (width, height) = (cut.size.width as usize, cut.size.height as usize);
+        let ((columns, width), (rows, height)) = match orientation.swaps_sides() {
+            true => ((y, height), (x, width)),
+            false => ((x, width), (y, height)),
+        };
+        let layout = &self.layout;
+        self.resizer.aim(|taps| match orientation.reverses_columns() {
+            true => taps.aim_reversed(layout.width, &columns, width),
+            false => taps.aim(layout.width, &columns, width),
+        });
+        match orientation.reverses_rows() {
+            true => self.rows.aim_from_the_end(layout.height, &rows, height),
+            false => self.rows.aim(layout.height, &rows, height),
+        }
+        if let Some(turned) = &mut self.turned {
+            turned.aim(&cut.size);
+        }
     }
 
     /// The layout of the frames that this converter takes.

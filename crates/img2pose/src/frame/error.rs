@@ -1,6 +1,6 @@
 //! Why a frame cannot be converted.
 
-use super::FrameLayout;
+use super::{FrameLayout, Region};
 
 /// A frame, or the room for its result, that does not fit.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -93,6 +93,19 @@ pub enum FrameError {
         needed: usize,
         /// Bytes given.
         found: usize,
+    },
+    /// Nothing of a region can be seen.
+    #[error(
+        "{region:?} shows nothing of the upright picture of {width}x{height} pixels; its sides must be above 0 and part of \
+         it within"
+    )]
+    Region {
+        /// The region.
+        region: Region,
+        /// Width of the upright picture in pixels.
+        width: u32,
+        /// Height of the upright picture in pixels.
+        height: u32,
     },
     /// The slot is not one network image.
     #[error("the slot of the tensor must have {expected} floats, found {found}")]

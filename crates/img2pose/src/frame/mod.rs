@@ -14,6 +14,7 @@ mod lanes;
 mod pick;
 mod planes;
 mod raw;
+mod region;
 mod rows;
 mod simd;
 mod size;
@@ -24,10 +25,12 @@ mod warp;
 use crate::view::in_square_pixels;
 
 pub use crate::view::{Orientation, PixelAspectRatio, View};
-pub(crate) use conversion::{Colours, Conversion};
+pub(crate) use conversion::{Colours, Conversion, RegionConversion};
 pub use convert::Converter;
 pub use error::FrameError;
 pub(crate) use raw::{copy_raw, raw_len};
+pub(crate) use region::Cut;
+pub use region::Region;
 pub use size::NetworkSize;
 pub use warp::{RgbPicture, Warper};
 

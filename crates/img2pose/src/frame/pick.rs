@@ -70,6 +70,15 @@ impl BytePicker {
         }
     }
 
+    /// Exchanges the offsets in place, for a few rows: planning shuffles takes longer than they save then.
+    pub(super) fn aim(&mut self, first: impl Iterator<Item = u32>, second: impl Iterator<Item = u32>) {
+        self.blocks = Blocks::None;
+        self.first.clear();
+        self.first.extend(first);
+        self.second.clear();
+        self.second.extend(second);
+    }
+
     /// Picks from `row`; `first` and `second` are as long as the offsets.
     pub(super) fn pick(&self, simd: Simd, row: &[u8], first: &mut [u8], second: &mut [u8]) {
         let shuffled = match &self.blocks {

@@ -12,21 +12,50 @@ use super::{Frame, FrameLayout, PixelFormat};
 
 /// Bytes of one component under the first and second tap of each output pixel.
 struct Picked {
+    samples: Samples,
     picker: BytePicker,
     first: Vec<u8>,
     second: Vec<u8>,
 }
 
+/// Where the bytes of a component lie in a row.
+#[derive(Clone, Copy)]
+enum Samples {
+    /// One for each pixel.
+    Luma,
+    /// One for each two pixels: bytes from one to the next, and to the first.
+    Chroma { step: u32, start: u32 },
+}
+
+impl Samples {
+    /// The byte of pixel `x`.
+    fn offset(self, x: u32) -> u32 {
+        match self {
+            Self::Luma => x,
+            Self::Chroma { step, start } => x / 2 * step + start,
+        }
+    }
+}
+
 impl Picked {
-    /// Picks the byte at `offset(x)` for each tap x, from rows of `row_len` bytes.
-    fn new(taps: &Taps, row_len: usize, offset: impl Fn(u32) -> u32) -> Self {
-        let offsets = |taps: &[u32]| taps.iter().map(|&x| offset(x)).collect::<Vec<_>>();
+    /// Picks the byte of each tap from rows of `row_len` bytes.
+    fn new(taps: &Taps, row_len: usize, samples: Samples) -> Self {
+        let offsets = |taps: &[u32]| taps.iter().map(|&x| samples.offset(x)).collect::<Vec<_>>();
         let len = taps.first.len();
         Self {
+            samples,
             picker: BytePicker::new(offsets(&taps.first), offsets(&taps.second), row_len),
             first: vec![0; len],
             second: vec![0; len],
         }
+    }
+
+    /// Picks for other taps from now on, as many as before.
+    fn aim(&mut self, taps: &Taps) {
+        let samples = self.samples;
+        let offset = |x: &u32| samples.offset(*x);
+        self.picker
+            .aim(taps.first.iter().map(offset), taps.second.iter().map(offset));
     }
 
     fn pick(&mut self, simd: Simd, row: &[u8]) {
@@ -74,8 +103,8 @@ impl RowResizer {
             second: vec![0; len],
         };
         let chroma =
-            |plane, step, start| Picked::new(&taps, planes.row_len(plane), move |x| x / 2 * step + start);
-        let luma = || Picked::new(&taps, planes.row_len(0), |x| x);
+            |plane, step, start| Picked::new(&taps, planes.row_len(plane), Samples::Chroma { step, start });
+        let luma = || Picked::new(&taps, planes.row_len(0), Samples::Luma);
         let to_rgb = || YCbCrToRgb::new(layout.matrix, layout.range);
         let pixels = match layout.format {
             PixelFormat::Rgb | PixelFormat::Rgbx => packed([0, 8, 16]),
@@ -106,6 +135,19 @@ impl RowResizer {
             planes,
             taps,
             pixels,
+        }
+    }
+
+    /// Resizes to pixels at other taps from now on. `aim` moves them and leaves their number as it is.
+    pub(super) fn aim(&mut self, aim: impl FnOnce(&mut Taps)) {
+        aim(&mut self.taps);
+        match &mut self.pixels {
+            Pixels::Packed { .. } => {}
+            Pixels::Gray { luma, .. } => luma.aim(&self.taps),
+            Pixels::YCbCr { luma, chroma, .. } => {
+                luma.aim(&self.taps);
+                chroma.iter_mut().for_each(|chroma| chroma.aim(&self.taps));
+            }
         }
     }
 

@@ -43,6 +43,15 @@ impl Turned {
         Some(turned)
     }
 
+    /// Turns images of another size, no larger than the first one, from now on.
+    pub(super) fn aim(&mut self, size: &NetworkSize) {
+        (self.width, self.height) = match self.swaps_sides {
+            true => (size.height as usize, size.width as usize),
+            false => (size.width as usize, size.height as usize),
+        };
+        self.size = *size;
+    }
+
     fn rows_at_a_time(&self) -> usize {
         if self.swaps_sides { ROWS_AT_A_TIME } else { 1 }
     }

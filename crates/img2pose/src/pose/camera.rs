@@ -116,6 +116,25 @@ pub(crate) fn face_box(
     width: u32,
     height: u32,
 ) -> [f32; 4] {
+    let [x_min, y_min, x_max, y_max] = face_extent(pose, camera, landmarks, rule, f64::trunc);
+    let (width, height) = (f64::from(width), f64::from(height));
+    [
+        x_min.max(0.0),
+        y_min.max(0.0),
+        x_max.min(width),
+        y_max.min(height),
+    ]
+    .map(|side| side as f32)
+}
+
+/// The face box of a pose, not clipped: [`face_box`] in pixels of `camera`, whose sizes and corners `round` makes.
+pub(crate) fn face_extent(
+    pose: &[f64; 6],
+    camera: &Camera,
+    landmarks: &[[f32; 3]],
+    rule: &FaceBox,
+    round: impl Fn(f64) -> f64,
+) -> [f64; 4] {
     let rotation = rotation_matrix([pose[0], pose[1], pose[2]]);
     let translation = [pose[3], pose[4], pose[5]];
     let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
@@ -127,10 +146,7 @@ pub(crate) fn face_box(
         }
     }
     let extent = [high[0] - low[0], high[1] - low[1]];
-    let size = [
-        (extent[0] * rule.x_factor).trunc(),
-        (extent[1] * rule.y_factor).trunc(),
-    ];
+    let size = [round(extent[0] * rule.x_factor), round(extent[1] * rule.y_factor)];
     let center = [0.5 * low[0] + 0.5 * high[0], 0.5 * low[1] + 0.5 * high[1]];
     let mut corners = [
         center[0] - size[0] * 0.5,
@@ -148,15 +164,7 @@ pub(crate) fn face_box(
     } else {
         corners[1] -= rule.forehead * extent[1];
     }
-    let [x_min, y_min, x_max, y_max] = corners.map(f64::trunc);
-    let (width, height) = (f64::from(width), f64::from(height));
-    [
-        x_min.max(0.0),
-        y_min.max(0.0),
-        x_max.min(width),
-        y_max.min(height),
-    ]
-    .map(|side| side as f32)
+    corners.map(round)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod turn;
 
 pub use align::{Affine, Alignment, align, align_with_pixels};
 pub use camera::Camera;
-pub(crate) use camera::{FaceBox, face_box, to_frame_camera};
+pub(crate) use camera::{FaceBox, face_box, face_extent, to_frame_camera};
 pub use euler::yaw_pitch_roll;
 pub use rotation::{matrix_to_rotation_vector, rotation_matrix};
 pub use turn::turn_pose;

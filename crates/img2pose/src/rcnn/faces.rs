@@ -69,6 +69,22 @@ pub(crate) fn choose_wanted(
     }
 }
 
+/// A pose in radians and head units.
+pub(super) fn denormalised(pose: &[f32; 6], contract: &Contract) -> [f64; 6] {
+    std::array::from_fn(|i| f64::from(pose[i]) * contract.pose_stddev[i] + contract.pose_mean[i])
+}
+
+impl Selection {
+    /// How face boxes are drawn.
+    pub(super) fn face_box(&self) -> FaceBox {
+        FaceBox {
+            x_factor: self.bbox_x_factor,
+            y_factor: self.bbox_y_factor,
+            forehead: self.expand_forehead,
+        }
+    }
+}
+
 /// Puts the faces of one frame into `faces`, most confident first. `kept` is working memory.
 ///
 /// Poses are denormalised and brought into the frame's camera, boxes are projected from them, overlapping boxes are
@@ -86,11 +102,7 @@ pub(crate) fn process_prediction(
     // A stable sort would allocate.
     proposals.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.rank.cmp(&b.rank)));
     let camera = Camera::of_network_image(size.width, size.height);
-    let rule = FaceBox {
-        x_factor: selection.bbox_x_factor,
-        y_factor: selection.bbox_y_factor,
-        forehead: selection.expand_forehead,
-    };
+    let rule = selection.face_box();
     let (upright_width, upright_height) = (size.frame_width as f32, size.frame_height as f32);
     let scale_x = upright_width / size.width as f32;
     let scale_y = upright_height / size.height as f32;
@@ -103,10 +115,11 @@ pub(crate) fn process_prediction(
         if selection.max_faces.is_some_and(|most| faces.len() >= most) {
             break;
         }
-        let pose: [f64; 6] = std::array::from_fn(|i| {
-            f64::from(candidate.pose[i]) * contract.pose_stddev[i] + contract.pose_mean[i]
-        });
-        let pose = to_frame_camera(pose, candidate.proposal, &camera);
+        let pose = to_frame_camera(
+            denormalised(&candidate.pose, contract),
+            candidate.proposal,
+            &camera,
+        );
         let bbox = face_box(
             &pose,
             &camera,

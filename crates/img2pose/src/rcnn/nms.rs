@@ -28,6 +28,17 @@ impl Kept {
         }
     }
 
+    /// Whether the intersection of `candidate` with a kept box is more than the share `threshold` of the smaller of the two.
+    pub fn covers(&self, candidate: [f32; 4], threshold: f32) -> bool {
+        let [x_min, y_min, x_max, y_max] = candidate;
+        let area = (x_max - x_min) * (y_max - y_min);
+        (0..self.area.len()).any(|i| {
+            let width = (self.x_max[i].min(x_max) - self.x_min[i].max(x_min)).max(0.0);
+            let height = (self.y_max[i].min(y_max) - self.y_min[i].max(y_min)).max(0.0);
+            width * height > threshold * area.min(self.area[i])
+        })
+    }
+
     /// Keeps `candidate` (`x_min, y_min, x_max, y_max`) unless a kept box overlaps it by more than `threshold`.
     pub fn keep(&mut self, candidate: [f32; 4], threshold: f32) -> bool {
         let [x_min, y_min, x_max, y_max] = candidate;

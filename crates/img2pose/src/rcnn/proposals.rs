@@ -76,7 +76,7 @@ impl ProposalMaker {
         }
     }
 
-    /// Appends the proposals of one frame to `proposals`, best first, as `x_min, y_min, x_max, y_max` in pixels
+    /// Appends the proposals of one frame, at most `most`, to `proposals`, best first, as `x_min, y_min, x_max, y_max` in pixels
     /// of the resized frame.
     ///
     /// Same result as torchvision's `RegionProposalNetwork.filter_proposals`: because suppression never crosses
@@ -89,6 +89,7 @@ impl ProposalMaker {
         &mut self,
         levels: &[LevelOutput<'_>; PROPOSAL_LEVELS],
         size: &NetworkSize,
+        most: usize,
         proposals: &mut Vec<[f32; 4]>,
     ) -> Result<(), Error> {
         self.collect(levels)?;
@@ -128,7 +129,7 @@ impl ProposalMaker {
                 if big_enough && self.kept[level].keep(clipped, self.contract.nms_threshold) {
                     proposals.push(clipped);
                     found += 1;
-                    if found == self.contract.post_nms_top_n {
+                    if found >= most {
                         return Ok(());
                     }
                 }
@@ -310,7 +311,8 @@ mod tests {
                 deltas: &data[i].1,
             });
             let mut found = Vec::new();
-            maker.propose(&levels, &size, &mut found).unwrap();
+            let most = maker.contract.post_nms_top_n;
+            maker.propose(&levels, &size, most, &mut found).unwrap();
             assert_eq!(found, by_the_book(&levels, &size, &maker));
             assert!(!found.is_empty());
         }
@@ -342,7 +344,7 @@ mod tests {
             });
             let mut found = Vec::new();
             ProposalMaker::new(reference())
-                .propose(&levels, &size, &mut found)
+                .propose(&levels, &size, usize::MAX, &mut found)
                 .unwrap();
             let expected = test_support::read_tensor(&mut tensors, "proposals");
             assert_eq!(found.len(), expected.shape()[0]);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::session::load_session;
 use super::{Engine, Setting};
-use crate::batch::Batch;
+use crate::batch::Input;
 use crate::contract::{FEATURE_LEVELS, ProposalContract};
 use crate::error::Error;
 use crate::memory::{Element, Exchange, HostTensor, Memory};
@@ -157,14 +157,14 @@ impl Engine for BoundEngine {
     fn infer(
         &mut self,
         setting: &Setting,
-        batch: &Batch,
+        batch: Input<'_>,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
         let Self { network, work } = self;
         let mut clock = Clock::start();
-        let size = *batch.network_size();
+        let [height, width] = batch.padded();
         let frames = setting.shapes.frames(batch.len(), batch.capacity());
         let Network {
             frames: preparation,
@@ -173,7 +173,7 @@ impl Engine for BoundEngine {
             exchange,
         } = network;
         let is_whole = batch.is_full();
-        let outputs = if let Some((bytes, tensor)) = batch.frames() {
+        let outputs = if let Some((conversion, bytes, tensor)) = batch.frames() {
             let tensor = match is_whole {
                 true => tensor,
                 false => {
@@ -181,13 +181,13 @@ impl Engine for BoundEngine {
                     padded(&mut work.padded_frames, exchange, &shape, bytes)?
                 }
             };
-            let images = preparation.images(batch.conversion(), tensor)?;
+            let images = preparation.images(conversion, tensor)?;
             dense.run(images.value())?
         } else {
             let tensor = match batch.tensor() {
                 Some(tensor) if is_whole => tensor,
                 _ => {
-                    let shape = [frames, 3, size.padded_height as usize, size.padded_width as usize];
+                    let shape = [frames, 3, height, width];
                     let images = batch.images().unwrap_or_default();
                     padded(&mut work.padded_images, exchange, &shape, images)?
                 }
@@ -197,20 +197,22 @@ impl Engine for BoundEngine {
         outputs.check_features(batch.len())?;
         let rpn = RpnLevels::read(
             &setting.origin,
-            [frames, size.padded_height as usize, size.padded_width as usize],
+            [frames, height, width],
             |level| outputs.objectness(level),
             |level| outputs.deltas(level),
         )?;
         clock.lap(&mut times.dense);
 
         let contract = &setting.contract;
+        let most = batch.proposals(contract.proposals.post_nms_top_n);
         while work.frames.len() < found.len() {
             work.frames.push(FrameWork::new(&contract.proposals));
         }
         let propose = |work: &mut FrameWork, frame: usize| {
             work.proposals.clear();
             rpn.check_finite(&setting.origin, frame)?;
-            work.maker.propose(&rpn.of(frame), &size, &mut work.proposals)?;
+            work.maker
+                .propose(&rpn.of(frame), batch.size(frame), most, &mut work.proposals)?;
             let level = |proposal: &[f32; 4]| level_of(proposal, &contract.roi);
             work.sorted.set(&work.proposals, level);
             Ok::<_, Error>(())
@@ -225,7 +227,7 @@ impl Engine for BoundEngine {
             if setting.canceller.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let terms = (setting, selection);
+            let terms = (setting, selection, most);
             score_and_pose(heads, (&outputs, frame), terms, work, wanted, &mut clock, times)?;
         }
         Ok(())
@@ -236,7 +238,7 @@ impl Engine for BoundEngine {
 fn score_and_pose(
     heads: &mut DeviceHeads,
     (features, frame): (&BoundDense<'_>, usize),
-    (setting, selection): (&Setting, &Selection),
+    (setting, selection, most): (&Setting, &Selection, usize),
     work: &mut Work,
     wanted: &mut Vec<ScoredProposal>,
     clock: &mut Clock,
@@ -251,7 +253,6 @@ fn score_and_pose(
     if boxes.is_empty() {
         return Ok(());
     }
-    let most = setting.contract.proposals.post_nms_top_n;
     let sorted = SortedBoxes {
         boxes,
         counts: *counts,

@@ -12,7 +12,7 @@ use crate::frame::{
 use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::pose::angle_between;
 use crate::shapes::Shapes;
-use crate::{Detector, Face, runtime};
+use crate::{Batch, Detector, Face, runtime};
 
 const SIDE: usize = 96;
 
@@ -200,8 +200,8 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         let batch = batch(&detector, &images, frames);
         let shape = [frames, 3, 96, width];
         let device = &mut engine.network;
-        let (_, tensor) = batch.frames().unwrap();
-        let images = device.frames.images(batch.conversion(), tensor).unwrap();
+        let (conversion, _, tensor) = batch.input().frames().unwrap();
+        let images = device.frames.images(conversion, tensor).unwrap();
         let (_, numbers) = images.value().try_extract_tensor::<f32>().unwrap();
         let input = TensorRef::from_array_view((shape, numbers)).unwrap();
         let expected = unbound.run(ort::inputs![input]).unwrap();
@@ -303,8 +303,8 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
                 }
                 assert_eq!(found.images(), None, "{layout:?}");
                 let device = &mut engine.network;
-                let (_, tensor) = found.frames().unwrap();
-                let images = device.frames.images(found.conversion(), tensor).unwrap();
+                let (conversion, _, tensor) = found.input().frames().unwrap();
+                let images = device.frames.images(conversion, tensor).unwrap();
                 let (shape, images) = images.value().try_extract_tensor::<f32>().unwrap();
                 let size = expected.network_size();
                 let sides = [size.padded_height, size.padded_width].map(i64::from);
@@ -332,7 +332,7 @@ fn large_frames_are_converted_before_they_go_to_the_device() {
             .map(|seed| enlarged(&picture(seed, 128, 96), 5))
             .collect();
         let [theirs, ours] = [batch(&expected, &images, 2), batch(&found, &images, 2)];
-        assert!(ours.frames().is_none() && ours.images() == theirs.images());
+        assert!(ours.input().frames().is_none() && ours.images() == theirs.images());
         let (theirs, ours) = (
             expected.detect_batch(&theirs).unwrap(),
             found.detect_batch(&ours).unwrap(),

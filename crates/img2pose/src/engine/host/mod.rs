@@ -6,7 +6,7 @@ mod parts;
 
 use super::session::load_session;
 use super::{Engine, Setting};
-use crate::batch::Batch;
+use crate::batch::Input;
 use crate::contract::ProposalContract;
 use crate::error::{Error, reserve};
 use crate::model::{Model, Parts};
@@ -143,15 +143,14 @@ impl Engine for HostEngine {
     fn infer(
         &mut self,
         setting: &Setting,
-        batch: &Batch,
+        batch: Input<'_>,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
         let Self { dense, heads, work } = self;
         let (contract, channels, origin) = (&setting.contract, setting.channels, &*setting.origin);
-        let size = *batch.network_size();
-        let (height, width) = (size.padded_height as usize, size.padded_width as usize);
+        let [height, width] = batch.padded();
         let mut clock = Clock::start();
         let Work {
             proposal_maker,
@@ -169,7 +168,7 @@ impl Engine for HostEngine {
             images
         } else {
             padded.clear();
-            let len = frames * size.tensor_len();
+            let len = frames * 3 * height * width;
             reserve(padded, len, "the images of a batch")?;
             padded.extend_from_slice(images);
             padded.resize(len, 0.0);
@@ -189,7 +188,7 @@ impl Engine for HostEngine {
 
         let side = contract.roi.output_size;
         let region = side * side * channels;
-        let most = contract.proposals.post_nms_top_n;
+        let most = batch.proposals(contract.proposals.post_nms_top_n);
         // The heads run frame by frame: their input for a whole batch would take hundreds of megabytes, and a
         // frame's result cannot depend on its neighbours this way.
         for (frame, wanted) in found.iter_mut().enumerate() {
@@ -198,7 +197,7 @@ impl Engine for HostEngine {
             }
             proposals.clear();
             rpn.check_finite(origin, frame)?;
-            proposal_maker.propose(&rpn.of(frame), &size, proposals)?;
+            proposal_maker.propose(&rpn.of(frame), batch.size(frame), most, proposals)?;
             clock.lap(&mut times.proposals);
 
             let pyramid = pyramids.of(frame, channels);

@@ -1,9 +1,11 @@
 //! The detector: a loaded model that turns frames into faces.
 
+mod following;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::batch::{Batch, BatchMaker};
+use crate::batch::{Batch, BatchMaker, Input, RegionBatch};
 use crate::cancel::Canceller;
 use crate::contract::Contract;
 use crate::ending::{self, Held};
@@ -14,10 +16,11 @@ use crate::frame::{Frame, FrameLayout, NetworkSize};
 use crate::model::Model;
 use crate::options::{DetectorOptions, Selection};
 use crate::provider::Placement;
-use crate::rcnn::{Kept, ScoredProposal, process_prediction};
+use crate::rcnn::{Kept, RegionWork, ScoredProposal, process_prediction, process_regions};
 use crate::runtime;
 use crate::shapes::Shapes;
 use crate::times::{Clock, StageTimes};
+pub use following::StreamFrame;
 
 /// A model that is loaded and ready.
 pub struct Detector {
@@ -25,9 +28,11 @@ pub struct Detector {
     setting: Setting,
     engine: Held<Box<dyn Engine>>,
     passed_over: Vec<String>,
-    /// What the engine found in each frame of the last batch.
+    /// What the engine found in each view of the last batch.
     found: Vec<Vec<ScoredProposal>>,
     kept: Kept,
+    regions: RegionWork,
+    following: following::Work,
     /// The batch of [`Detector::detect`].
     batch: Option<Batch>,
     times: StageTimes,
@@ -104,6 +109,8 @@ impl Detector {
             passed_over: opened.passed_over,
             found: Vec::new(),
             kept: Kept::default(),
+            regions: RegionWork::default(),
+            following: following::Work::default(),
             batch: None,
             times: StageTimes::default(),
             has_run: false,
@@ -182,6 +189,14 @@ impl Detector {
         self.batch_maker().new_batch(layout, capacity)
     }
 
+    /// An empty batch for `capacity` regions of frames of any layout, see [`BatchMaker::new_region_batch`].
+    ///
+    /// # Errors
+    /// When `side` or `capacity` is 0, or there is not so much memory.
+    pub fn new_region_batch(&self, side: u32, capacity: usize) -> Result<RegionBatch, Error> {
+        self.batch_maker().new_region_batch(side, capacity)
+    }
+
     /// Where the time of the last [`detect_batch`](Self::detect_batch) went.
     pub fn stage_times(&self) -> StageTimes {
         self.times
@@ -251,11 +266,73 @@ impl Detector {
         if batch.is_empty() {
             return Ok(());
         }
+        let mut times = self.infer(batch.input())?;
+        let mut clock = Clock::start();
+        let (layout, size) = (batch.layout(), batch.network_size());
+        let contract = &self.setting.contract;
+        let selection = &self.options.selection;
+        for (found, faces) in self.found.iter_mut().zip(faces) {
+            process_prediction(found, &layout, size, selection, contract, &mut self.kept, faces);
+        }
+        clock.lap(&mut times.faces);
+        self.times = times;
+        Ok(())
+    }
+
+    /// Finds the faces in regions of frames, in one run of the network, into `faces`, whose memory is used again: it has one
+    /// entry a frame afterwards. Poses and boxes are those of the whole frame, and no face is there twice, whichever regions
+    /// show it.
+    ///
+    /// A face that a region shows completely is the face of the whole frame as far as its scale there allows; where a region
+    /// cuts a face, its pose is a guess.
+    ///
+    /// # Errors
+    /// As [`detect_batch`](Self::detect_batch); what `faces` holds then means nothing.
+    pub fn detect_regions_into(
+        &mut self,
+        batch: &RegionBatch,
+        faces: &mut Vec<Vec<Face>>,
+    ) -> Result<(), Error> {
+        let frames = batch.region_frames();
+        faces.resize_with(frames.len(), Vec::new);
+        if batch.is_empty() {
+            faces.iter_mut().for_each(Vec::clear);
+            return Ok(());
+        }
+        let mut times = self.infer(batch.input())?;
+        let mut clock = Clock::start();
+        let (selection, contract) = (&self.options.selection, &self.setting.contract);
+        let mut first = 0;
+        for (frame, faces) in frames.iter().zip(faces) {
+            let slots = first..frame.end;
+            first = frame.end;
+            let (found, cuts) = (&self.found[slots.clone()], &batch.cuts()[slots]);
+            process_regions(
+                found,
+                cuts,
+                &frame.layout,
+                selection,
+                contract,
+                &mut self.regions,
+                faces,
+            );
+        }
+        clock.lap(&mut times.faces);
+        self.times = times;
+        Ok(())
+    }
+
+    /// Runs the network on a batch that is not empty; `found` has an entry for each view afterwards.
+    fn infer(&mut self, batch: Input<'_>) -> Result<StageTimes, Error> {
         let canceller = self.canceller();
         let _inside = ending::enter(Some(&canceller)).ok_or(Error::Cancelled)?;
-        self.found.resize_with(batch.len(), Vec::new);
+        // Never fewer: the memory of the others is used again.
+        if self.found.len() < batch.len() {
+            self.found.resize_with(batch.len(), Vec::new);
+        }
         let mut times = StageTimes::default();
-        let (setting, selection, found) = (&self.setting, &self.options.selection, &mut self.found);
+        let (setting, selection) = (&self.setting, &self.options.selection);
+        let found = &mut self.found[..batch.len()];
         let mut run = || self.engine.infer(setting, batch, selection, found, &mut times);
         match self.has_run {
             true => run()?,
@@ -263,14 +340,6 @@ impl Detector {
             false => ending::arm_while(run)?,
         }
         self.has_run = true;
-        let mut clock = Clock::start();
-        let (layout, size) = (batch.layout(), batch.network_size());
-        let contract = &self.setting.contract;
-        for (found, faces) in self.found.iter_mut().zip(faces) {
-            process_prediction(found, &layout, size, selection, contract, &mut self.kept, faces);
-        }
-        clock.lap(&mut times.faces);
-        self.times = times;
-        Ok(())
+        Ok(times)
     }
 }
