@@ -14,7 +14,7 @@ build=''
 options build -- "$@"
 
 MOST_BYTES=1500000
-PACKAGES=(img2pose img2pose-track img2pose-export img2pose-cli gst-plugin-img2pose)
+PACKAGES=(img2pose-onnx img2pose img2pose-track img2pose-export img2pose-cli gst-plugin-img2pose)
 
 mkdir -p "$CACHE"
 rust_ensure

@@ -20,5 +20,4 @@ mod write;
 pub use convert::{Options, Report, convert, refuse_input};
 pub use error::{Error, Result};
 pub use graph::Storage;
-pub use img2pose::{Model, contract, onnx};
-pub use write::{MOST_BYTES, OPSET};
+pub use img2pose::{Model, contract};

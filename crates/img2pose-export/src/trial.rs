@@ -7,6 +7,7 @@ use img2pose::Model;
 use img2pose::contract::{self, Contract};
 use img2pose::files;
 use img2pose::runtime::{self, Runtime};
+use img2pose_onnx::MOST_BYTES;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
@@ -14,7 +15,6 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::write::MOST_BYTES;
 
 /// A model that is loaded as a whole.
 pub struct Trial {
@@ -205,7 +205,7 @@ fn load(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Session> {
 
 /// The same model with further outputs.
 fn with_outputs(bytes: Bytes, names: &[String]) -> Result<Bytes, String> {
-    let mut model = Model::decode(bytes)?;
+    let mut model = img2pose_onnx::decode(bytes)?;
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
     for name in names {
         let info = graph.value_info.iter().find(|info| info.name() == name);

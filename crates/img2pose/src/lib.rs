@@ -35,8 +35,6 @@ pub mod frame;
 pub mod locate;
 mod memory;
 mod model;
-#[doc(hidden)]
-pub mod onnx;
 mod options;
 mod origin;
 pub mod pose;

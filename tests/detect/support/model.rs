@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use img2pose::contract::IMAGES;
-use img2pose::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use img2pose_export::architecture::{Architecture, Block, Stage};
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Options, Storage, convert};
+use img2pose_onnx::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message;
 
 /// A folder of this test run.

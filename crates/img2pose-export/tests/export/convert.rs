@@ -4,9 +4,9 @@ use std::path::Path;
 
 use img2pose_export::architecture::Architecture;
 use img2pose_export::checkpoint::Checkpoint;
-use img2pose_export::onnx::{ModelProto, TensorProto};
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Options, Storage, convert};
+use img2pose_onnx::{ModelProto, TensorProto};
 use prost::Message;
 
 use crate::folder::Folder;

@@ -3,7 +3,7 @@
 use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Model};
 use img2pose_export::convert;
-use img2pose_export::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use prost::Message;
 use test_support::damage;
 
