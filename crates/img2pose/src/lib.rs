@@ -49,6 +49,7 @@ mod tensor;
 pub mod text;
 mod times;
 mod view;
+pub mod whole;
 
 pub use batch::{Batch, BatchMaker, RegionBatch, Slot};
 pub use cancel::Canceller;

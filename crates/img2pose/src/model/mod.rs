@@ -9,7 +9,7 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
-use img2pose_onnx::{Dimension, Index, ModelProto, TensorShapeProto, cut, encode};
+use img2pose_onnx::{Dimension, Index, ModelProto, TensorShapeProto, ValueInfoProto, cut, data_type, encode};
 use prost::bytes::Bytes;
 
 use crate::Error;
@@ -181,6 +181,37 @@ impl Model {
     /// The file that was read.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file as it is, with the tensors of these names as further outputs.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] when it does not make one of them, or there is no memory.
+    pub(crate) fn with_outputs(&self, names: &[String]) -> Result<Vec<u8>, Error> {
+        let broken = |reason: String| Error::Contract {
+            path: self.path.clone(),
+            reason,
+        };
+        let mut proto = self.proto.clone();
+        if let Some(graph) = &mut proto.graph {
+            let index = Index::new(graph);
+            let missing: Vec<&str> = names
+                .iter()
+                .map(String::as_str)
+                .filter(|name| index.maker(name).is_none())
+                .collect();
+            if !missing.is_empty() {
+                return Err(broken(format!("it lacks the tensors {}", missing.join(", "))));
+            }
+            graph.output.extend(names.iter().map(|name| {
+                let elements = match name.as_str() {
+                    contract::PROPOSAL_FRAMES => data_type::INT64,
+                    _ => data_type::FLOAT,
+                };
+                ValueInfoProto::tensor(name, elements, None)
+            }));
+        }
+        encode(&proto).map_err(broken)
     }
 
     fn image_dimensions(&self) -> [Dimension<'static>; 4] {
