@@ -6,7 +6,7 @@ mod model;
 mod tests;
 
 use super::{Engine, Setting};
-use crate::batch::Batch;
+use crate::batch::Input;
 use crate::contract::{CLASS_SCORES, POSE_REGRESSION, PROPOSAL_FRAMES, PROPOSALS};
 use crate::error::Error;
 use crate::model::Model;
@@ -32,23 +32,55 @@ impl WholeEngine {
 }
 
 impl Engine for WholeEngine {
+    /// Views of one size share a run; those of regions that the picture's edges cut have sizes of their own.
     fn infer(
         &mut self,
         setting: &Setting,
-        batch: &Batch,
+        batch: Input<'_>,
         selection: &Selection,
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
         let mut clock = Clock::start();
-        let size = batch.network_size();
         let images = batch.images().ok_or(Error::OtherDevice)?;
-        let shape = [
-            batch.len(),
-            size.padded_height as usize,
-            size.padded_width as usize,
-        ];
-        let unpadded = [size.height as usize, size.width as usize];
+        let [height, width] = batch.padded();
+        let numbers = 3 * height * width;
+        let unpadded = |view: usize| [batch.size(view).height as usize, batch.size(view).width as usize];
+        found.iter_mut().for_each(Vec::clear);
+        let mut first = 0;
+        while first < batch.len() {
+            let size = unpadded(first);
+            let same = (first..batch.len())
+                .take_while(|&view| unpadded(view) == size)
+                .count();
+            let images = &images[first * numbers..(first + same) * numbers];
+            let shape = [same, height, width];
+            self.run(
+                setting,
+                images,
+                shape,
+                size,
+                selection,
+                &mut found[first..first + same],
+            )?;
+            first += same;
+        }
+        clock.lap(&mut times.dense);
+        Ok(())
+    }
+}
+
+impl WholeEngine {
+    /// Adds the proposals of images of one size, `[images, padded height, padded width]`, to the entries of `found`.
+    fn run(
+        &mut self,
+        setting: &Setting,
+        images: &[f32],
+        shape: [usize; 3],
+        unpadded: [usize; 2],
+        selection: &Selection,
+        found: &mut [Vec<ScoredProposal>],
+    ) -> Result<(), Error> {
         let outputs = self
             .0
             .run_values(images, shape, unpadded, Some(&setting.canceller))?;
@@ -70,7 +102,6 @@ impl Engine for WholeEngine {
                 .wrong_shape(POSE_REGRESSION, &shape, format!("[{rows}, 6]")));
         }
         let mut poses = poses.iter();
-        found.iter_mut().for_each(Vec::clear);
         let (mut frame, mut rank) = (0, 0);
         for ((proposal, score), &of) in proposals.iter().zip(scores).zip(&outputs.proposal_frames) {
             if of != frame {
@@ -87,7 +118,6 @@ impl Engine for WholeEngine {
             }
             rank += 1;
         }
-        clock.lap(&mut times.dense);
         Ok(())
     }
 }
