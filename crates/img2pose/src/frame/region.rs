@@ -164,7 +164,10 @@ impl Cut {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ColorMatrix, ColorRange, Orientation, PixelAspectRatio, PixelFormat, View};
+    use super::super::{
+        ColorMatrix, ColorRange, Converter, Frame, Orientation, PixelAspectRatio, PixelFormat, Plane,
+        RegionConversion, View,
+    };
     use super::*;
 
     fn layout(orientation: Orientation, ratio: (u32, u32)) -> FrameLayout {
@@ -235,6 +238,76 @@ mod tests {
                 height: 120.0
             }
         );
+    }
+
+    /// Enlarged twice, a region in whole pixels is a piece of the whole image, whatever the format and however it is turned.
+    #[test]
+    fn the_image_of_a_region_is_a_piece_of_that_of_the_frame() {
+        const SIDE: u32 = 32;
+        let bytes: Vec<u8> = (0..40_000_u32)
+            .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let planes = [0, 7, 13].map(|start| Plane {
+            data: &bytes[start..],
+            stride: 301,
+        });
+        let (mean, std) = ([0.4; 3], [0.2; 3]);
+        for format in PixelFormat::ALL {
+            for orientation in Orientation::ALL {
+                let layout = FrameLayout {
+                    format,
+                    width: 70,
+                    height: 46,
+                    ..layout(orientation, (1, 1))
+                };
+                let frame = Frame { layout, planes };
+                let (width, height) = layout.upright_size();
+                let whole_size = NetworkSize {
+                    frame_width: width,
+                    frame_height: height,
+                    width: 2 * width,
+                    height: 2 * height,
+                    padded_width: 2 * width,
+                    padded_height: 2 * height,
+                };
+                let mut whole = vec![0.0; whole_size.tensor_len()];
+                let mut converter = Converter::new(layout, whole_size, mean, std).unwrap();
+                converter.convert(&frame, &mut whole).unwrap();
+                let conversion = RegionConversion {
+                    side: SIDE,
+                    mean,
+                    std,
+                };
+                let mut converter = conversion.converter(&layout).unwrap();
+                // One after the other with the same converter; the last one is cut by the picture's end.
+                for (x, y) in [(0, 0), (13, 7), (6, 22), (width - 10, height - 13)] {
+                    let region = Region {
+                        x: f64::from(x),
+                        y: f64::from(y),
+                        width: 16.0,
+                        height: 16.0,
+                    };
+                    let cut = Cut::new(&layout, &region, SIDE).unwrap();
+                    let mut image = vec![f32::NAN; 3 * (SIDE * SIDE) as usize];
+                    converter.aim(&cut);
+                    converter.convert(&frame, &mut image).unwrap();
+                    for (index, found) in image.iter().enumerate() {
+                        let side = SIDE as usize;
+                        let (channel, row, column) = (index / side / side, index / side % side, index % side);
+                        let is_picture = row < cut.size.height as usize && column < cut.size.width as usize;
+                        let at = (channel * 2 * height as usize + 2 * y as usize + row) * 2 * width as usize;
+                        let expected = match is_picture {
+                            true => whole[at + 2 * x as usize + column],
+                            false => 0.0,
+                        };
+                        assert!(
+                            (found - expected).abs() < 1e-4,
+                            "{layout:?}, region at {x}, {y}: {found} at {channel} {row} {column}, {expected}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]
