@@ -32,7 +32,6 @@ impl WholeEngine {
 }
 
 impl Engine for WholeEngine {
-    /// Views of one size share a run; those of regions that the picture's edges cut have sizes of their own.
     fn infer(
         &mut self,
         setting: &Setting,
@@ -44,80 +43,73 @@ impl Engine for WholeEngine {
         let mut clock = Clock::start();
         let images = batch.images().ok_or(Error::OtherDevice)?;
         let [height, width] = batch.padded();
-        let numbers = 3 * height * width;
-        let unpadded = |view: usize| [batch.size(view).height as usize, batch.size(view).width as usize];
-        found.iter_mut().for_each(Vec::clear);
+        let most = batch.proposals(setting.contract.proposals.post_nms_top_n);
+        let unpadded = |view: usize| {
+            let size = batch.size(view);
+            [size.height as usize, size.width as usize]
+        };
+        // The file takes one size for all images of a run; regions have several.
         let mut first = 0;
-        while first < batch.len() {
+        while first < found.len() {
             let size = unpadded(first);
-            let same = (first..batch.len())
+            let count = (first..found.len())
                 .take_while(|&view| unpadded(view) == size)
                 .count();
-            let images = &images[first * numbers..(first + same) * numbers];
-            let shape = [same, height, width];
-            self.run(
-                setting,
-                images,
-                shape,
-                size,
-                selection,
-                &mut found[first..first + same],
-            )?;
-            first += same;
+            let image = 3 * height * width;
+            let values = &images[first * image..(first + count) * image];
+            let shape = [count, height, width];
+            let outputs = self.0.run_values(values, shape, size, Some(&setting.canceller))?;
+            let found = &mut found[first..first + count];
+            choose(&outputs, setting, selection, most, found)?;
+            first += count;
         }
         clock.lap(&mut times.dense);
         Ok(())
     }
 }
 
-impl WholeEngine {
-    /// Adds the proposals of images of one size, `[images, padded height, padded width]`, to the entries of `found`.
-    fn run(
-        &mut self,
-        setting: &Setting,
-        images: &[f32],
-        shape: [usize; 3],
-        unpadded: [usize; 2],
-        selection: &Selection,
-        found: &mut [Vec<ScoredProposal>],
-    ) -> Result<(), Error> {
-        let outputs = self
-            .0
-            .run_values(images, shape, unpadded, Some(&setting.canceller))?;
-        let contract = &setting.contract;
-        let (proposals, scores) = (outputs.rows::<4>(PROPOSALS), outputs.numbers(CLASS_SCORES));
-        let poses = outputs.rows::<6>(POSE_REGRESSION);
-        // The file regresses the poses of those only that its own threshold lets pass.
-        let everything = Selection {
-            score_threshold: 0.0,
-            ..*selection
-        };
-        let has_pose =
-            |(proposal, score): (&[f32; 4], &f32)| is_wanted(proposal, *score, &everything, contract);
-        let rows = proposals.iter().zip(scores).filter(|row| has_pose(*row)).count();
-        if poses.len() != rows {
-            let shape = [poses.len() as i64, 6];
-            return Err(setting
-                .origin
-                .wrong_shape(POSE_REGRESSION, &shape, format!("[{rows}, 6]")));
-        }
-        let mut poses = poses.iter();
-        let (mut frame, mut rank) = (0, 0);
-        for ((proposal, score), &of) in proposals.iter().zip(scores).zip(&outputs.proposal_frames) {
-            if of != frame {
-                (frame, rank) = (of, 0);
-            }
-            if has_pose((proposal, score))
-                && let Some(&pose) = poses.next()
-                && is_wanted(proposal, *score, selection, contract)
-            {
-                found[of].push(ScoredProposal {
-                    pose,
-                    ..ScoredProposal::new(rank, *proposal, *score)
-                });
-            }
-            rank += 1;
-        }
-        Ok(())
+/// Puts the proposals that are wanted, of the first `most` of each view, into `found`, with their poses.
+fn choose(
+    outputs: &Outputs,
+    setting: &Setting,
+    selection: &Selection,
+    most: usize,
+    found: &mut [Vec<ScoredProposal>],
+) -> Result<(), Error> {
+    let contract = &setting.contract;
+    let (proposals, scores) = (outputs.rows::<4>(PROPOSALS), outputs.numbers(CLASS_SCORES));
+    let poses = outputs.rows::<6>(POSE_REGRESSION);
+    // The file regresses the poses of those only that its own threshold lets pass.
+    let everything = Selection {
+        score_threshold: 0.0,
+        ..*selection
+    };
+    let has_pose = |(proposal, score): (&[f32; 4], &f32)| is_wanted(proposal, *score, &everything, contract);
+    let rows = proposals.iter().zip(scores).filter(|row| has_pose(*row)).count();
+    if poses.len() != rows {
+        let shape = [poses.len() as i64, 6];
+        return Err(setting
+            .origin
+            .wrong_shape(POSE_REGRESSION, &shape, format!("[{rows}, 6]")));
     }
+    let mut poses = poses.iter();
+    found.iter_mut().for_each(Vec::clear);
+    let (mut view, mut rank) = (0, 0);
+    for ((proposal, score), &of) in proposals.iter().zip(scores).zip(&outputs.proposal_frames) {
+        if of != view {
+            (view, rank) = (of, 0);
+        }
+        if has_pose((proposal, score))
+            && let Some(&pose) = poses.next()
+            && rank < most
+            && is_wanted(proposal, *score, selection, contract)
+        {
+            found[of].push(ScoredProposal {
+                pose,
+                ..ScoredProposal::new(rank, *proposal, *score)
+            });
+        }
+        rank += 1;
+    }
+    Ok(())
 }
