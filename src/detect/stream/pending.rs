@@ -5,8 +5,8 @@ use std::sync::Arc;
 use img2pose::Batch;
 
 use crate::detect::batcher::BatchId;
-use crate::detect::input::InputFormat;
 use crate::detect::worker::Ticket;
+use crate::video::InputFormat;
 
 /// A frame that has come and not left yet.
 pub struct Pending {
