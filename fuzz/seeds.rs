@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Options, Storage, convert};
+use img2pose_export::{Options, convert};
 
 #[path = "../crates/img2pose-export/tests/export/synthetic.rs"]
 #[allow(dead_code)] // Written for the exporter's tests.
@@ -43,17 +43,13 @@ fn main() {
     let style = Style::default();
     let entries = synthetic::entries(&architecture, &style);
     synthetic::write_safetensors(&checkpoint, &entries, &style);
-    let options = Options {
-        statistics: PoseStatistics {
-            mean: [0.0, 0.0, 0.0, 0.0, 0.0, 3.0],
-            stddev: [0.3, 0.5, 0.2, 0.2, 0.2, 0.4],
-        },
-        batch_norm_epsilon: 1e-5,
-        min_size: 64,
-        max_size: 1400,
-        licence: "made up for tests".to_owned(),
-        storage: Storage::F32,
+    let statistics = PoseStatistics {
+        mean: [0.0, 0.0, 0.0, 0.0, 0.0, 3.0],
+        stddev: [0.3, 0.5, 0.2, 0.2, 0.2, 0.4],
     };
+    let options = Options::new(statistics)
+        .with_sizes(64, 1400)
+        .with_licence("made up for tests");
     convert(&checkpoint, &whole, &options).unwrap();
     let bytes = std::fs::read(&whole).unwrap();
     let path = corpus.join("model/tiny.onnx");

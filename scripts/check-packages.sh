@@ -1,40 +1,51 @@
 #!/usr/bin/env bash
-# Usage: scripts/check-packages.sh [--build] [--help]
+# Usage: scripts/check-packages.sh [--build] [--offline] [--help]
 #
 # Checks what the crates would publish, without publishing: each package has its licences, its README and its metadata, no weights, no
-# tests of files that are not in it, and stays small. And no crate names a dependency that it does not use (cargo-machete, built once
-# into .cache).
+# tests of files that are not in it, and stays small. And no crate names a dependency that it does not use, or uses in tests
+# only (cargo-shear, fetched once into .cache).
 #
-#   --build  builds every package from what is in it, too, as cargo publish does before it uploads (some minutes)
+# The packages are made and not built: that they build from what is in them, as cargo publish tries before it uploads, takes
+# minutes.
+#
+#   --build    builds every package, too
+#   --offline  does not ask crates.io; cargo must have fetched the dependencies
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
-build=''
-options build -- "$@"
+build='' offline=''
+options build offline -- "$@"
 
 MOST_BYTES=1500000
-PACKAGES=(img2pose img2pose-track img2pose-export img2pose-cli gst-plugin-img2pose)
+# In the order in which they are published.
+PACKAGES=(img2pose-onnx img2pose img2pose-track img2pose-export img2pose-cli gst-plugin-img2pose)
 
 mkdir -p "$CACHE"
 rust_ensure
-machete=$(cargo_tool cargo-machete 0.9.2)/cargo-machete
 cd "$ROOT"
 step 'Unused dependencies'
-"$machete" .
+cargo_shear_ensure
+# It reads Cargo.lock, whose crates need not be there.
+"$CARGO_SHEAR" --deny-warnings . >&2 || die 'a dependency is not used, or stands in the wrong place; see the lines above'
 
 step 'Packages'
-if [[ $build ]]; then verify=(); else verify=(--no-verify); fi
-selected=()
-for package in "${PACKAGES[@]}"; do selected+=(-p "$package"); done
+# Those of this workspace are not on crates.io; cargo finds one where another needs it.
+if [[ $offline ]]; then make=(package --offline); else make=(publish --dry-run); fi
+[[ $build ]] || make+=(--no-verify)
+for package in "${PACKAGES[@]}"; do make+=(-p "$package"); done
 target=${CARGO_TARGET_DIR:-$ROOT/target}
 rm -rf "$target/package"
-cargo package --quiet --locked --allow-dirty "${verify[@]}" "${selected[@]}" </dev/null >&2
+cargo "${make[@]}" --locked --allow-dirty </dev/null >"$CACHE/packages.log" 2>&1 ||
+    die "cargo ${make[0]} failed: $(tail -n 20 "$CACHE/packages.log")"
 for package in "${PACKAGES[@]}"; do
-    archive=$(find "$target/package" -maxdepth 1 -name "$package-[0-9]*.crate")
+    # cargo publish keeps them in a folder of its own.
+    archive=$(find "$target/package" "$target/package/tmp-crate" -maxdepth 1 -name "$package-[0-9]*.crate" | head -n 1)
     [[ -f $archive ]] || die "$package: cargo package made no archive"
     files=$(tar -tzf "$archive" | cut -d/ -f2-)
-    for wanted in Cargo.toml README.md LICENSE-MIT LICENSE-APACHE src/lib.rs; do
+    root=src/lib.rs
+    [[ $package != img2pose-cli ]] || root=src/main.rs
+    for wanted in Cargo.toml README.md LICENSE-MIT LICENSE-APACHE "$root"; do
         grep -qx "$wanted" <<<"$files" || die "$package: its package lacks $wanted"
     done
     # A link would arrive as a link to nowhere.

@@ -5,13 +5,14 @@
 pub mod align;
 mod allocation;
 pub mod detect;
-mod frames;
 mod json;
 pub mod meta;
 pub mod overlay;
 mod properties;
 mod reader;
+mod shell;
 pub mod track;
+mod video;
 
 use gst::glib;
 

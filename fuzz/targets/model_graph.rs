@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use img2pose::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use img2pose::{Model, stages};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;

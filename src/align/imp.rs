@@ -1,7 +1,7 @@
 //! The element behind the wrapper.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use gst::glib;
 use gst::prelude::*;
@@ -10,9 +10,10 @@ use gst::subclass::prelude::*;
 use super::output::{self, Output};
 use super::settings::Settings;
 use super::source::{Crop, Source, crops};
-use crate::detect::template_caps;
 use crate::meta::{self, AlignedFace, CurrentFaces, Track};
-use crate::reader::{Counts, push_gap};
+use crate::reader::{Counts, Once, Reader};
+use crate::shell::{self, Pads, Shell};
+use crate::video::readable_caps;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -23,8 +24,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 pub struct Img2PoseAlign {
-    sink_pad: gst::Pad,
-    src_pad: gst::Pad,
+    pads: Pads,
     settings: Mutex<Settings>,
     /// Whether the user has set the property `size`.
     size_is_set: AtomicBool,
@@ -38,8 +38,8 @@ struct State {
     source: Option<Arc<Source>>,
     output: Option<Arc<Output>>,
     counts: Counts,
-    /// The warning about changed frames has been posted.
-    warned: bool,
+    /// The warning about changed frames.
+    warning: Once,
 }
 
 /// A frame at hand, and where its crops go.
@@ -57,31 +57,9 @@ impl ObjectSubclass for Img2PoseAlign {
     type Type = super::Img2PoseAlign;
     type ParentType = gst::Element;
 
-    fn with_class(class: &Self::Class) -> Self {
-        // A panic becomes an element error; it must not cross into C.
-        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
-            .chain_function(|pad, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |this| this.chain(pad, &buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
-            })
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
-            })
-            .build();
-        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap())
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
-            })
-            .build();
+    fn new() -> Self {
         Self {
-            sink_pad,
-            src_pad,
+            pads: Pads::new::<Self>(),
             settings: Mutex::default(),
             size_is_set: AtomicBool::default(),
             state: Mutex::default(),
@@ -99,7 +77,7 @@ impl ObjectImpl for Img2PoseAlign {
         if pspec.name() == "size" {
             self.size_is_set.store(true, Ordering::Relaxed);
             // With the next frame.
-            self.src_pad.mark_reconfigure();
+            self.pads.src.mark_reconfigure();
         }
     }
 
@@ -109,11 +87,7 @@ impl ObjectImpl for Img2PoseAlign {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let element = self.obj();
-        element
-            .add_pad(&self.sink_pad)
-            .expect("a new element has no pads");
-        element.add_pad(&self.src_pad).expect("a new element has one pad");
+        self.pads.add_to(&*self.obj());
     }
 }
 
@@ -134,17 +108,8 @@ impl ElementImpl for Img2PoseAlign {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            use gst::{PadDirection, PadPresence, PadTemplate};
-            let sink = PadTemplate::new("sink", PadDirection::Sink, PadPresence::Always, &sink_caps());
-            let src = PadTemplate::new(
-                "src",
-                PadDirection::Src,
-                PadPresence::Always,
-                &output::template_caps(),
-            );
-            vec![sink.expect("valid template"), src.expect("valid template")]
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| shell::templates(&readable_caps(), &output::template_caps()));
         &TEMPLATES
     }
 
@@ -156,27 +121,115 @@ impl ElementImpl for Img2PoseAlign {
             // The parent waits for the streaming thread, which may wait for a buffer.
             self.set_flushing(true);
         }
-        let success = self.parent_change_state(transition)?;
-        if transition == gst::StateChange::PausedToReady {
-            *self.state() = State::default();
-        }
-        Ok(success)
+        shell::change_state(self, transition)
     }
 }
 
-fn sink_caps() -> gst::Caps {
-    template_caps()
+impl Shell for Img2PoseAlign {
+    fn pads(&self) -> &Pads {
+        &self.pads
+    }
+
+    fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (source, number) = self.count_frame().ok_or_else(|| self.refuse_without_caps())?;
+        let output = self.output()?;
+        let Some(faces) = self.read_faces(&buffer, &source.format.info, number)? else {
+            gst::trace!(CAT, obj = pad, "frame {number} was not inferred");
+            return Ok(self.push_gap(&buffer));
+        };
+        self.state().counts.infer();
+        if faces.recorded.faces.is_empty() {
+            return Ok(self.push_gap(&buffer));
+        }
+        if !faces.change.is_known() {
+            self.say_change(number, &faces);
+            return Ok(self.push_gap(&buffer));
+        }
+        self.push_crops(&Frame {
+            buffer: &buffer,
+            number,
+            source: &source,
+            output: &output,
+            faces: &faces,
+        })
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::trace!(CAT, obj = pad, "{event:?}");
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.set_caps(pad, caps.caps()),
+            gst::EventView::FlushStart(_) => {
+                let forwarded = gst::Pad::event_default(pad, Some(&*self.obj()), event);
+                self.set_flushing(true);
+                return forwarded;
+            }
+            gst::EventView::FlushStop(_) => {
+                self.set_flushing(false);
+                self.restart();
+            }
+            gst::EventView::StreamStart(_) => self.restart(),
+            gst::EventView::Eos(_) => {
+                let counts = self.state().counts;
+                self.warn_if_none_inferred(counts);
+            }
+            gst::EventView::Tag(tags) => {
+                let event = upright(&event, tags.tag());
+                return gst::Pad::event_default(pad, Some(&*self.obj()), event);
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(caps) => {
+                answer(caps, &readable_caps());
+                true
+            }
+            gst::QueryViewMut::Allocation(allocation) => {
+                // Any strides and offsets will do; the pool is upstream's own affair.
+                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(caps) => {
+                answer(caps, &output::offered_caps(self.settings().size));
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn forget_stream(&self) {
+        *self.state() = State::default();
+    }
+}
+
+impl Reader for Img2PoseAlign {
+    const ELEMENT: &'static str = "img2posealign";
+    const OUTPUT: &'static str = "crops";
 }
 
 impl Img2PoseAlign {
     fn settings(&self) -> MutexGuard<'_, Settings> {
-        // Nothing panics half-way through a change of the settings.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+        shell::lock(&self.settings)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics half-way through a change of the state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        shell::lock(&self.state)
+    }
+
+    /// The format of the frame that arrives, and its number; `None` before caps.
+    fn count_frame(&self) -> Option<(Arc<Source>, u64)> {
+        let mut state = self.state();
+        let source = state.source.clone()?;
+        Some((source, state.counts.arrive()))
     }
 
     fn set_flushing(&self, flushing: bool) {
@@ -186,45 +239,9 @@ impl Img2PoseAlign {
         }
     }
 
-    fn chain(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let (source, number) = {
-            let mut state = self.state();
-            let Some(source) = state.source.clone() else {
-                drop(state);
-                gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
-                return Err(gst::FlowError::NotNegotiated);
-            };
-            (source, state.counts.arrive())
-        };
-        let output = self.output()?;
-        let faces = meta::read_current(buffer, &source.format.info).map_err(|error| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ("Frame {number}: {error}"));
-            gst::FlowError::Error
-        })?;
-        let Some(faces) = faces else {
-            gst::trace!(CAT, obj = pad, "frame {number} was not looked at");
-            return Ok(push_gap(&self.src_pad, buffer));
-        };
-        self.state().counts.look();
-        if faces.recorded.faces.is_empty() {
-            return Ok(push_gap(&self.src_pad, buffer));
-        }
-        if !faces.change.is_known() {
-            self.warn_of_change(number, &faces);
-            return Ok(push_gap(&self.src_pad, buffer));
-        }
-        self.push_crops(&Frame {
-            buffer,
-            number,
-            source: &source,
-            output: &output,
-            faces: &faces,
-        })
-    }
-
     /// Negotiates anew if downstream or a property asks for it.
     fn output(&self) -> Result<Arc<Output>, gst::FlowError> {
-        if !self.src_pad.check_reconfigure()
+        if !self.pads.src.check_reconfigure()
             && let Some(output) = self.state().output.clone()
         {
             return Ok(output);
@@ -237,7 +254,7 @@ impl Img2PoseAlign {
         // Before a new pool is asked for, which may be the same one.
         let old = self.state().output.take();
         drop(old);
-        match Output::negotiate(&self.src_pad, size) {
+        match Output::negotiate(&self.pads.src, size) {
             Ok(output) => {
                 gst::debug!(CAT, imp = self, "crops are {0}x{0}", output.size());
                 if output.size() != size && self.size_is_set.load(Ordering::Relaxed) {
@@ -249,7 +266,7 @@ impl Img2PoseAlign {
             }
             Err((error, why)) => {
                 gst::warning!(CAT, imp = self, "crops are refused downstream: {error}, {why}");
-                self.src_pad.mark_reconfigure();
+                self.pads.src.mark_reconfigure();
                 if error == gst::FlowError::NotNegotiated {
                     gst::element_imp_error!(self, gst::CoreError::Negotiation, ("{why}"));
                 }
@@ -277,7 +294,7 @@ impl Img2PoseAlign {
             if pushed == 0 && frame.buffer.flags().contains(gst::BufferFlags::DISCONT) {
                 buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
             }
-            self.src_pad.push(buffer)?;
+            self.pads.src.push(buffer)?;
             pushed += 1;
         }
         gst::log!(
@@ -288,7 +305,7 @@ impl Img2PoseAlign {
             frame.faces.recorded.faces.len()
         );
         if pushed == 0 {
-            return Ok(push_gap(&self.src_pad, frame.buffer));
+            return Ok(self.push_gap(frame.buffer));
         }
         Ok(gst::FlowSuccess::Ok)
     }
@@ -335,60 +352,22 @@ impl Img2PoseAlign {
         Ok(buffer)
     }
 
-    fn warn_of_change(&self, number: u64, current: &CurrentFaces) {
-        if std::mem::replace(&mut self.state().warned, true) {
+    fn say_change(&self, number: u64, current: &CurrentFaces) {
+        if !self.state().warning.is_first() {
             return;
         }
         let what = current.change.words();
-        gst::element_imp_warning!(
-            self,
-            gst::StreamError::Format,
-            (
-                "Frame {number} of {}x{} {what} after its faces were found in {}x{} pixels, so it is not known where \
-                 they are now: there are no crops. Put img2posealign before the element that changes the picture.",
-                current.width,
-                current.height,
-                current.recorded.frame_width,
-                current.recorded.frame_height
-            )
-        );
-    }
-
-    fn warn_if_nobody_looked(&self) {
-        let warning = self.state().counts.nobody_looked("img2posealign", "crops");
-        if let Some(warning) = warning {
-            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
-        }
-    }
-
-    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        gst::trace!(CAT, obj = pad, "{event:?}");
-        match event.view() {
-            gst::EventView::Caps(caps) => return self.set_caps(pad, caps.caps()),
-            gst::EventView::FlushStart(_) => {
-                let forwarded = gst::Pad::event_default(pad, Some(&*self.obj()), event);
-                self.set_flushing(true);
-                return forwarded;
-            }
-            gst::EventView::FlushStop(_) => {
-                self.set_flushing(false);
-                self.restart();
-            }
-            gst::EventView::StreamStart(_) => self.restart(),
-            gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
-            gst::EventView::Tag(tags) => {
-                let event = upright(&event, tags.tag());
-                return gst::Pad::event_default(pad, Some(&*self.obj()), event);
-            }
-            _ => {}
-        }
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+        self.warn_of_change(&format!(
+            "Frame {number} of {}x{} {what} after its faces were found in {}x{} pixels, so it is not known where they are \
+             now: there are no crops. Put img2posealign before the element that changes the picture.",
+            current.width, current.height, current.recorded.frame_width, current.recorded.frame_height
+        ));
     }
 
     fn restart(&self) {
         let mut state = self.state();
         state.counts = Counts::default();
-        state.warned = false;
+        state.warning = Once::default();
     }
 
     fn set_caps(&self, pad: &gst::Pad, caps: &gst::CapsRef) -> bool {
@@ -401,31 +380,6 @@ impl Img2PoseAlign {
         }
         // Crops are crops, whatever the size of the video.
         self.output().is_ok()
-    }
-
-    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        match query.view_mut() {
-            gst::QueryViewMut::Caps(caps) => {
-                answer(caps, &sink_caps());
-                true
-            }
-            gst::QueryViewMut::Allocation(allocation) => {
-                // Any strides and offsets will do; the pool is upstream's own affair.
-                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
-                true
-            }
-            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
-        }
-    }
-
-    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        match query.view_mut() {
-            gst::QueryViewMut::Caps(caps) => {
-                answer(caps, &output::offered_caps(self.settings().size));
-                true
-            }
-            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
-        }
     }
 }
 

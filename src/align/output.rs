@@ -6,7 +6,7 @@ use gst_video::{VideoBufferPool, VideoCapsBuilder, VideoFormat, VideoInfo, Video
 use img2pose::frame::RgbPicture;
 
 use super::settings::SIZES;
-use crate::frames;
+use crate::video::mapping;
 
 /// Crops of any size.
 pub fn template_caps() -> gst::Caps {
@@ -140,7 +140,7 @@ impl Output {
             .acquire_buffer(None)
             .map_err(|error| (error, "its memory cannot be had".to_owned()))?;
         let (width, height) = (self.info.width(), self.info.height());
-        frames::write(buffer.make_mut(), &self.info, |frame| {
+        mapping::write(buffer.make_mut(), &self.info, |frame| {
             let stride = frame.stride(0);
             fill(&mut RgbPicture {
                 data: frame.plane(0),

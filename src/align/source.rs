@@ -4,8 +4,8 @@ use img2pose::frame::{RgbPicture, Warper};
 use img2pose::pose::{Affine, Alignment, align_with_pixels};
 
 use super::settings::Settings;
-use crate::detect::InputFormat;
 use crate::meta::CurrentFaces;
+use crate::video::InputFormat;
 
 /// Frames of one format.
 pub struct Source {

@@ -8,7 +8,6 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::CAT;
-use super::input::template_caps;
 use super::instance::Instance;
 use super::latency::Patience;
 use super::model::{self, LoadErrorKind, LoadedModel};
@@ -17,6 +16,7 @@ use super::settings::{Effect, Settings};
 use super::stream::{Pending, Remains, Stream, Waiting};
 use super::watcher::Watcher;
 use super::worker::Client;
+use crate::video::readable_caps;
 
 /// The element's own data.
 pub struct Img2PoseDetect {
@@ -177,7 +177,7 @@ impl ElementImpl for Img2PoseDetect {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = template_caps();
+            let caps = readable_caps();
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
                 .into_iter()
                 .map(|(name, direction)| {

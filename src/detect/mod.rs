@@ -60,7 +60,6 @@ mod batcher;
 mod imp;
 #[cfg(test)]
 mod in_flight_tests;
-mod input;
 mod instance;
 mod latency;
 mod model;
@@ -84,7 +83,6 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-pub(crate) use input::{InputFormat, pixel_aspect_ratio, template_caps};
 pub use orientation::Orientation;
 pub use settings::ExecutionProvider;
 

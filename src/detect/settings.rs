@@ -242,13 +242,12 @@ pub enum Effect {
 impl Settings {
     /// Which faces are reported.
     pub fn selection(&self) -> Selection {
-        Selection {
-            score_threshold: self.score_threshold,
-            max_faces: usize::try_from(self.max_faces).ok(),
-            bbox_x_factor: self.bbox_x_factor,
-            bbox_y_factor: self.bbox_y_factor,
-            expand_forehead: self.expand_forehead,
-        }
+        Selection::default()
+            .with_score_threshold(self.score_threshold)
+            .with_max_faces(usize::try_from(self.max_faces).ok())
+            .with_bbox_x_factor(self.bbox_x_factor)
+            .with_bbox_y_factor(self.bbox_y_factor)
+            .with_expand_forehead(self.expand_forehead)
     }
 
     /// Takes over from `other` which faces are reported.
@@ -263,15 +262,14 @@ impl Settings {
     /// The options to open the detector with.
     pub fn detector_options(&self) -> DetectorOptions {
         let size = |pixels: u32| (pixels > 0).then_some(pixels);
-        DetectorOptions {
-            selection: self.selection(),
-            min_size: size(self.load.min_size),
-            max_size: size(self.load.max_size),
-            num_threads: self.load.num_threads as usize,
-            execution_provider: self.load.execution_provider.into(),
-            precision: self.load.precision.into(),
-            device_id: self.load.device_id,
-        }
+        DetectorOptions::default()
+            .with_selection(self.selection())
+            .with_min_size(size(self.load.min_size))
+            .with_max_size(size(self.load.max_size))
+            .with_num_threads(self.load.num_threads as usize)
+            .with_execution_provider(self.load.execution_provider.into())
+            .with_precision(self.load.precision.into())
+            .with_device_id(self.load.device_id)
     }
 
     /// How faces are followed; `None`: every frame is looked at.

@@ -8,9 +8,9 @@ use gst::subclass::prelude::*;
 
 use super::CAT;
 use super::imp::Img2PoseDetect;
-use super::input::InputFormat;
 use super::stream::{Admission, Joined, Next, Pending, Source, State, Stream};
 use super::worker::Submitted;
+use crate::video::InputFormat;
 
 /// A frame that has room in the queue.
 struct Admitted {

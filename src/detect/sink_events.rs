@@ -8,10 +8,10 @@ use img2pose::frame::{FrameLayout, NetworkSize};
 
 use super::CAT;
 use super::imp::Img2PoseDetect;
-use super::input::InputFormat;
 use super::queue::{Item, ends_batch};
 use super::settings::LARGEST_SIDE;
 use super::stream::{FormatChange, Pending, Stream};
+use crate::video::InputFormat;
 use crate::{allocation, meta};
 
 impl Img2PoseDetect {

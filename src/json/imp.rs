@@ -1,7 +1,7 @@
 //! The element behind the wrapper.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use gst::glib;
 use gst::prelude::*;
@@ -9,8 +9,10 @@ use gst::subclass::prelude::*;
 use gst_video::VideoInfo;
 
 use super::line;
-use crate::meta::{self, CurrentFaces};
-use crate::reader::{Counts, push_gap};
+use crate::meta::CurrentFaces;
+use crate::reader::{Counts, Once, Reader};
+use crate::shell::{self, Pads, Shell};
+use crate::video::any_caps;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -23,8 +25,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 const DEFAULT_INCLUDE_EMPTY: bool = true;
 
 pub struct Img2PoseJson {
-    sink_pad: gst::Pad,
-    src_pad: gst::Pad,
+    pads: Pads,
     include_empty: AtomicBool,
     state: Mutex<State>,
 }
@@ -34,8 +35,8 @@ pub struct Img2PoseJson {
 struct State {
     info: Option<VideoInfo>,
     counts: Counts,
-    /// The warning about changed frames has been posted.
-    warned: bool,
+    /// The warning about changed frames.
+    warning: Once,
 }
 
 #[glib::object_subclass]
@@ -44,27 +45,9 @@ impl ObjectSubclass for Img2PoseJson {
     type Type = super::Img2PoseJson;
     type ParentType = gst::Element;
 
-    fn with_class(class: &Self::Class) -> Self {
-        // A panic becomes an element error; it must not cross into C.
-        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
-            .chain_function(|pad, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |this| this.chain(pad, buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
-            })
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
-            })
-            .build();
-        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap()).build();
+    fn new() -> Self {
         Self {
-            sink_pad,
-            src_pad,
+            pads: Pads::new::<Self>(),
             include_empty: AtomicBool::new(DEFAULT_INCLUDE_EMPTY),
             state: Mutex::default(),
         }
@@ -107,11 +90,7 @@ impl ObjectImpl for Img2PoseJson {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let element = self.obj();
-        element
-            .add_pad(&self.sink_pad)
-            .expect("a new element has no pads");
-        element.add_pad(&self.src_pad).expect("a new element has one pad");
+        self.pads.add_to(&*self.obj());
     }
 }
 
@@ -132,14 +111,8 @@ impl ElementImpl for Img2PoseJson {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            use gst::{PadDirection, PadPresence, PadTemplate};
-            // Pixels are never looked at: any format in any memory.
-            let video = gst::Caps::builder("video/x-raw").any_features().build();
-            let sink = PadTemplate::new("sink", PadDirection::Sink, PadPresence::Always, &video);
-            let src = PadTemplate::new("src", PadDirection::Src, PadPresence::Always, &lines_caps());
-            vec![sink.expect("valid template"), src.expect("valid template")]
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| shell::templates(&any_caps(), &lines_caps()));
         &TEMPLATES
     }
 
@@ -147,11 +120,7 @@ impl ElementImpl for Img2PoseJson {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        let success = self.parent_change_state(transition)?;
-        if transition == gst::StateChange::PausedToReady {
-            *self.state() = State::default();
-        }
-        Ok(success)
+        shell::change_state(self, transition)
     }
 }
 
@@ -160,31 +129,67 @@ fn lines_caps() -> gst::Caps {
     gst::Caps::new_empty_simple("application/x-ndjson")
 }
 
-impl Img2PoseJson {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics half-way through a change of the state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shell for Img2PoseJson {
+    fn pads(&self) -> &Pads {
+        &self.pads
     }
 
     fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let Some((info, frame)) = self.count_frame() else {
-            gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
-            return Err(gst::FlowError::NotNegotiated);
+        let (info, frame) = self.count_frame().ok_or_else(|| self.refuse_without_caps())?;
+        let Some(current) = self.read_faces(&buffer, &info, frame)? else {
+            gst::trace!(CAT, obj = pad, "frame {frame} was not inferred");
+            return Ok(self.push_gap(&buffer));
         };
-        let current = meta::read_current(&buffer, &info).map_err(|error| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ("Frame {frame}: {error}"));
-            gst::FlowError::Error
-        })?;
-        let Some(current) = current else {
-            gst::trace!(CAT, obj = pad, "frame {frame} was not looked at");
-            return Ok(push_gap(&self.src_pad, &buffer));
-        };
-        self.state().counts.look();
+        self.state().counts.infer();
         if current.recorded.faces.is_empty() && !self.include_empty.load(Ordering::Relaxed) {
             gst::trace!(CAT, obj = pad, "frame {frame} has no faces");
-            return Ok(push_gap(&self.src_pad, &buffer));
+            return Ok(self.push_gap(&buffer));
         }
         self.push_line(&buffer, frame, &current)
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        gst::trace!(CAT, obj = pad, "{event:?}");
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.set_caps(pad, caps),
+            gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.counts = Counts::default();
+                state.warning = Once::default();
+            }
+            gst::EventView::Eos(_) => {
+                let counts = self.state().counts;
+                self.warn_if_none_inferred(counts);
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Allocation(allocation) => {
+                // Pixels are never mapped, so any strides will do; the pool is upstream's own affair.
+                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn forget_stream(&self) {
+        *self.state() = State::default();
+    }
+}
+
+impl Reader for Img2PoseJson {
+    const ELEMENT: &'static str = "img2posejson";
+    const OUTPUT: &'static str = "lines";
+}
+
+impl Img2PoseJson {
+    fn state(&self) -> MutexGuard<'_, State> {
+        shell::lock(&self.state)
     }
 
     /// The format of the frame that arrives, and its number; `None` before caps.
@@ -205,7 +210,7 @@ impl Img2PoseJson {
             gst::FlowError::Error
         })?;
         if frame_changed {
-            self.warn_of_change(frame, current);
+            self.say_change(frame, current);
         }
         gst::log!(
             CAT,
@@ -221,42 +226,19 @@ impl Img2PoseJson {
             out.set_duration(buffer.duration());
             out.set_flags(buffer.flags() & gst::BufferFlags::DISCONT);
         }
-        self.src_pad.push(out)
+        self.pads.src.push(out)
     }
 
-    fn warn_of_change(&self, frame: u64, current: &CurrentFaces) {
-        if std::mem::replace(&mut self.state().warned, true) {
+    fn say_change(&self, frame: u64, current: &CurrentFaces) {
+        if !self.state().warning.is_first() {
             return;
         }
         let what = current.change.words();
-        gst::element_imp_warning!(
-            self,
-            gst::StreamError::Format,
-            (
-                "Frame {frame} {what} after its faces were found: coordinates are written in pixels of the {}x{} frame \
-                 that the detector saw, not of this {}x{} frame. Put img2posejson before the element that changes the \
-                 picture.",
-                current.recorded.frame_width,
-                current.recorded.frame_height,
-                current.width,
-                current.height
-            )
-        );
-    }
-
-    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        gst::trace!(CAT, obj = pad, "{event:?}");
-        match event.view() {
-            gst::EventView::Caps(caps) => return self.set_caps(pad, caps),
-            gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => {
-                let mut state = self.state();
-                state.counts = Counts::default();
-                state.warned = false;
-            }
-            gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
-            _ => {}
-        }
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+        self.warn_of_change(&format!(
+            "Frame {frame} {what} after its faces were found: coordinates are written in pixels of the {}x{} frame that the \
+             detector saw, not of this {}x{} frame. Put img2posejson before the element that changes the picture.",
+            current.recorded.frame_width, current.recorded.frame_height, current.width, current.height
+        ));
     }
 
     fn set_caps(&self, pad: &gst::Pad, event: &gst::event::Caps) -> bool {
@@ -267,31 +249,13 @@ impl Img2PoseJson {
                 return false;
             }
         }
-        if self.src_pad.has_current_caps() {
+        if self.pads.src.has_current_caps() {
             return true; // Lines are lines, whatever the size of the video.
         }
-        self.src_pad.push_event(
+        self.pads.src.push_event(
             gst::event::Caps::builder(&lines_caps())
                 .seqnum(event.seqnum())
                 .build(),
         )
-    }
-
-    fn warn_if_nobody_looked(&self) {
-        let warning = self.state().counts.nobody_looked("img2posejson", "lines");
-        if let Some(warning) = warning {
-            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
-        }
-    }
-
-    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        match query.view_mut() {
-            gst::QueryViewMut::Allocation(allocation) => {
-                // Pixels are never mapped, so any strides will do; the pool is upstream's own affair.
-                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
-                true
-            }
-            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
-        }
     }
 }

@@ -134,7 +134,7 @@ use img2pose::Face;
 use img2pose::frame::{Orientation, View};
 use img2pose::pose::Camera;
 
-use crate::detect::pixel_aspect_ratio;
+use crate::video::pixel_aspect_ratio;
 
 /// The version of the layout that this crate writes, and the only one that it reads.
 pub const LAYOUT_VERSION: u32 = 1;

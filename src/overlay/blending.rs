@@ -15,7 +15,7 @@ use gst_video::{VideoOverlayComposition, VideoOverlayFormatFlags};
 
 use super::pixels::{FORMAT, PIXEL};
 use super::style::Area;
-use crate::frames::FrameMut;
+use crate::video::mapping::MappedFrame;
 
 /// Side of a tile in pixels, a multiple of the pixels that share a chroma sample. With 4 and with 16 lines take a tenth longer.
 const TILE: u32 = 8;
@@ -36,7 +36,7 @@ impl Blender {
     /// Memory of the drawing cannot be mapped, or GStreamer refuses.
     pub fn blend(
         &mut self,
-        frame: &mut FrameMut<'_>,
+        frame: &mut MappedFrame<'_>,
         composition: &VideoOverlayComposition,
     ) -> Result<(), glib::BoolError> {
         for rectangle in composition.iter() {
@@ -142,7 +142,7 @@ struct Patch {
 /// Blends the part of a drawing that lies on a tile, which begins in the frame but may reach over its edges. `copy` is
 /// memory.
 fn blend_tile(
-    frame: &mut FrameMut<'_>,
+    frame: &mut MappedFrame<'_>,
     tile: Area,
     drawing: &Drawing<'_>,
     copy: &mut Vec<u8>,

@@ -67,7 +67,9 @@
 //! whole frame.
 
 mod blending;
+mod drawing;
 mod figure;
+mod hiding;
 mod imp;
 mod label;
 mod lines;

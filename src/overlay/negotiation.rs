@@ -5,11 +5,11 @@ use gst_video::{
     CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as COMPOSITION, VideoOverlayCompositionMeta,
 };
 
-use crate::detect;
+use crate::video::readable_caps;
 
 /// The caps of both pads: the detector's formats, with and without compositions.
 pub fn template_caps() -> gst::Caps {
-    let mut caps = detect::template_caps();
+    let mut caps = readable_caps();
     let attached = with_composition(&caps);
     caps.merge(attached);
     caps

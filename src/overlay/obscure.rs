@@ -4,7 +4,7 @@ use gst_video::{VideoColorRange, VideoInfo};
 
 use super::settings::Blur;
 use super::style::Area;
-use crate::frames::FrameMut;
+use crate::video::mapping::MappedFrame;
 
 /// Least pixels along the side of a cell: in smaller ones the detector finds small faces again.
 const LEAST_CELL: u32 = 8;
@@ -40,7 +40,7 @@ pub fn cell_side(bbox: [f32; 4], strength: f64) -> u32 {
 /// Obscures the area. What is left of it are the means of cells of about `cell` pixels, in blocks or blended into each
 /// other: nothing that could be computed back from one frame; or black. Samples of subsampled components change as a
 /// whole where the area touches them.
-pub fn obscure(frame: &mut FrameMut<'_>, area: Area, kind: Blur, cell: u32, scratch: &mut Scratch) {
+pub fn obscure(frame: &mut MappedFrame<'_>, area: Area, kind: Blur, cell: u32, scratch: &mut Scratch) {
     let cells = [area.width, area.height].map(|side| (side / cell).max(1) as usize);
     let info = frame.info();
     let format = info.format_info();
@@ -269,7 +269,7 @@ mod tests {
         let mut scratch = Scratch::default();
         let mut hide = |scratch: &mut Scratch| {
             let area = |x, y, width, height| Area { x, y, width, height };
-            crate::frames::write(buffer.make_mut(), &info, |frame| {
+            crate::video::mapping::write(buffer.make_mut(), &info, |frame| {
                 for kind in [Blur::Pixelate, Blur::Blur, Blur::Solid] {
                     obscure(frame, area(3, 5, 40, 30), kind, 6, scratch);
                     obscure(frame, area(0, 0, 64, 48), kind, 20, scratch);

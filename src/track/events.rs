@@ -5,10 +5,11 @@ use gst::subclass::prelude::*;
 
 use super::held::Item;
 use super::imp::{CAT, Img2PoseTrack};
+use crate::reader::Reader;
 use crate::{allocation, meta};
 
 impl Img2PoseTrack {
-    pub(super) fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+    pub(super) fn take_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::trace!(CAT, obj = pad, "{event:?}");
         if event.is_serialized() && !matches!(event.type_(), gst::EventType::FlushStop) {
             if lets_none_wait(event.type_()) {
@@ -36,7 +37,10 @@ impl Img2PoseTrack {
                 self.stream().set_reverse(segment.segment().rate() < 0.0);
             }
             gst::EventView::FlushStop(_) => self.flush(),
-            gst::EventView::Eos(_) => self.warn_if_nobody_looked(),
+            gst::EventView::Eos(_) => {
+                let counts = self.stream().counts();
+                self.warn_if_none_inferred(counts);
+            }
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
@@ -57,19 +61,12 @@ impl Img2PoseTrack {
                 && event.is_sticky()
             {
                 // Fails on a pad that flushes, and then nothing holds any more.
-                let _ = self.src_pad.store_sticky_event(&event);
+                let _ = self.pads.src.store_sticky_event(&event);
             }
         }
     }
 
-    fn warn_if_nobody_looked(&self) {
-        let warning = self.stream().nobody_looked();
-        if let Some(warning) = warning {
-            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{warning}"));
-        }
-    }
-
-    pub(super) fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+    pub(super) fn answer_upstream(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         if query.is_serialized() {
             // Upstream waits for the answer and sends nothing meanwhile.
             self.drain();
@@ -89,7 +86,7 @@ impl Img2PoseTrack {
         answered || held > 0
     }
 
-    pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+    pub(super) fn answer_downstream(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
         if answered && let gst::QueryViewMut::Latency(latency) = query.view_mut() {
             let frames = u64::from(self.settings().look_ahead);

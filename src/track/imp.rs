@@ -1,6 +1,6 @@
 //! The element behind the wrapper: its pads, its state, and the way of a frame.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use gst::glib;
 use gst::prelude::*;
@@ -10,6 +10,9 @@ use super::held::{Frame, Item};
 use super::settings::Settings;
 use super::stream::{Stream, Taken};
 use crate::meta;
+use crate::reader::Reader;
+use crate::shell::{self, Pads, Shell};
+use crate::video::any_caps;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -20,8 +23,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 pub struct Img2PoseTrack {
-    pub(super) sink_pad: gst::Pad,
-    pub(super) src_pad: gst::Pad,
+    pub(super) pads: Pads,
     settings: Mutex<Settings>,
     /// Never held while something is pushed, asked or posted.
     stream: Mutex<Stream>,
@@ -33,34 +35,9 @@ impl ObjectSubclass for Img2PoseTrack {
     type Type = super::Img2PoseTrack;
     type ParentType = gst::Element;
 
-    fn with_class(class: &Self::Class) -> Self {
-        // A panic becomes an element error; it must not cross into C.
-        let sink_pad = gst::Pad::builder_from_template(&class.pad_template("sink").unwrap())
-            .chain_function(|pad, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |this| this.chain(pad, buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
-            })
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
-            })
-            // Frames pass through: what downstream wants, upstream is asked for.
-            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
-            .build();
-        let src_pad = gst::Pad::builder_from_template(&class.pad_template("src").unwrap())
-            .query_function(|pad, parent, query| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
-            })
-            .flags(gst::PadFlags::PROXY_CAPS)
-            .build();
+    fn new() -> Self {
         Self {
-            sink_pad,
-            src_pad,
+            pads: Pads::new::<Self>(),
             settings: Mutex::default(),
             stream: Mutex::default(),
         }
@@ -85,11 +62,7 @@ impl ObjectImpl for Img2PoseTrack {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let element = self.obj();
-        element
-            .add_pad(&self.sink_pad)
-            .expect("a new element has no pads");
-        element.add_pad(&self.src_pad).expect("a new element has one pad");
+        self.pads.add_to(&*self.obj());
     }
 }
 
@@ -110,17 +83,8 @@ impl ElementImpl for Img2PoseTrack {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            // Pixels are never looked at: any format in any memory.
-            let caps = gst::Caps::builder("video/x-raw").any_features().build();
-            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
-                .into_iter()
-                .map(|(name, direction)| {
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
-                        .expect("the caps are valid")
-                })
-                .collect()
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| shell::templates(&any_caps(), &any_caps()));
         &TEMPLATES
     }
 
@@ -128,23 +92,17 @@ impl ElementImpl for Img2PoseTrack {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        let success = self.parent_change_state(transition)?;
-        if transition == gst::StateChange::PausedToReady {
-            *self.stream() = Stream::default();
-        }
-        Ok(success)
+        shell::change_state(self, transition)
     }
 }
 
-impl Img2PoseTrack {
-    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
-        // Nothing panics half-way through a change of the settings.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+impl Shell for Img2PoseTrack {
+    // Frames pass through: what downstream wants, upstream is asked for.
+    const SINK_FLAGS: gst::PadFlags = gst::PadFlags::PROXY_CAPS.union(gst::PadFlags::PROXY_ALLOCATION);
+    const SRC_FLAGS: gst::PadFlags = gst::PadFlags::PROXY_CAPS;
 
-    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
-        // Nothing panics half-way through a change of the stream.
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pads(&self) -> &Pads {
+        &self.pads
     }
 
     fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -165,6 +123,37 @@ impl Img2PoseTrack {
         self.push_ready(settings.look_ahead as usize)
     }
 
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        self.take_event(pad, event)
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        self.answer_upstream(pad, query)
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        self.answer_downstream(pad, query)
+    }
+
+    fn forget_stream(&self) {
+        *self.stream() = Stream::default();
+    }
+}
+
+impl Reader for Img2PoseTrack {
+    const ELEMENT: &'static str = "img2posetrack";
+    const OUTPUT: &'static str = "tracks";
+}
+
+impl Img2PoseTrack {
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        shell::lock(&self.settings)
+    }
+
+    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
+        shell::lock(&self.stream)
+    }
+
     /// Pushes what need not wait, when at most `limit` frames may.
     pub(super) fn push_ready(&self, limit: usize) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut flow = gst::FlowSuccess::Ok;
@@ -174,9 +163,9 @@ impl Img2PoseTrack {
                 None => return Ok(flow),
                 Some(Item::Event(event)) => {
                     // What becomes of it was no longer upstream's concern when it was taken.
-                    self.src_pad.push_event(event);
+                    self.pads.src.push_event(event);
                 }
-                Some(Item::Frame(frame)) => flow = self.src_pad.push(self.annotate(frame)?)?,
+                Some(Item::Frame(frame)) => flow = self.pads.src.push(self.annotate(frame)?)?,
             }
         }
     }

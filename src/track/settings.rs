@@ -42,13 +42,10 @@ pub struct Settings {
 impl Settings {
     /// What the tracker is to do.
     pub fn options(&self) -> TrackerOptions {
-        TrackerOptions {
-            smoothing: match self.smoothing {
-                Smoothing::None => Smooth::None,
-                Smoothing::OneEuro => Smooth::OneEuro(self.filter),
-            },
-            ..self.options
-        }
+        self.options.with_smoothing(match self.smoothing {
+            Smoothing::None => Smooth::None,
+            Smoothing::OneEuro => Smooth::OneEuro(self.filter),
+        })
     }
 
     /// Takes the value of a property over. GObject has checked name, type and range.

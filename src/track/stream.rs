@@ -9,7 +9,7 @@ use super::held::{Frame, Held};
 use super::settings::Settings;
 use super::timeline::{Moment, Timeline, USUAL_FRAME};
 use crate::meta::{self, CurrentFaces};
-use crate::reader::Counts;
+use crate::reader::{Counts, Once};
 
 /// The stream; everything is forgotten when it restarts.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ pub struct Stream {
     counts: Counts,
     /// The last record that came had small pictures of its faces, so that those that are written have them too.
     likeness: bool,
-    warned_of_change: bool,
-    warned_of_time: bool,
+    change_warning: Once,
+    time_warning: Once,
 }
 
 /// A frame has been taken.
@@ -69,7 +69,7 @@ impl Stream {
         let took = buffer.duration().map(gst::ClockTime::nseconds);
         let took = took.or(self.frame_duration);
         let pts = buffer.pts().map(gst::ClockTime::nseconds);
-        if pts.is_none() && took.is_none() && !std::mem::replace(&mut self.warned_of_time, true) {
+        if pts.is_none() && took.is_none() && self.time_warning.is_first() {
             warning.get_or_insert(untimed(number));
         }
         let Moment { time, anew } = self.timeline.next(pts, took.unwrap_or(USUAL_FRAME));
@@ -81,13 +81,13 @@ impl Stream {
         known.clear();
         match current {
             Some(current) if !current.recorded.reused => {
-                self.counts.look();
+                self.counts.infer();
                 match current.located() {
                     Some(found) => {
                         self.likeness = meta::has_likeness(&buffer);
                         self.follower.look(time, found, &mut known);
                     }
-                    None if std::mem::replace(&mut self.warned_of_change, true) => {}
+                    None if !self.change_warning.is_first() => {}
                     None => {
                         warning.get_or_insert(changed(number, &current));
                     }
@@ -155,8 +155,8 @@ impl Stream {
             self.begin_anew();
             self.id = Some(id.to_owned());
         }
-        self.warned_of_change = false;
-        self.warned_of_time = false;
+        self.change_warning = Once::default();
+        self.time_warning = Once::default();
     }
 
     /// Frames come backwards from now on, or no longer.
@@ -182,9 +182,9 @@ impl Stream {
         self.frame_duration.unwrap_or(USUAL_FRAME)
     }
 
-    /// What to tell a user whose frames nobody has looked at.
-    pub fn nobody_looked(&self) -> Option<String> {
-        self.counts.nobody_looked("img2posetrack", "tracks")
+    /// Frames since the stream began.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 }
 

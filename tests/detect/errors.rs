@@ -79,7 +79,7 @@ fn a_corrupt_model() {
 /// It started, and found no face in any frame.
 #[test]
 fn a_model_with_weights_that_are_no_numbers() {
-    use img2pose::onnx::ModelProto;
+    use img2pose_onnx::ModelProto;
     use prost::Message;
     let bytes = std::fs::read(model()).unwrap();
     let mut proto = ModelProto::decode(&bytes[..]).unwrap();

@@ -215,11 +215,11 @@ pub fn faces_alone(stream: usize, picture: u8, threshold: usize) -> Vec<Face> {
         .entry((stream, picture, threshold))
         .or_insert_with(|| {
             detector
-                .set_selection(Selection {
-                    score_threshold: THRESHOLDS[threshold],
-                    max_faces: Some(8),
-                    ..Default::default()
-                })
+                .set_selection(
+                    Selection::default()
+                        .with_score_threshold(THRESHOLDS[threshold])
+                        .with_max_faces(8),
+                )
                 .unwrap();
             detect(detector, stream, picture)
         })

@@ -18,7 +18,8 @@ cuts better crops from the frame.
 | `presence` (output) | f32 [n] | whether the close look sees a face |
 | `sigma` (output) | f32 [n] | degrees: the rotation of the points is off by no more than this in 68.3 % of the cases (`look.reliability`) |
 
-`images -> cells` is the finder, `crops -> answers` the close look; nothing of one depends on the other's inside.
+`images -> cells` is the finder, `crops -> answers` the close look; nothing of one depends on the other's inside. The whole contract
+stands in `training/contract.md`.
 """
 
 import argparse

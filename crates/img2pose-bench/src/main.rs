@@ -95,7 +95,7 @@ enum Command {
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
-    /// The whole model file in ONNX Runtime, on frames that are converted already
+    /// The whole model file in ONNX Runtime with its default options, on frames that are converted already
     #[value(name = "onnxruntime")]
     OnnxRuntime,
     /// The detector alone: conversion, network, faces
@@ -167,7 +167,7 @@ fn measure(arguments: &Arguments, settings: &Settings, clip: &Clip, report: &mut
     let has = |subject| arguments.subject.contains(&subject);
     // One session and one detector serve all batch sizes; a pipeline has its own model.
     let mut plain = match has(Subject::OnnxRuntime) {
-        true => report.attempt(settings.place, Plain::new(settings, clip))?,
+        true => report.attempt(settings.place, Plain::new(settings))?,
         false => None,
     };
     let mut direct = match has(Subject::Detector) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use img2pose::Model;
 use img2pose::contract::IMAGES;
-use img2pose::onnx::{Index, ModelProto, NodeProto};
+use img2pose_onnx::{Index, ModelProto, NodeProto};
 use prost::Message;
 use serde::Serialize;
 

@@ -1,16 +1,14 @@
 //! `img2pose check`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use img2pose::contract::{CLASS_SCORES, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS, deltas, objectness};
 use img2pose::frame::Frame;
-use img2pose::{Detector, DetectorOptions, ExecutionProvider};
-use img2pose_export::Error;
-use img2pose_export::contract::{
-    CLASS_SCORES, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS, deltas, objectness,
-};
-use img2pose_export::trial::{Images, Seen, Trial};
+use img2pose::runtime;
+use img2pose::whole::{Images, Outputs, WholeModel};
+use img2pose::{Detector, DetectorOptions, ExecutionProvider, Face, Model};
 
 use crate::error::Result;
 use crate::output;
@@ -42,17 +40,19 @@ impl Check {
             .to_vec();
         // Numbers that are none propose nothing, so that the proposals would not tell.
         cut_points.extend((0..PROPOSAL_LEVELS).flat_map(|level| [objectness(level), deltas(level)]));
-        let mut trial = Trial::open(&self.model, &cut_points)?;
-        let contract = trial.contract();
+        let model = Model::open(&self.model)?;
+        let mut whole = WholeModel::load(&model, &on_processor(), &cut_points)?;
+        let contract = model.contract();
         output::line(format_args!(
             "{}: {}, contract {}",
             self.model.display(),
             contract.architecture,
             contract.contract_version
         ));
-        output::line(format_args!("ONNX Runtime {}", trial.runtime().path().display()));
+        let library = runtime::load(None, None).map_err(img2pose::Error::from)?;
+        output::line(format_args!("ONNX Runtime {}", library.path().display()));
         output::line(format_args!("loaded in {} ms", started.elapsed().as_millis()));
-        output::line(format_args!("detector: {}", detect(&self.model)?));
+        compare_detectors(&model)?;
 
         let (height, width) = network_size(contract.min_size, contract.max_size, contract.size_divisor);
         let single = |image: Vec<f32>| Images {
@@ -69,9 +69,9 @@ impl Check {
             batch: BATCH,
             ..single(Vec::new())
         };
-        let blank = report(&mut trial, "blank", &single(blank))?;
-        let alone = report(&mut trial, "single", &single(pattern))?;
-        let together = report(&mut trial, &format!("batch of {BATCH}"), &batch)?;
+        let blank = report(&mut whole, "blank", &single(blank))?;
+        let alone = report(&mut whole, "single", &single(pattern))?;
+        let together = report(&mut whole, &format!("batch of {BATCH}"), &batch)?;
 
         let worst = [&alone, &blank, &alone]
             .iter()
@@ -89,23 +89,21 @@ impl Check {
                 });
                 let reason = format!("a batch gives other results than its frames alone; they differ {what}");
                 let path = self.model;
-                return Err(Error::Model { path, reason }.into());
+                return Err(img2pose::Error::Contract { path, reason }.into());
             }
         }
         Ok(())
     }
 }
 
-/// Loads the model as the element does, and finds the faces of a frame of noise with it. What is wrong with its contract, its
-/// graph or its numbers is told in the element's words.
-fn detect(path: &Path) -> Result<String> {
-    let failed = |error: img2pose::Error| Error::Runtime(error.to_string());
-    // On the processor, which every model runs on.
-    let options = DetectorOptions {
-        execution_provider: ExecutionProvider::Cpu,
-        ..DetectorOptions::default()
-    };
-    let mut detector = Detector::open(path, options).map_err(failed)?;
+/// On the processor, which every model runs on.
+fn on_processor() -> DetectorOptions {
+    DetectorOptions::default().with_execution_provider(ExecutionProvider::Cpu)
+}
+
+/// Loads the model as the element does, and as a whole, and finds the faces of a frame of noise with both. What is wrong with its
+/// contract, its graph or its numbers is told in the element's words.
+fn compare_detectors(model: &Model) -> Result<()> {
     let (width, height) = FRAME;
     // Noise has edges everywhere, so that every part of the network has something to do (Knuth's MMIX generator).
     let mut state = 1u64;
@@ -117,15 +115,28 @@ fn detect(path: &Path) -> Result<String> {
     })
     .take(3 * width as usize * height as usize)
     .collect();
-    let started = Instant::now();
-    let faces = detector
-        .detect(&[Frame::rgb(&pixels, width, height)])
-        .map_err(failed)?;
-    Ok(format!(
-        "{} faces in a frame of noise of {width}x{height} in {} ms",
-        faces[0].len(),
-        started.elapsed().as_millis()
-    ))
+    let frame = Frame::rgb(&pixels, width, height);
+    let find = |whole: bool| -> Result<(Vec<Face>, Duration)> {
+        let options = on_processor().with_whole(whole);
+        let mut detector = Detector::load(model, options)?;
+        let started = Instant::now();
+        let mut faces = detector.detect(std::slice::from_ref(&frame))?;
+        Ok((faces.swap_remove(0), started.elapsed()))
+    };
+    let ((parts, parts_time), (whole, whole_time)) = (find(false)?, find(true)?);
+    output::line(format_args!(
+        "detector: {} faces in a frame of noise of {width}x{height} in {} ms; run as a whole {} in {} ms",
+        parts.len(),
+        parts_time.as_millis(),
+        whole.len(),
+        whole_time.as_millis()
+    ));
+    if parts.len() != whole.len() {
+        output::warning(format_args!(
+            "the model finds other faces when it is run as a whole: its graph may compute with other numbers than its metadata says"
+        ));
+    }
+    Ok(())
 }
 
 /// Height and width of a 4:3 picture at the model's own size, padded. Larger sizes than the published ones say nothing more
@@ -155,10 +166,10 @@ fn pattern(height: usize, width: usize) -> Vec<f32> {
         .collect()
 }
 
-fn report(trial: &mut Trial, what: &str, images: &Images) -> Result<Seen> {
+fn report(whole: &mut WholeModel, what: &str, images: &Images) -> Result<Outputs> {
     // The first run of a shape sets up memory.
-    let first = timed(trial, images)?.1;
-    let (seen, time) = timed(trial, images)?;
+    let first = timed(whole, images)?.1;
+    let (seen, time) = timed(whole, images)?;
     let proposals = seen.proposal_frames.len();
     let highest = seen
         .tensors
@@ -177,13 +188,13 @@ fn report(trial: &mut Trial, what: &str, images: &Images) -> Result<Seen> {
     Ok(seen)
 }
 
-fn timed(trial: &mut Trial, images: &Images) -> Result<(Seen, Duration)> {
+fn timed(whole: &mut WholeModel, images: &Images) -> Result<(Outputs, Duration)> {
     let started = Instant::now();
-    Ok((trial.run(images)?, started.elapsed()))
+    Ok((whole.run(images)?, started.elapsed()))
 }
 
 /// Largest difference between an image alone and the same image as `frame` of a batch; `None` when the counts differ.
-fn difference(alone: &Seen, together: &Seen, frame: i64) -> Option<f32> {
+fn difference(alone: &Outputs, together: &Outputs, frame: usize) -> Option<f32> {
     let mine: Vec<usize> = (0..together.proposal_frames.len())
         .filter(|&i| together.proposal_frames[i] == frame)
         .collect();
@@ -202,7 +213,7 @@ fn difference(alone: &Seen, together: &Seen, frame: i64) -> Option<f32> {
             .collect();
         compare(&alone.tensors.get(name)?.1, &picked)?;
     }
-    let (a, b) = (alone.frame(0), together.frame(frame));
+    let (a, b) = (alone.faces_of(0), together.faces_of(frame));
     if a.len() != b.len() {
         return None;
     }

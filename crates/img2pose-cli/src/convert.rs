@@ -87,17 +87,15 @@ impl Convert {
         }
         // First whether it is a checkpoint at all; only then whether its licence or its statistics are missing.
         Checkpoint::open(&self.checkpoint)?;
-        let options = Options {
-            statistics: self.statistics()?,
-            batch_norm_epsilon: self.bn_eps.unwrap_or(BATCH_NORM_EPSILON),
-            min_size: self.min_size,
-            max_size: self.max_size,
-            licence: licence(&self.licence)?,
-            storage: match self.storage {
-                StorageArg::F32 => Storage::F32,
-                StorageArg::F16 => Storage::F16,
-            },
+        let storage = match self.storage {
+            StorageArg::F32 => Storage::F32,
+            StorageArg::F16 => Storage::F16,
         };
+        let options = Options::new(self.statistics()?)
+            .with_batch_norm_epsilon(self.bn_eps.unwrap_or(BATCH_NORM_EPSILON))
+            .with_sizes(self.min_size, self.max_size)
+            .with_licence(licence(&self.licence)?)
+            .with_storage(storage);
         let report = convert(&self.checkpoint, &self.output, &options)?;
         if !report.unused.is_empty() {
             let named = report.unused[..report.unused.len().min(NAMED)].join(", ");

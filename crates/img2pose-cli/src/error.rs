@@ -11,6 +11,9 @@ pub enum Error {
     /// A file could not be read, converted, written or run.
     #[error(transparent)]
     Export(#[from] img2pose_export::Error),
+    /// A model does not keep the contract, or does not run.
+    #[error(transparent)]
+    Detector(#[from] img2pose::Error),
     /// The options of a command contradict one another.
     #[error("{}", printable(.0))]
     Usage(String),

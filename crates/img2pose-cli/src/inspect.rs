@@ -9,9 +9,9 @@ use img2pose::text::brief;
 use img2pose_export::architecture::Architecture;
 use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::contract::Contract;
-use img2pose_export::onnx::{TensorProto, ValueInfoProto, data_type};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Error, MOST_BYTES, Model};
+use img2pose_export::{Error, Model};
+use img2pose_onnx::{MOST_BYTES, TensorProto, ValueInfoProto, data_type};
 use prost::bytes::Bytes;
 
 use crate::error::Result;
@@ -130,7 +130,7 @@ fn model(path: &Path) -> Result<()> {
         path: path.to_owned(),
         reason: format!("neither a checkpoint nor an ONNX model: {why}"),
     };
-    let proto = Model::decode(bytes.clone()).map_err(|why| neither(&why))?;
+    let proto = img2pose_onnx::decode(bytes.clone()).map_err(|why| neither(&why))?;
     let graph = proto
         .graph
         .as_ref()
@@ -211,7 +211,7 @@ fn value_text(value: &ValueInfoProto) -> String {
         other => format!("type {}", other.unwrap_or(0)),
     };
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| {
-        let dim = |d: &img2pose_export::onnx::DimensionProto| match d.dim_value {
+        let dim = |d: &img2pose_onnx::DimensionProto| match d.dim_value {
             Some(size) => size.to_string(),
             None => brief(d.dim_param(), NAME).into_owned(),
         };

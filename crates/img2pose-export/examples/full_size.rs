@@ -17,7 +17,7 @@ use std::error::Error;
 use std::path::Path;
 
 use img2pose::Model;
-use img2pose::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use prost::Message;
 use synthetic::{Random, Style, entries, official, write_pth_of};
 

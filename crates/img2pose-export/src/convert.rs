@@ -14,6 +14,7 @@ use crate::write;
 
 /// What a conversion needs beside the checkpoint.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// Statistics of the training poses.
     pub statistics: PoseStatistics,
@@ -44,10 +45,36 @@ impl Options {
             storage: Storage::default(),
         }
     }
+
+    /// Sets the [epsilon](Self::batch_norm_epsilon) of the batch norm.
+    pub fn with_batch_norm_epsilon(mut self, batch_norm_epsilon: f64) -> Self {
+        self.batch_norm_epsilon = batch_norm_epsilon;
+        self
+    }
+
+    /// Sets the default sizes of the [short](Self::min_size) and the [long](Self::max_size) side.
+    pub fn with_sizes(mut self, min_size: u32, max_size: u32) -> Self {
+        self.min_size = min_size;
+        self.max_size = max_size;
+        self
+    }
+
+    /// Sets the [licence](Self::licence) of the weights.
+    pub fn with_licence(mut self, licence: impl Into<String>) -> Self {
+        self.licence = licence.into();
+        self
+    }
+
+    /// Sets how the weights are [stored](Self::storage).
+    pub fn with_storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
+    }
 }
 
 /// What a conversion did.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// The network.
     pub architecture: Architecture,

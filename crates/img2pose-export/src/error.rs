@@ -91,7 +91,7 @@ pub enum Error {
     /// The pose statistics cannot be had.
     #[error("pose statistics: {}", printable(.0))]
     Statistics(String),
-    /// A model does not keep the contract or does not run.
+    /// A model cannot be written, or is not what it should be.
     #[error("{}: {}", shown(path), one_line(reason))]
     Model {
         /// The file.
@@ -99,9 +99,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// ONNX Runtime cannot be loaded or refuses.
-    #[error("{}", one_line(.0))]
-    Runtime(String),
 }
 
 impl Error {

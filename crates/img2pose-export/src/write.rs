@@ -5,8 +5,8 @@ use std::path::Path;
 
 use half::f16;
 use img2pose::contract::{Contract, METADATA_KEY};
-use img2pose::onnx::data_type::{FLOAT, FLOAT16};
-use img2pose::onnx::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
+use img2pose_onnx::data_type::{FLOAT, FLOAT16};
+use img2pose_onnx::{GraphProto, MOST_BYTES, ModelProto, StringStringEntryProto, TensorProto, field};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
@@ -14,19 +14,6 @@ use crate::checkpoint::{Checkpoint, count};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Weight};
 use crate::output_file::OutputFile;
-
-/// Operator set of the graph: RoIAlign has its half-pixel option since 16.
-pub const OPSET: i64 = 17;
-/// Version of the file format that belongs to it.
-const IR_VERSION: i64 = 8;
-
-// Field numbers of onnx.proto, written by hand here because the fields are streamed.
-const MODEL_GRAPH: u32 = 7;
-const GRAPH_INITIALIZER: u32 = 5;
-const TENSOR_RAW_DATA: u32 = 9;
-
-/// Most bytes of an ONNX file: a protobuf message cannot be longer.
-pub const MOST_BYTES: u64 = i32::MAX as u64;
 
 /// Writes the graph as an ONNX file at `path`, in one step: the file appears when it is complete, and nothing is left
 /// when something fails.
@@ -49,35 +36,26 @@ fn write_model(
 ) -> Result<()> {
     let io = |e: io::Error| Error::write(path)(e);
     let json = serde_json::to_string(contract).map_err(|e| Error::write(path)(e.into()))?;
+    let Graph {
+        proto: graph,
+        weights,
+    } = graph;
     let model = ModelProto {
-        ir_version: Some(IR_VERSION),
         producer_name: Some(env!("CARGO_PKG_NAME").to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         doc_string: Some("img2pose: faces with 6DoF head pose".to_owned()),
-        opset_import: vec![OperatorSetIdProto {
-            domain: Some(String::new()),
-            version: Some(OPSET),
-        }],
         metadata_props: vec![StringStringEntryProto {
             key: Some(METADATA_KEY.to_owned()),
             value: Some(json),
         }],
-        ..ModelProto::default()
-    };
-    let weights = graph.weights;
-    let graph = GraphProto {
-        node: graph.nodes,
-        name: Some("img2pose".to_owned()),
-        initializer: graph.constants,
-        input: graph.inputs,
-        output: graph.outputs,
-        value_info: graph.value_infos,
-        ..GraphProto::default()
+        // Written apart, see below.
+        graph: None,
+        ..ModelProto::of(GraphProto::default())
     };
     let tensors: Vec<_> = weights.iter().map(TensorHeader::of).collect();
     let weights_len: u64 = tensors
         .iter()
-        .map(|t| field_len(GRAPH_INITIALIZER, t.len()))
+        .map(|t| field_len(field::GRAPH_INITIALIZER, t.len()))
         .sum();
     let graph_len = graph.encoded_len() as u64 + weights_len;
     if graph_len + model.encoded_len() as u64 > MOST_BYTES {
@@ -87,12 +65,12 @@ fn write_model(
         });
     }
     out.write_all(&model.encode_to_vec()).map_err(io)?;
-    write_field_start(out, MODEL_GRAPH, graph_len).map_err(io)?;
+    write_field_start(out, field::MODEL_GRAPH, graph_len).map_err(io)?;
     out.write_all(&graph.encode_to_vec()).map_err(io)?;
     for (tensor, weight) in tensors.iter().zip(&weights) {
-        write_field_start(out, GRAPH_INITIALIZER, tensor.len()).map_err(io)?;
+        write_field_start(out, field::GRAPH_INITIALIZER, tensor.len()).map_err(io)?;
         out.write_all(&tensor.header).map_err(io)?;
-        write_field_start(out, TENSOR_RAW_DATA, tensor.data_len).map_err(io)?;
+        write_field_start(out, field::TENSOR_RAW_DATA, tensor.data_len).map_err(io)?;
         let numbers = weight.recipe.make(checkpoint)?;
         if numbers.len() != count(&weight.shape) {
             return Err(Error::tensor(
@@ -154,7 +132,7 @@ impl TensorHeader {
     }
 
     fn len(&self) -> u64 {
-        self.header.len() as u64 + field_len(TENSOR_RAW_DATA, self.data_len)
+        self.header.len() as u64 + field_len(field::TENSOR_RAW_DATA, self.data_len)
     }
 }
 

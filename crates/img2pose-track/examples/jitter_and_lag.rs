@@ -13,10 +13,7 @@ use simulation::steadiness::{Filter, jitter, lag};
 const NOISE: f64 = 0.25;
 
 fn main() {
-    let raw = TrackerOptions {
-        smoothing: Smoothing::None,
-        ..TrackerOptions::default()
-    };
+    let raw = TrackerOptions::default().with_smoothing(Smoothing::None);
     let mut filters = vec![("as found".to_owned(), Filter::Tracker(raw))];
     for share in [0.5, 0.3, 0.2, 0.1] {
         filters.push((

@@ -3,7 +3,18 @@
 use std::time::Duration;
 
 /// How faces are followed.
+///
+/// ```
+/// use std::time::Duration;
+/// use img2pose_track::{OneEuro, Smoothing, TrackerOptions};
+///
+/// let options = TrackerOptions::default()
+///     .with_max_lost(Duration::from_secs(5))
+///     .with_smoothing(Smoothing::OneEuro(OneEuro::default().with_min_cutoff(0.4)));
+/// assert_eq!(options.max_lost.as_secs(), 5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TrackerOptions {
     /// A face that is not seen for longer than this is forgotten, and gets another id if it comes back. Default: 2 s.
     pub max_lost: Duration,
@@ -39,6 +50,7 @@ pub enum Smoothing {
 
 /// The one-euro filter: little jitter at rest, little lag in motion.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OneEuro {
     /// Cut-off in hertz at rest, above 0. Lower is calmer. Default: 0.7.
     pub min_cutoff: f64,
@@ -61,6 +73,7 @@ impl Default for OneEuro {
 
 /// An option that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OptionError {
     /// Its name.
     pub option: &'static str,
@@ -80,7 +93,51 @@ impl std::fmt::Display for OptionError {
 
 impl std::error::Error for OptionError {}
 
+impl OneEuro {
+    /// Sets the [cut-off at rest](Self::min_cutoff).
+    pub fn with_min_cutoff(mut self, min_cutoff: f64) -> Self {
+        self.min_cutoff = min_cutoff;
+        self
+    }
+
+    /// Sets how fast the cut-off [rises with speed](Self::beta).
+    pub fn with_beta(mut self, beta: f64) -> Self {
+        self.beta = beta;
+        self
+    }
+
+    /// Sets the [cut-off for the speed](Self::speed_cutoff).
+    pub fn with_speed_cutoff(mut self, speed_cutoff: f64) -> Self {
+        self.speed_cutoff = speed_cutoff;
+        self
+    }
+}
+
 impl TrackerOptions {
+    /// Sets when a face is [forgotten](Self::max_lost).
+    pub fn with_max_lost(mut self, max_lost: Duration) -> Self {
+        self.max_lost = max_lost;
+        self
+    }
+
+    /// Sets for how long a face is [predicted](Self::max_predicted).
+    pub fn with_max_predicted(mut self, max_predicted: Duration) -> Self {
+        self.max_predicted = max_predicted;
+        self
+    }
+
+    /// Sets with which confidence a face [begins](Self::start_score).
+    pub fn with_start_score(mut self, start_score: f32) -> Self {
+        self.start_score = start_score;
+        self
+    }
+
+    /// Sets what makes boxes and poses [calm](Self::smoothing).
+    pub fn with_smoothing(mut self, smoothing: Smoothing) -> Self {
+        self.smoothing = smoothing;
+        self
+    }
+
     /// # Errors
     /// When a number is out of its range.
     pub fn validate(&self) -> Result<(), OptionError> {

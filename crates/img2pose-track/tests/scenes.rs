@@ -285,10 +285,7 @@ fn times_that_go_back_begin_anew() {
 
 #[test]
 fn without_smoothing_faces_are_as_they_were_seen() {
-    let options = TrackerOptions {
-        smoothing: Smoothing::None,
-        ..Default::default()
-    };
+    let options = TrackerOptions::default().with_smoothing(Smoothing::None);
     let mut tracker = Tracker::new(options);
     let mut faces = Vec::new();
     for frame in 0..20u64 {
@@ -303,10 +300,7 @@ fn a_head_at_rest_is_calm_and_one_that_turns_is_not_late() {
     // What the default model's answer moves by from frame to frame on a still picture with sensor noise, in 8 bits: 0.38
     // degrees in the median over all axes; a normal distribution of this width per axis gives that.
     let noise = 0.25;
-    let raw = Filter::Tracker(TrackerOptions {
-        smoothing: Smoothing::None,
-        ..Default::default()
-    });
+    let raw = Filter::Tracker(TrackerOptions::default().with_smoothing(Smoothing::None));
     let smooth = Filter::Tracker(TrackerOptions::default());
     let mean = Filter::Exponential(0.2);
     let table: HashMap<&str, f64> = [

@@ -33,14 +33,9 @@ fn stages() -> Stages {
             stride: WIDTH,
         }; 3],
     };
-    let options = DetectorOptions {
-        min_size: Some(480),
-        selection: Selection {
-            score_threshold: 0.0,
-            ..Selection::default()
-        },
-        ..DetectorOptions::default()
-    };
+    let options = DetectorOptions::default()
+        .with_min_size(480)
+        .with_selection(Selection::default().with_score_threshold(0.0));
     let model = Model::open(MODEL.as_ref()).expect("the shipped model");
     let mut stages = Stages::of(&model, &options, &frame).expect("the network runs");
     assert!(

@@ -18,14 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         [model, min_size] => (model, Some(min_size.parse()?)),
         _ => return Err("usage: detect_stdin MODEL.onnx [MIN_SIZE] < FRAMES".into()),
     };
-    let options = DetectorOptions {
-        selection: Selection {
-            score_threshold: 0.05,
-            ..Default::default()
-        },
-        min_size,
-        ..Default::default()
-    };
+    let options = DetectorOptions::default()
+        .with_selection(Selection::default().with_score_threshold(0.05))
+        .with_min_size(min_size);
     let mut detector = Detector::open(model.as_ref(), options)?;
 
     let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());

@@ -17,22 +17,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("MODEL WIDTH HEIGHT MIN_SIZE BATCH [PROVIDER [PRECISION]]".into());
     };
     let (width, height, capacity) = (width.parse()?, height.parse()?, batch.parse()?);
-    let options = DetectorOptions {
-        min_size: Some(min_size.parse()?),
-        execution_provider: {
+    let options = DetectorOptions::default()
+        .with_min_size(Some(min_size.parse()?))
+        .with_execution_provider({
             let name = rest.first().map_or("auto", String::as_str);
             ExecutionProvider::from_name(name).ok_or_else(|| format!("unknown provider '{name}'"))?
-        },
-        precision: match rest.get(1).map(String::as_str) {
+        })
+        .with_precision(match rest.get(1).map(String::as_str) {
             None => Precision::Auto,
             Some("fp32") => Precision::Fp32,
             Some("fp16") => Precision::Fp16,
             Some("bf16") => Precision::Bf16,
             Some("int8") => Precision::Int8,
             Some(other) => return Err(format!("unknown precision '{other}'").into()),
-        },
-        ..DetectorOptions::default()
-    };
+        });
     let mut detector = Detector::open(Path::new(model), options)?;
     let layout = FrameLayout {
         format: PixelFormat::Nv12,

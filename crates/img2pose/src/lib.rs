@@ -35,8 +35,6 @@ pub mod frame;
 pub mod locate;
 mod memory;
 mod model;
-#[doc(hidden)]
-pub mod onnx;
 mod options;
 mod origin;
 pub mod pose;
@@ -51,6 +49,7 @@ mod tensor;
 pub mod text;
 mod times;
 mod view;
+pub mod whole;
 
 pub use batch::{Batch, BatchMaker, RegionBatch, Slot};
 pub use cancel::Canceller;

@@ -55,7 +55,18 @@ impl Precision {
 }
 
 /// Options of a [`Detector`](crate::Detector). Those of [`Selection`] can be changed between detections.
+///
+/// ```
+/// use img2pose::{DetectorOptions, Precision, Selection};
+///
+/// let options = DetectorOptions::default()
+///     .with_min_size(320)
+///     .with_precision(Precision::Int8)
+///     .with_selection(Selection::default().with_score_threshold(0.7));
+/// assert_eq!(options.min_size, Some(320));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct DetectorOptions {
     /// Which faces are reported and how their boxes are drawn.
     pub selection: Selection,
@@ -71,10 +82,13 @@ pub struct DetectorOptions {
     pub precision: Precision,
     /// Which GPU, counted from 0; ignored on the CPU.
     pub device_id: u32,
+    /// Runs the model file as it is, in one session with ONNX Runtime's default options, and not in parts: slower, to compare with.
+    pub whole: bool,
 }
 
 /// Which faces are reported and how their boxes are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Selection {
     /// Lowest confidence, 0 to 1. Below the model's floor (0.05) the floor holds.
     pub score_threshold: f32,
@@ -110,11 +124,42 @@ impl Default for DetectorOptions {
             execution_provider: ExecutionProvider::Auto,
             precision: Precision::Auto,
             device_id: 0,
+            whole: false,
         }
     }
 }
 
 impl Selection {
+    /// Sets the [lowest confidence](Self::score_threshold).
+    pub fn with_score_threshold(mut self, score_threshold: f32) -> Self {
+        self.score_threshold = score_threshold;
+        self
+    }
+
+    /// Sets how many faces of a frame are reported [at most](Self::max_faces).
+    pub fn with_max_faces(mut self, max_faces: impl Into<Option<usize>>) -> Self {
+        self.max_faces = max_faces.into();
+        self
+    }
+
+    /// Sets the [width of the boxes](Self::bbox_x_factor).
+    pub fn with_bbox_x_factor(mut self, bbox_x_factor: f64) -> Self {
+        self.bbox_x_factor = bbox_x_factor;
+        self
+    }
+
+    /// Sets the [height of the boxes](Self::bbox_y_factor).
+    pub fn with_bbox_y_factor(mut self, bbox_y_factor: f64) -> Self {
+        self.bbox_y_factor = bbox_y_factor;
+        self
+    }
+
+    /// Sets how far boxes go [over the forehead](Self::expand_forehead).
+    pub fn with_expand_forehead(mut self, expand_forehead: f64) -> Self {
+        self.expand_forehead = expand_forehead;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let check = |good: bool, option, found: f64, expected| {
             good.then_some(()).ok_or_else(|| Error::Option {
@@ -149,6 +194,54 @@ impl Selection {
 }
 
 impl DetectorOptions {
+    /// Sets [which faces are reported](Self::selection).
+    pub fn with_selection(mut self, selection: Selection) -> Self {
+        self.selection = selection;
+        self
+    }
+
+    /// Sets the [short side](Self::min_size) of the network image.
+    pub fn with_min_size(mut self, min_size: impl Into<Option<u32>>) -> Self {
+        self.min_size = min_size.into();
+        self
+    }
+
+    /// Sets the bound of its [long side](Self::max_size).
+    pub fn with_max_size(mut self, max_size: impl Into<Option<u32>>) -> Self {
+        self.max_size = max_size.into();
+        self
+    }
+
+    /// Sets the number of [threads](Self::num_threads).
+    pub fn with_num_threads(mut self, num_threads: usize) -> Self {
+        self.num_threads = num_threads;
+        self
+    }
+
+    /// Sets [where](Self::execution_provider) the network runs.
+    pub fn with_execution_provider(mut self, execution_provider: ExecutionProvider) -> Self {
+        self.execution_provider = execution_provider;
+        self
+    }
+
+    /// Sets the [number format](Self::precision).
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [which GPU](Self::device_id).
+    pub fn with_device_id(mut self, device_id: u32) -> Self {
+        self.device_id = device_id;
+        self
+    }
+
+    /// Sets whether the file is run [as a whole](Self::whole).
+    pub fn with_whole(mut self, whole: bool) -> Self {
+        self.whole = whole;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         self.selection.validate()?;
         for (option, size) in [("min_size", self.min_size), ("max_size", self.max_size)] {

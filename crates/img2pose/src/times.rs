@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Where the time of the last [`Detector::detect_batch`](crate::Detector::detect_batch) went, summed over the frames of the batch.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct StageTimes {
     /// The convolutions: one run for the whole batch. On a device the conversion of the frames, too.
     pub dense: Duration,

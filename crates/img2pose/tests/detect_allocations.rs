@@ -63,14 +63,9 @@ fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
     let model = class_head::model_with_class_bias([-4.0, 4.0]);
     // With every candidate above the model's floor, and with none: the pose head does not run then.
     for (score_threshold, heads) in [(0.0, 2), (1.0, 1)] {
-        let options = DetectorOptions {
-            min_size: Some(HEIGHT as u32),
-            selection: Selection {
-                score_threshold,
-                ..Selection::default()
-            },
-            ..DetectorOptions::default()
-        };
+        let options = DetectorOptions::default()
+            .with_min_size(HEIGHT as u32)
+            .with_selection(Selection::default().with_score_threshold(score_threshold));
         let mut detector = Detector::load(&model, options).unwrap();
         for size in [1, 2, 4] {
             let mut batch = detector.new_batch(frame.layout, size).unwrap();

@@ -8,14 +8,9 @@ use img2pose::{Detector, DetectorOptions, Face, Selection};
 use test_support::{GoldenFace, Image, golden, golden_model, read_collages, read_png, read_result};
 
 fn open(golden: &Path, min_size: u32, score_threshold: f32) -> Detector {
-    let options = DetectorOptions {
-        min_size: Some(min_size),
-        selection: Selection {
-            score_threshold,
-            ..Selection::default()
-        },
-        ..DetectorOptions::default()
-    };
+    let options = DetectorOptions::default()
+        .with_min_size(min_size)
+        .with_selection(Selection::default().with_score_threshold(score_threshold));
     Detector::open(golden_model(golden), options).expect("the model opens")
 }
 
@@ -213,11 +208,11 @@ fn a_higher_threshold_and_max_faces_take_the_front_of_the_same_list() {
     let mut detector = open(&golden, 480, 0.05);
     for most in [0, 1, 3, 1000] {
         detector
-            .set_selection(Selection {
-                score_threshold: 0.0,
-                max_faces: Some(most),
-                ..Selection::default()
-            })
+            .set_selection(
+                Selection::default()
+                    .with_score_threshold(0.0)
+                    .with_max_faces(most),
+            )
             .unwrap();
         let found = detector.detect(&[frame(&image)]).unwrap().remove(0);
         assert_eq!(found, all[..most.min(all.len())], "at most {most}");

@@ -60,13 +60,11 @@ fn a_frame_that_is_too_large_for_memory_is_an_error() {
 fn under_the_limit() {
     let model = Model::open(&test_support::shipped_model()).unwrap();
     let load = |min_size| {
-        let options = DetectorOptions {
-            min_size: Some(min_size),
-            max_size: Some(16_384),
-            num_threads: 1,
-            execution_provider: ExecutionProvider::Cpu,
-            ..DetectorOptions::default()
-        };
+        let options = DetectorOptions::default()
+            .with_min_size(min_size)
+            .with_max_size(16_384)
+            .with_num_threads(1)
+            .with_execution_provider(ExecutionProvider::Cpu);
         Detector::load(&model, options).unwrap()
     };
     let pixels = vec![90; 4000 * 4000];

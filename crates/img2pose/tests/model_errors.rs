@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use img2pose::contract::{CLASS_SCORES, METADATA_KEY, deltas, features};
-use img2pose::onnx::{
+use img2pose::{Error, Model};
+use img2pose_onnx::{
     GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, attribute, data_type,
 };
-use img2pose::{Error, Model};
 use prost::Message;
 
 const PATH: &str = "/some/where/model.onnx";
@@ -351,7 +351,7 @@ fn tensors_that_lie_about_their_size_are_refused() {
     // In an attribute as well.
     let text = message_for(|model| {
         let mut constant = node("Constant", &[], "constant");
-        constant.attribute.push(img2pose::onnx::AttributeProto {
+        constant.attribute.push(img2pose_onnx::AttributeProto {
             name: Some("value".to_owned()),
             t: Some(TensorProto {
                 dims: vec![1 << 40],

@@ -8,11 +8,9 @@ use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Face, Model,
 use test_support::{Image, golden, read_collages, read_png, shipped_model, shipped_model_in_8_bits};
 
 fn options(precision: Precision) -> DetectorOptions {
-    DetectorOptions {
-        execution_provider: ExecutionProvider::Cpu,
-        precision,
-        ..DetectorOptions::default()
-    }
+    DetectorOptions::default()
+        .with_execution_provider(ExecutionProvider::Cpu)
+        .with_precision(precision)
 }
 
 fn refusal(model: &Path, precision: Precision) -> String {

@@ -8,11 +8,9 @@ use test_support::shipped_model;
 fn open(execution_provider: ExecutionProvider, precision: Precision) -> Result<Detector, Error> {
     Detector::open(
         &shipped_model(),
-        DetectorOptions {
-            execution_provider,
-            precision,
-            ..Default::default()
-        },
+        DetectorOptions::default()
+            .with_execution_provider(execution_provider)
+            .with_precision(precision),
     )
 }
 
@@ -75,26 +73,10 @@ fn a_provider_that_the_library_lacks_is_an_error_and_no_fallback() {
 #[test]
 fn options_out_of_range_are_named() {
     for (options, name) in [
+        (DetectorOptions::default().with_min_size(0), "min_size"),
+        (DetectorOptions::default().with_max_size(20_000), "max_size"),
         (
-            DetectorOptions {
-                min_size: Some(0),
-                ..Default::default()
-            },
-            "min_size",
-        ),
-        (
-            DetectorOptions {
-                max_size: Some(20_000),
-                ..Default::default()
-            },
-            "max_size",
-        ),
-        (
-            DetectorOptions {
-                min_size: Some(481),
-                max_size: Some(480),
-                ..Default::default()
-            },
+            DetectorOptions::default().with_min_size(481).with_max_size(480),
             "min_size is 481",
         ),
     ] {
@@ -107,27 +89,9 @@ fn options_out_of_range_are_named() {
     let mut detector = open(ExecutionProvider::Cpu, Precision::Auto).unwrap();
     let before = *detector.selection();
     for (selection, name) in [
-        (
-            img2pose::Selection {
-                score_threshold: 1.5,
-                ..before
-            },
-            "score_threshold",
-        ),
-        (
-            img2pose::Selection {
-                bbox_x_factor: 0.0,
-                ..before
-            },
-            "bbox_x_factor",
-        ),
-        (
-            img2pose::Selection {
-                expand_forehead: f64::NAN,
-                ..before
-            },
-            "expand_forehead",
-        ),
+        (before.with_score_threshold(1.5), "score_threshold"),
+        (before.with_bbox_x_factor(0.0), "bbox_x_factor"),
+        (before.with_expand_forehead(f64::NAN), "expand_forehead"),
     ] {
         let text = detector.set_selection(selection).unwrap_err().to_string();
         assert!(text.contains(name), "{text}");
@@ -183,11 +147,9 @@ fn a_cancelled_detector_fails_until_it_is_reset() {
 fn failure(name: &str, factor: f32, grey: u8) -> Option<Error> {
     use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
     let model = class_head::model_with_scaled_weights(name, factor);
-    let options = DetectorOptions {
-        min_size: Some(64),
-        execution_provider: ExecutionProvider::Cpu,
-        ..Default::default()
-    };
+    let options = DetectorOptions::default()
+        .with_min_size(64)
+        .with_execution_provider(ExecutionProvider::Cpu);
     let mut detector = match Detector::load(&model, options) {
         Ok(detector) => detector,
         Err(error) => return Some(error),

@@ -51,17 +51,12 @@ fn processor_time() -> Duration {
 }
 
 fn open(num_threads: usize) -> Detector {
-    let options = DetectorOptions {
-        min_size: Some(SIDE as u32),
-        num_threads,
-        execution_provider: ExecutionProvider::Cpu,
+    let options = DetectorOptions::default()
+        .with_min_size(SIDE as u32)
+        .with_num_threads(num_threads)
+        .with_execution_provider(ExecutionProvider::Cpu)
         // Everything above the floor, so that the pose head works too.
-        selection: Selection {
-            score_threshold: 0.0,
-            ..Selection::default()
-        },
-        ..DetectorOptions::default()
-    };
+        .with_selection(Selection::default().with_score_threshold(0.0));
     Detector::open(&shipped_model(), options).unwrap()
 }
 

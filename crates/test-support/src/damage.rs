@@ -1,8 +1,6 @@
 //! Damage to models that keeps them ONNX files: what random bytes hardly ever reach.
 
-use img2pose_export::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute, data_type,
-};
+use img2pose_onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute, data_type};
 
 /// Changes one thing in `model`, as the numbers that `random` gives say.
 pub fn damage(model: &mut ModelProto, random: &mut impl FnMut() -> u64) {

@@ -79,14 +79,10 @@ pub fn golden_model_in_16_bits(folder: &Path) -> &'static Path {
 fn converted(folder: &Path, extension: &str, storage: Storage) -> PathBuf {
     let program = std::env::current_exe().expect("the test program has a path");
     let model = program.with_extension(extension);
-    let options = Options {
-        statistics: PoseStatistics::WIDER,
-        batch_norm_epsilon: 1e-5,
-        min_size: 480,
-        max_size: 1400,
-        licence: "for tests".into(),
-        storage,
-    };
+    let options = Options::new(PoseStatistics::WIDER)
+        .with_sizes(480, 1400)
+        .with_licence("for tests")
+        .with_storage(storage);
     let checkpoint = folder.join(CHECKPOINT);
     convert(&checkpoint, &model, &options).unwrap_or_else(|error| panic!("{error}"));
     model

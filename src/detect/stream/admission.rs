@@ -8,10 +8,10 @@ use super::filling::{Joined, Next};
 use super::incoming::Choice;
 use super::pending::{Admission, Pending, Source};
 use crate::detect::batcher::BatchId;
-use crate::detect::input::InputFormat;
 use crate::detect::orientation::Orientation;
 use crate::detect::queue::{Item, starts_anew};
 use crate::detect::settings::Intake;
+use crate::video::InputFormat;
 
 /// Frames of another kind.
 pub struct FormatChange {

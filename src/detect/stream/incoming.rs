@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use img2pose::frame::Orientation as Turn;
 
-use crate::detect::input::InputFormat;
 use crate::detect::orientation::{Orientation, OrientationTags};
 use crate::detect::queue::begins_anew;
+use crate::video::InputFormat;
 
 /// The frame that upstream brings now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

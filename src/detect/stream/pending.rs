@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::detect::batcher::BatchId;
-use crate::detect::input::InputFormat;
 use crate::detect::watcher::{Watched, WatcherBatch};
 use crate::detect::worker::Ticket;
+use crate::video::InputFormat;
 
 /// A frame that has come and not left yet.
 pub struct Pending {

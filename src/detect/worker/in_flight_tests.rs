@@ -219,10 +219,9 @@ fn a_run_that_fails_or_panics_does_not_touch_the_other() {
 fn both_networks_take_over_a_selection_once() {
     let stage = Stage::new(1);
     let client = stage.client();
-    stage.worker.select(Selection {
-        score_threshold: 0.25,
-        ..Selection::default()
-    });
+    stage
+        .worker
+        .select(Selection::default().with_score_threshold(0.25));
     for round in 0..3 {
         let bytes = [2 * round + 1, 2 * round + 2];
         let _frames = bytes.map(|byte| submit(&client, 1, byte));

@@ -549,10 +549,7 @@ fn a_new_selection_counts_from_the_next_batch_on() {
     let client = stage.client();
     submit(&client, 1, 1);
     stage.begun();
-    let selection = Selection {
-        score_threshold: 0.25,
-        ..Default::default()
-    };
+    let selection = Selection::default().with_score_threshold(0.25);
     client.worker().select(selection);
     submit(&client, 1, 2);
     assert!(stage.selected.lock().unwrap().is_empty());

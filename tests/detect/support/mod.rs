@@ -67,16 +67,10 @@ pub fn detector() -> gst::Element {
 
 /// A detector with the settings of [`detector`], without GStreamer around it.
 pub fn bare_detector() -> Detector {
-    let options = DetectorOptions {
-        selection: Selection {
-            score_threshold: 0.05,
-            max_faces: Some(8),
-            ..Default::default()
-        },
-        min_size: Some(64),
-        num_threads: 1,
-        ..Default::default()
-    };
+    let options = DetectorOptions::default()
+        .with_selection(Selection::default().with_score_threshold(0.05).with_max_faces(8))
+        .with_min_size(64)
+        .with_num_threads(1);
     Detector::open(model(), options).unwrap()
 }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use img2pose::contract::IMAGES;
-use img2pose::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use img2pose_export::architecture::{Architecture, Block, Stage};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Options, Storage, convert};
+use img2pose_export::{Options, convert};
+use img2pose_onnx::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message;
 
 /// A folder of this test run.
@@ -32,17 +32,13 @@ pub fn model() -> &'static Path {
         let checkpoint = scratch().join("small.safetensors");
         std::fs::write(&checkpoint, checkpoint_bytes(&small_network())).unwrap();
         let model = scratch().join("small.onnx");
-        let options = Options {
-            statistics: PoseStatistics {
-                mean: [0.0, 0.0, 0.0, 0.0, 0.0, 3.0],
-                stddev: [0.3, 0.5, 0.2, 0.2, 0.2, 0.4],
-            },
-            batch_norm_epsilon: 1e-5,
-            min_size: 64,
-            max_size: 1400,
-            licence: "made up for tests".to_owned(),
-            storage: Storage::F32,
+        let statistics = PoseStatistics {
+            mean: [0.0, 0.0, 0.0, 0.0, 0.0, 3.0],
+            stddev: [0.3, 0.5, 0.2, 0.2, 0.2, 0.4],
         };
+        let options = Options::new(statistics)
+            .with_sizes(64, 1400)
+            .with_licence("made up for tests");
         convert(&checkpoint, &model, &options).unwrap();
         model
     });

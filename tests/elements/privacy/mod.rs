@@ -22,13 +22,7 @@ fn detector() -> Detector {
     img2pose::runtime::load(None, None).unwrap_or_else(|error| {
         panic!("these tests need ONNX Runtime, run scripts/setup.sh: {error}");
     });
-    let options = DetectorOptions {
-        selection: Selection {
-            score_threshold: FOUND,
-            ..Selection::default()
-        },
-        ..DetectorOptions::default()
-    };
+    let options = DetectorOptions::default().with_selection(Selection::default().with_score_threshold(FOUND));
     Detector::open(&test_support::shipped_model(), options).unwrap()
 }
 

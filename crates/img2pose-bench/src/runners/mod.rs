@@ -51,25 +51,12 @@ pub trait Runner {
 impl Settings {
     /// The same, as the detector takes it.
     pub fn options(&self) -> DetectorOptions {
-        DetectorOptions {
-            min_size: self.min_size,
-            max_size: self.max_size,
-            num_threads: self.threads,
-            execution_provider: self.place.provider,
-            precision: self.place.precision,
-            selection: Selection {
-                score_threshold: self.score_threshold,
-                ..Selection::default()
-            },
-            ..DetectorOptions::default()
-        }
-    }
-
-    /// Number of threads, at least 1.
-    pub fn thread_count(&self) -> Result<usize> {
-        Ok(match self.threads {
-            0 => std::thread::available_parallelism()?.get(),
-            threads => threads,
-        })
+        DetectorOptions::default()
+            .with_min_size(self.min_size)
+            .with_max_size(self.max_size)
+            .with_num_threads(self.threads)
+            .with_execution_provider(self.place.provider)
+            .with_precision(self.place.precision)
+            .with_selection(Selection::default().with_score_threshold(self.score_threshold))
     }
 }

@@ -167,11 +167,9 @@ fn run(
     provider: ExecutionProvider,
     precision: Precision,
 ) -> Result<(&'static str, Duration), String> {
-    let options = DetectorOptions {
-        execution_provider: provider,
-        precision,
-        ..DetectorOptions::default()
-    };
+    let options = DetectorOptions::default()
+        .with_execution_provider(provider)
+        .with_precision(precision);
     let mut detector = Detector::open(model, options).map_err(|error| error.to_string())?;
     let stride = LAYOUT.width as usize;
     let blank = vec![128; stride * LAYOUT.height as usize];

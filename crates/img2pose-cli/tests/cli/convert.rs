@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use img2pose_export::Model;
 use img2pose_export::checkpoint::Checkpoint;
 use img2pose_export::contract::Contract;
-use img2pose_export::onnx::{ModelProto, TensorProto};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Model, OPSET};
+use img2pose_onnx::{ModelProto, OPSET, TensorProto};
 use prost::Message;
 
 use crate::synthetic::{self, Style, entries, write_pth, write_safetensors};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use img2pose_export::contract::METADATA_KEY;
-use img2pose_export::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use prost::Message;
 
 use crate::hostile::limited;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use img2pose_export::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use prost::Message;
 
 use crate::synthetic::{self, Pickle, Style, TorchZip, entries, write_pth, write_safetensors};

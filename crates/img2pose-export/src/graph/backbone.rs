@@ -1,10 +1,10 @@
 //! ResNet body, feature pyramid and RPN head: convolutions, and nothing between them that hinders fusion.
 
 use img2pose::contract::{self, FEATURE_LEVELS, IMAGES};
-use img2pose::onnx::AttributeProto;
+use img2pose_onnx::attribute::{ints, text};
+use img2pose_onnx::{AttributeProto, Value};
 
 use super::Network;
-use super::builder::{Value, ints, text};
 use crate::architecture::{Block, block_name};
 use crate::weights::{Folding, Recipe};
 
@@ -247,19 +247,14 @@ impl Network<'_> {
         let shape = self.shapes[&weight].clone();
         let channels = vec![shape[0]];
         let bias = format!("{}.bias", folding.layer);
-        let weight = self
-            .graph
-            .weight(&weight, shape, Recipe::FoldedWeight(folding.clone()));
-        (
-            weight,
-            self.graph.weight(&bias, channels, Recipe::FoldedBias(folding)),
-        )
+        let weight = self.weight(&weight, shape, Recipe::FoldedWeight(folding.clone()));
+        (weight, self.weight(&bias, channels, Recipe::FoldedBias(folding)))
     }
 
     /// A tensor of the checkpoint as it is.
     pub(super) fn copied(&mut self, layer: &str, what: &str) -> Value {
         let name = format!("{layer}.{what}");
         let shape = self.shapes[&name].clone();
-        self.graph.weight(&name, shape, Recipe::Copy(name.clone()))
+        self.weight(&name, shape, Recipe::Copy(name.clone()))
     }
 }

@@ -1,9 +1,9 @@
 //! Landmarks to face boxes, and suppression between them.
 
 use img2pose::contract::IMAGES;
-use img2pose::onnx::data_type::{DOUBLE, INT64};
-
-use super::builder::{Builder, Value, int, ints};
+use img2pose_onnx::attribute::{int, ints};
+use img2pose_onnx::data_type::{DOUBLE, INT64};
+use img2pose_onnx::{Builder, Value};
 
 /// Left, top, right, bottom, each `[q, 1]` in whole pixels: the extent of the landmarks times the factors, more on
 /// the side of the forehead, clipped to the frame on the sides that pass it.

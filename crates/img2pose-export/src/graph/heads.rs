@@ -4,9 +4,10 @@ use img2pose::contract::{
     self, CLASS_SCORES, FEATURE_LEVELS, POSE_REGRESSION, POSE_ROI_FEATURES, PROPOSAL_FRAMES, PROPOSALS,
     ROI_FEATURES, RoiContract,
 };
+use img2pose_onnx::Value;
+use img2pose_onnx::attribute::{float, int, ints, text};
 
 use super::Network;
-use super::builder::{Value, float, int, ints, text};
 use crate::architecture::POSE_OUTPUTS;
 use crate::weights::{Folding, Recipe};
 
@@ -173,8 +174,7 @@ impl Network<'_> {
             let mut shape = self.shapes[&tensor].clone();
             debug_assert_eq!(shape[0], POSE_OUTPUTS);
             shape[0] = POSE;
-            self.graph
-                .weight(&tensor.clone(), shape, Recipe::LastRows { tensor, rows: POSE })
+            self.weight(&tensor.clone(), shape, Recipe::LastRows { tensor, rows: POSE })
         });
         self.gemm_to(POSE_REGRESSION, "pose_head.out", &hidden, &weight, &bias);
     }

@@ -2,24 +2,23 @@
 
 mod backbone;
 mod boxes;
-mod builder;
 mod heads;
 mod pose;
 mod proposals;
 mod rotation;
+mod weight;
 
 use std::collections::HashMap;
 
 use img2pose::contract::{self, Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
-use img2pose::onnx::ValueInfoProto;
-use img2pose::onnx::data_type::{FLOAT, INT64};
+use img2pose_onnx::Dimension::{self, Fixed, Free};
+use img2pose_onnx::data_type::{FLOAT, INT64};
+use img2pose_onnx::{Builder, GraphProto, ValueInfoProto};
 
 use crate::architecture::Architecture;
-use builder::Dim::{Fixed, Named};
-use builder::{Builder, value_info};
 
-pub(crate) use builder::Builder as Graph;
-pub use builder::{Storage, Weight};
+pub use weight::Storage;
+pub(crate) use weight::Weight;
 
 /// The network that is being written.
 pub(crate) struct Network<'a> {
@@ -28,6 +27,14 @@ pub(crate) struct Network<'a> {
     /// Shapes of the checkpoint's tensors.
     shapes: HashMap<String, Vec<usize>>,
     graph: Builder,
+    weights: Vec<Weight>,
+    storage: Storage,
+}
+
+/// A graph, and the weights that belong to it.
+pub(crate) struct Graph {
+    pub proto: GraphProto,
+    pub weights: Vec<Weight>,
 }
 
 /// Builds the graph of a network.
@@ -37,7 +44,9 @@ pub(crate) fn build(architecture: &Architecture, contract: &Contract, storage: S
         architecture,
         contract,
         shapes,
-        graph: Builder::new(storage),
+        graph: Builder::new(),
+        weights: Vec::new(),
+        storage,
     };
     network.dense();
     network.proposals();
@@ -46,15 +55,18 @@ pub(crate) fn build(architecture: &Architecture, contract: &Contract, storage: S
     let chosen = network.select();
     network.pose_head();
     network.faces(&chosen);
-    let mut graph = network.graph;
-    graph.inputs = inputs();
-    graph.outputs = outputs();
-    graph.value_infos = cut_points(architecture, contract);
-    graph
+    let mut proto = network.graph.into_graph("img2pose");
+    proto.input = inputs();
+    proto.output = outputs();
+    proto.value_info = cut_points(architecture, contract);
+    Graph {
+        proto,
+        weights: network.weights,
+    }
 }
 
 fn inputs() -> Vec<ValueInfoProto> {
-    let images = [Named("batch"), Fixed(3), Named("height"), Named("width")];
+    let images = [Free("batch"), Fixed(3), Free("height"), Free("width")];
     vec![
         value_info(contract::IMAGES, FLOAT, &images),
         value_info(contract::IMAGE_SIZE, INT64, &[Fixed(2)]),
@@ -62,7 +74,7 @@ fn inputs() -> Vec<ValueInfoProto> {
 }
 
 fn outputs() -> Vec<ValueInfoProto> {
-    let faces = || Named("faces");
+    let faces = || Free("faces");
     vec![
         value_info(contract::BOXES, FLOAT, &[faces(), Fixed(4)]),
         value_info(contract::SCORES, FLOAT, &[faces()]),
@@ -78,7 +90,7 @@ fn cut_points(architecture: &Architecture, contract: &Contract) -> Vec<ValueInfo
         value_info(
             &name,
             FLOAT,
-            &[Named("batch"), Fixed(channels), Named(&height), Named(&width)],
+            &[Free("batch"), Fixed(channels), Free(&height), Free(&width)],
         )
     };
     let anchors = contract.proposals.aspect_ratios.len();
@@ -88,14 +100,18 @@ fn cut_points(architecture: &Architecture, contract: &Contract) -> Vec<ValueInfo
     infos.extend((0..PROPOSAL_LEVELS).map(|i| level(contract::objectness(i), anchors, i)));
     infos.extend((0..PROPOSAL_LEVELS).map(|i| level(contract::deltas(i), 4 * anchors, i)));
     let side = contract.roi.output_size;
-    let pooled = |rows| [Named(rows), Fixed(architecture.fpn), Fixed(side), Fixed(side)];
+    let pooled = |rows| [Free(rows), Fixed(architecture.fpn), Fixed(side), Fixed(side)];
     infos.extend([
-        value_info(contract::PROPOSALS, FLOAT, &[Named("proposals"), Fixed(4)]),
-        value_info(contract::PROPOSAL_FRAMES, INT64, &[Named("proposals")]),
+        value_info(contract::PROPOSALS, FLOAT, &[Free("proposals"), Fixed(4)]),
+        value_info(contract::PROPOSAL_FRAMES, INT64, &[Free("proposals")]),
         value_info(contract::ROI_FEATURES, FLOAT, &pooled("proposals")),
-        value_info(contract::CLASS_SCORES, FLOAT, &[Named("proposals")]),
+        value_info(contract::CLASS_SCORES, FLOAT, &[Free("proposals")]),
         value_info(contract::POSE_ROI_FEATURES, FLOAT, &pooled("candidates")),
-        value_info(contract::POSE_REGRESSION, FLOAT, &[Named("candidates"), Fixed(6)]),
+        value_info(contract::POSE_REGRESSION, FLOAT, &[Free("candidates"), Fixed(6)]),
     ]);
     infos
+}
+
+fn value_info(name: &str, elem_type: i32, shape: &[Dimension<'_>]) -> ValueInfoProto {
+    ValueInfoProto::tensor(name, elem_type, Some(shape))
 }

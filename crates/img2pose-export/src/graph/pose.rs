@@ -5,11 +5,12 @@
 use img2pose::contract::{
     BOXES, CLASS_SCORES, FRAMES, IMAGE_SIZE, POSE_REGRESSION, POSES, PROPOSAL_FRAMES, PROPOSALS, SCORES,
 };
-use img2pose::onnx::data_type::{DOUBLE, FLOAT, INT64};
+use img2pose_onnx::attribute::int;
+use img2pose_onnx::data_type::{DOUBLE, FLOAT, INT64};
+use img2pose_onnx::{Builder, Value};
 
 use super::Network;
 use super::boxes::{bounding_box, suppress};
-use super::builder::{Builder, Value, int};
 use super::rotation::{
     Quaternion, from_rotation_vector, matrix_rows, multiply, shear_rotation, to_rotation_vector,
 };

@@ -1,10 +1,11 @@
 //! RPN outputs to proposals: best anchors of each level, decoding, suppression, best of each frame.
 
 use img2pose::contract::{self, IMAGE_SIZE, IMAGES, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS};
-use img2pose::onnx::data_type::FLOAT;
+use img2pose_onnx::Value;
+use img2pose_onnx::attribute::{int, ints};
+use img2pose_onnx::data_type::FLOAT;
 
 use super::Network;
-use super::builder::{Value, int, ints};
 
 /// Largest growth of an anchor, as a logarithm (`BBOX_XFORM_CLIP` of Faster R-CNN).
 fn max_log_scale() -> f32 {

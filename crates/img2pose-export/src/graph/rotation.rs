@@ -1,8 +1,7 @@
 //! Rotations as quaternions, in ONNX nodes.
 
-use img2pose::onnx::data_type::{DOUBLE, FLOAT};
-
-use super::builder::{Builder, Value};
+use img2pose_onnx::data_type::{DOUBLE, FLOAT};
+use img2pose_onnx::{Builder, Value};
 
 /// Keeps a quotient by the length of a vector finite when that is 0.
 const TINY: f64 = 1e-30;

@@ -4,23 +4,18 @@ use std::path::Path;
 
 use img2pose_export::architecture::Architecture;
 use img2pose_export::checkpoint::Checkpoint;
-use img2pose_export::onnx::{ModelProto, TensorProto};
 use img2pose_export::statistics::PoseStatistics;
-use img2pose_export::{Options, Storage, convert};
+use img2pose_export::{Options, convert};
+use img2pose_onnx::{ModelProto, TensorProto};
 use prost::Message;
 
 use crate::folder::Folder;
 use crate::synthetic::{self, Stored, Style, entries, write_pth, write_safetensors};
 
 pub fn options() -> Options {
-    Options {
-        statistics: PoseStatistics::WIDER,
-        batch_norm_epsilon: 1e-5,
-        min_size: 480,
-        max_size: 1400,
-        licence: "CC0".to_owned(),
-        storage: Storage::F32,
-    }
+    Options::new(PoseStatistics::WIDER)
+        .with_sizes(480, 1400)
+        .with_licence("CC0")
 }
 
 fn read(path: &Path) -> ModelProto {
@@ -133,15 +128,7 @@ fn batch_norm_is_folded() {
     let network = synthetic::tiny();
     write_pth(&from, &entries(&network, &Style::default()), &Style::default());
     let epsilon = 0.25;
-    convert(
-        &from,
-        &to,
-        &Options {
-            batch_norm_epsilon: epsilon,
-            ..options()
-        },
-    )
-    .unwrap();
+    convert(&from, &to, &options().with_batch_norm_epsilon(epsilon)).unwrap();
     let weights = weights(&to);
     let shapes: std::collections::HashMap<_, _> = network.tensors().into_iter().collect();
     let source = |name: &str| synthetic::numbers(name, &shapes[name]);

@@ -3,7 +3,7 @@
 use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Model};
 use img2pose_export::convert;
-use img2pose_export::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use prost::Message;
 use test_support::damage;
 
@@ -38,13 +38,11 @@ fn damaged_models_are_refused_or_run() {
     convert(&from, &to, &options()).unwrap();
     let whole = ModelProto::decode(&std::fs::read(&to).unwrap()[..]).unwrap();
     let pixels: Vec<u8> = (0..64 * 48 * 3_u32).map(|i| ((i * i) >> 3) as u8).collect();
-    let options = DetectorOptions {
-        min_size: Some(48),
-        max_size: Some(64),
-        num_threads: 1,
-        execution_provider: ExecutionProvider::Cpu,
-        ..DetectorOptions::default()
-    };
+    let options = DetectorOptions::default()
+        .with_min_size(48)
+        .with_max_size(64)
+        .with_num_threads(1)
+        .with_execution_provider(ExecutionProvider::Cpu);
     let cases = std::env::var(VARIABLE)
         .ok()
         .and_then(|number| number.parse().ok())

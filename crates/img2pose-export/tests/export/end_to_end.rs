@@ -1,11 +1,11 @@
 //! Converted models run as a whole in plain ONNX Runtime, and do what the documentation says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use img2pose::runtime;
+use img2pose::whole::{Images, Outputs, WholeModel};
+use img2pose::{DetectorOptions, ExecutionProvider, Model, runtime};
 use img2pose_export::architecture::Architecture;
 use img2pose_export::contract::{self, Contract};
-use img2pose_export::trial::{Images, Seen, Trial};
 use img2pose_export::{Options, Storage, convert};
 
 use crate::convert::options;
@@ -22,6 +22,12 @@ pub fn runtime_is_there(test: &str) -> bool {
             false
         }
     }
+}
+
+/// The model at `path`, run as a whole on the processor.
+pub fn whole(path: &Path, extra: &[String]) -> WholeModel {
+    let options = DetectorOptions::default().with_execution_provider(ExecutionProvider::Cpu);
+    WholeModel::load(&Model::open(path).unwrap(), &options, extra).unwrap()
 }
 
 /// Every cut point of the contract.
@@ -88,7 +94,7 @@ fn images(seeds: &[&str], padded: [usize; 2], unpadded: [usize; 2]) -> Images {
 }
 
 /// One image's part of an extra output.
-fn map<'s>(seen: &'s Seen, name: &str, frame: usize) -> Map<'s> {
+fn map<'s>(seen: &'s Outputs, name: &str, frame: usize) -> Map<'s> {
     let (shape, values) = &seen.tensors[name];
     let [_, channels, height, width] = shape[..] else {
         panic!("{name} has shape {shape:?}")
@@ -112,12 +118,12 @@ fn every_stage_equals_a_plain_implementation() {
     let mut options = options();
     options.statistics.stddev[2] = 8.0;
     options.statistics.stddev[3] = 30.0;
-    let mut trial = Trial::open(&model(&folder, &synthetic::tiny(), &options), &cut_points()).unwrap();
-    let contract = trial.contract().clone();
+    let mut whole_model = whole(&model(&folder, &synthetic::tiny(), &options), &cut_points());
+    let contract = whole_model.contract().clone();
     // 64 x 80 cells on the finest level: more anchors than a level keeps.
     let (padded, unpadded) = ([256, 320], [250, 313]);
     let batch = images(&["first", "second"], padded, unpadded);
-    let seen = trial.run(&batch).unwrap();
+    let seen = whole_model.run(&batch).unwrap();
     let corners = |name: &str| seen.tensors[name].1.as_chunks::<4>().0.to_vec();
     let (proposals, scores) = (
         corners(contract::PROPOSALS),
@@ -132,7 +138,7 @@ fn every_stage_equals_a_plain_implementation() {
     let mut candidates = Vec::new();
     for frame in 0..2usize {
         let rows: Vec<usize> = (0..proposals.len())
-            .filter(|&i| seen.proposal_frames[i] == frame as i64)
+            .filter(|&i| seen.proposal_frames[i] == frame)
             .collect();
         assert!(rows.len() > 200, "{} proposals", rows.len());
         same_proposals(&seen, &rows, &proposals, frame, (padded, unpadded), &contract);
@@ -161,7 +167,7 @@ fn every_stage_equals_a_plain_implementation() {
 }
 
 fn same_proposals(
-    seen: &Seen,
+    seen: &Outputs,
     rows: &[usize],
     proposals: &[reference::Box],
     frame: usize,
@@ -205,7 +211,7 @@ fn same_proposals(
 }
 
 fn same_pooling(
-    seen: &Seen,
+    seen: &Outputs,
     rows: &[usize],
     proposals: &[reference::Box],
     frame: usize,
@@ -230,7 +236,7 @@ fn same_pooling(
 }
 
 fn same_faces(
-    seen: &Seen,
+    seen: &Outputs,
     candidates: &[usize],
     proposals: &[reference::Box],
     scores: &[f32],
@@ -288,16 +294,23 @@ fn a_batch_equals_its_frames_alone() {
         return;
     }
     let folder = Folder::new();
-    let mut trial = Trial::open(&model(&folder, &synthetic::tiny(), &options()), &[]).unwrap();
+    let mut whole_model = whole(&model(&folder, &synthetic::tiny(), &options()), &[]);
     let (padded, unpadded) = ([160, 224], [150, 217]);
     let seeds = ["a", "blank", "b", "a", "c", "blank", "d", "e"];
-    let alone = seeds.map(|seed| trial.run(&images(&[seed], padded, unpadded)).unwrap().frame(0));
+    let alone = seeds.map(|seed| {
+        whole_model
+            .run(&images(&[seed], padded, unpadded))
+            .unwrap()
+            .faces_of(0)
+    });
     assert!(alone[0].len() > 5 && alone[0] != alone[2]);
     for count in 1..=seeds.len() {
-        let batch = trial.run(&images(&seeds[..count], padded, unpadded)).unwrap();
+        let batch = whole_model
+            .run(&images(&seeds[..count], padded, unpadded))
+            .unwrap();
         assert!(batch.frames.is_sorted());
         for (frame, alone) in alone[..count].iter().enumerate() {
-            assert!(batch.frame(frame as i64) == *alone, "frame {frame} of {count}");
+            assert!(batch.faces_of(frame) == *alone, "frame {frame} of {count}");
         }
     }
 }
@@ -308,8 +321,8 @@ fn any_multiple_of_32_is_decoded() {
         return;
     }
     let folder = Folder::new();
-    let mut trial = Trial::open(&model(&folder, &synthetic::tiny(), &options()), &cut_points()).unwrap();
-    let contract = trial.contract().clone();
+    let mut whole_model = whole(&model(&folder, &synthetic::tiny(), &options()), &cut_points());
+    let contract = whole_model.contract().clone();
     // Odd numbers of top cells: the pooled level rounds up, so its stride is not 64.
     for (padded, unpadded) in [
         ([32, 32], [32, 20]),
@@ -318,11 +331,13 @@ fn any_multiple_of_32_is_decoded() {
         ([288, 224], [288, 211]),
         ([96, 160], [70, 160]),
     ] {
-        let seen = trial.run(&images(&["a", "blank"], padded, unpadded)).unwrap();
+        let seen = whole_model
+            .run(&images(&["a", "blank"], padded, unpadded))
+            .unwrap();
         for frame in 0..2 {
             let proposals: Vec<_> = seen.tensors[contract::PROPOSALS].1.as_chunks::<4>().0.to_vec();
             let rows: Vec<usize> = (0..proposals.len())
-                .filter(|&i| seen.proposal_frames[i] == frame as i64)
+                .filter(|&i| seen.proposal_frames[i] == frame)
                 .collect();
             same_proposals(&seen, &rows, &proposals, frame, (padded, unpadded), &contract);
             let [height, width] = unpadded.map(|side| side as f32);
@@ -353,13 +368,13 @@ fn no_proposal_and_no_face_give_empty_outputs() {
         return;
     }
     let folder = Folder::new();
-    let mut trial = Trial::open(&model(&folder, &synthetic::tiny(), &options()), &cut_points()).unwrap();
+    let mut whole_model = whole(&model(&folder, &synthetic::tiny(), &options()), &cut_points());
     // An image without extent: every box is clipped away.
     let nothing = Images {
         unpadded: [0, 0],
         ..images(&["a", "b"], [64, 64], [64, 64])
     };
-    let seen = trial.run(&nothing).unwrap();
+    let seen = whole_model.run(&nothing).unwrap();
     assert_eq!(seen.tensors[contract::PROPOSALS].0, [0, 4]);
     assert_eq!(seen.tensors[contract::ROI_FEATURES].0, [0, 8, 7, 7]);
     assert_eq!(
@@ -381,8 +396,8 @@ fn f16_storage_computes_nearly_the_same() {
     let folder = Folder::new();
     let batch = images(&["a"], [96, 160], [96, 160]);
     let [full, half] = [Storage::F32, Storage::F16].map(|storage| {
-        let path = model(&folder, &synthetic::tiny(), &Options { storage, ..options() });
-        let seen = Trial::open(&path, &cut_points()).unwrap().run(&batch).unwrap();
+        let path = model(&folder, &synthetic::tiny(), &options().with_storage(storage));
+        let seen = whole(&path, &cut_points()).run(&batch).unwrap();
         seen.tensors[&contract::objectness(1)].1.clone()
     });
     let largest = full.iter().map(|x| x.abs()).fold(0.0, f32::max);
@@ -403,7 +418,7 @@ fn a_bottleneck_network_runs() {
         return;
     }
     let folder = Folder::new();
-    let mut trial = Trial::open(&model(&folder, &synthetic::resnet50(), &options()), &cut_points()).unwrap();
-    let seen = trial.run(&images(&["a", "b"], [64, 96], [64, 96])).unwrap();
+    let mut whole_model = whole(&model(&folder, &synthetic::resnet50(), &options()), &cut_points());
+    let seen = whole_model.run(&images(&["a", "b"], [64, 96], [64, 96])).unwrap();
     assert!(!seen.boxes.is_empty());
 }

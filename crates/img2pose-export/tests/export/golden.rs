@@ -1,11 +1,11 @@
 //! A converted checkpoint, run as a whole, against the reference implementation.
 
+use img2pose::whole::{Images, Outputs};
 use img2pose_export::contract;
-use img2pose_export::trial::{Images, Seen, Trial};
 use ndarray::ArrayD;
 use test_support::{GoldenFace, STAGED, golden_model, open_tensors, read_collages, read_png, read_tensor};
 
-use crate::end_to_end::runtime_is_there;
+use crate::end_to_end::{runtime_is_there, whole};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -29,7 +29,7 @@ fn stages_equal_the_reference() {
         .flat_map(|i| [contract::objectness(i), contract::deltas(i)])
         .collect();
     names.extend([contract::PROPOSALS, contract::CLASS_SCORES].map(str::to_owned));
-    let mut trial = Trial::open(golden_model(&folder), &names).unwrap();
+    let mut whole_model = whole(golden_model(&folder), &names);
     for (name, min_size) in STAGED {
         let mut tensors = open_tensors(&folder, name, min_size);
         let input = read_tensor(&mut tensors, "net_input");
@@ -41,7 +41,7 @@ fn stages_equal_the_reference() {
             values: input.iter().copied().collect(),
             unpadded: result.net_image_size_hw.map(|side| side as usize),
         };
-        let seen = trial.run(&images).unwrap();
+        let seen = whole_model.run(&images).unwrap();
         for level in levels.clone() {
             for (ours, theirs) in [
                 (contract::objectness(level), "objectness"),
@@ -66,13 +66,17 @@ fn stages_equal_the_reference() {
             0 => read_png(&folder.join(&result.image)).width as f32 / images.unpadded[1] as f32,
             _ => read_png(&folder.join(&result.image)).height as f32 / images.unpadded[0] as f32,
         });
-        let confident: Vec<_> = seen.frame(0).into_iter().filter(|face| face.1 >= 0.5).collect();
+        let confident: Vec<_> = seen
+            .faces_of(0)
+            .into_iter()
+            .filter(|face| face.1 >= 0.5)
+            .collect();
         same_faces(name, &confident, &result.faces, scale);
     }
 }
 
 /// The same set, each with its score.
-fn same_proposals_and_scores(seen: &Seen, expected: &ArrayD<f32>, scores: &ArrayD<f32>) {
+fn same_proposals_and_scores(seen: &Outputs, expected: &ArrayD<f32>, scores: &ArrayD<f32>) {
     let found: Vec<[f32; 4]> = seen.tensors[contract::PROPOSALS].1.as_chunks().0.to_vec();
     assert_eq!(found.len(), expected.shape()[0]);
     let expected: Vec<f32> = expected.iter().copied().collect();
@@ -127,7 +131,7 @@ fn every_detection_of_the_collages_is_found_in_batches() {
     let (Some(folder), true) = (test_support::golden(test), runtime_is_there(test)) else {
         return;
     };
-    let mut trial = Trial::open(golden_model(&folder), &[]).unwrap();
+    let mut whole_model = whole(golden_model(&folder), &[]);
     let collages: Vec<_> = read_collages(&folder).into_iter().collect();
     let mut faces = 0;
     for batch in collages.chunks(8) {
@@ -146,9 +150,9 @@ fn every_detection_of_the_collages_is_found_in_batches() {
             let planes = (0..3).flat_map(|c| image.pixels.chunks(3).map(move |pixel| value(c, pixel)));
             images.values.extend(planes);
         }
-        let seen = trial.run(&images).unwrap();
+        let seen = whole_model.run(&images).unwrap();
         for (frame, (name, expected)) in (0..).zip(batch) {
-            same_faces(name, &seen.frame(frame), expected, [1.0, 1.0]);
+            same_faces(name, &seen.faces_of(frame), expected, [1.0, 1.0]);
             faces += expected.len();
         }
     }

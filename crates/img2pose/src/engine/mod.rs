@@ -8,6 +8,7 @@ mod host;
 mod session;
 #[cfg(test)]
 mod tests;
+pub(crate) mod whole;
 
 use std::sync::Arc;
 
@@ -80,7 +81,10 @@ impl Setting {
             contract: model.contract().clone(),
             channels: model.channels(),
             origin: placement.origin(model),
-            shapes: placement.provider.shapes,
+            shapes: match placement.whole {
+                true => Shapes::Free,
+                false => placement.provider.shapes,
+            },
             pool,
             canceller: Canceller::new().map_err(Error::inference("set up a run"))?,
         })
@@ -148,6 +152,9 @@ fn open_at(
     placement: Placement,
     setting: &Setting,
 ) -> Result<Box<dyn Engine>, Error> {
+    if placement.whole {
+        return Ok(Box::new(whole::WholeEngine::load(model, runtime, placement)?));
+    }
     Ok(match placement.memory() {
         Some(memory) => {
             let mut engine = bound::BoundEngine::load(model, runtime, placement, setting, &memory)?;

@@ -1,12 +1,18 @@
 //! The parts of a model for a device: features and pooled regions stay there from one part to the next.
 
+use img2pose_onnx::attribute::int;
+use img2pose_onnx::{
+    Builder, Dimension, GraphProto, ModelProto, NodeProto, Value, ValueInfoProto, cut, data_type, encode,
+    to_half,
+};
+
 use super::Model;
-use super::cut::{self, Dimension};
-use super::fp16::to_half;
 use super::parts::dense_outputs;
 use crate::Error;
 use crate::contract::{self, FEATURE_LEVELS};
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, attribute, data_type};
+
+/// What the names of the nodes that are put into the parts begin with.
+const PIECE: &str = "device";
 
 /// Input of the regions part: boxes in pixels of the resized frame, `[rows, 4]`, those of the finest level first.
 const BOXES: &str = "boxes";
@@ -58,7 +64,7 @@ impl Model {
             if is_half {
                 to_half(&mut model)?;
             }
-            cut::encode(&model)
+            encode(&model)
         };
         let mut dense = self.cut_dense()?;
         if half.dense {
@@ -70,7 +76,7 @@ impl Model {
             dense_outputs.push(SUMS.to_owned());
         }
         Ok(DeviceParts {
-            dense: cut::encode(&dense)?,
+            dense: encode(&dense)?,
             regions: finish(self.regions()?, half.heads)?,
             poses: finish(self.poses()?, half.heads)?,
             dense_outputs,
@@ -81,7 +87,7 @@ impl Model {
     /// find, for which a GPU waits; here the processor has sorted them.
     fn regions(&self) -> Result<ModelProto, String> {
         let scores = [contract::CLASS_SCORES.to_owned()];
-        let mut model = cut::cut(
+        let mut model = cut(
             &self.proto,
             &[(contract::ROI_FEATURES, &self.region_dimensions())],
             &scores,
@@ -89,35 +95,18 @@ impl Model {
         let whole = self.proto.graph.as_ref().ok_or("it has no graph")?;
         let graph = model.graph.as_mut().ok_or("it has no graph")?;
 
-        let per_level = |what: &str| -> Vec<String> {
-            (0..FEATURE_LEVELS)
-                .map(|level| format!("{what}_{level}"))
-                .collect()
-        };
-        let (boxes, frames, pooled) = (per_level(BOXES), per_level(FRAMES), per_level("pooled"));
-        let mut nodes = vec![
-            node("Split", &[BOXES, COUNTS], &boxes, &[("axis", 0)]),
-            node("Split", &[FRAMES, COUNTS], &frames, &[("axis", 0)]),
-        ];
-        for level in 0..FEATURE_LEVELS {
-            // The model's own, with its attributes.
+        let mut g = Builder::piece(PIECE);
+        let boxes: [Value; FEATURE_LEVELS] = g.op_n("Split", &[BOXES, COUNTS], vec![int("axis", 0)]);
+        let frames: [Value; FEATURE_LEVELS] = g.op_n("Split", &[FRAMES, COUNTS], vec![int("axis", 0)]);
+        let mut pooled = Vec::new();
+        for (level, (boxes, frames)) in boxes.iter().zip(&frames).enumerate() {
             let features = contract::features(level);
+            // The model's own, with its attributes.
             let own = roi_align_of(whole, &features)?;
-            nodes.push(NodeProto {
-                input: vec![features, boxes[level].clone(), frames[level].clone()],
-                output: vec![pooled[level].clone()],
-                ..own.clone()
-            });
+            pooled.push(g.like(own, &[&features, boxes, frames]));
         }
-        let pooled: Vec<&str> = pooled.iter().map(String::as_str).collect();
-        nodes.push(node(
-            "Concat",
-            &pooled,
-            &[contract::ROI_FEATURES.to_owned()],
-            &[("axis", 0)],
-        ));
-        nodes.append(&mut graph.node);
-        graph.node = nodes;
+        g.op_to(contract::ROI_FEATURES, "Concat", &pooled, vec![int("axis", 0)]);
+        put_before(graph, g);
 
         let fixed = Dimension::Fixed;
         graph.input = (0..FEATURE_LEVELS)
@@ -128,18 +117,20 @@ impl Model {
                     Dimension::Free(["height_0", "height_1", "height_2", "height_3"][level]),
                     Dimension::Free(["width_0", "width_1", "width_2", "width_3"][level]),
                 ];
-                cut::tensor_value(&contract::features(level), data_type::FLOAT, Some(&shape))
+                ValueInfoProto::tensor(&contract::features(level), data_type::FLOAT, Some(&shape))
             })
             .collect();
         let rows = || Dimension::Free("rows");
         graph.input.extend([
-            cut::tensor_value(BOXES, data_type::FLOAT, Some(&[rows(), fixed(4)])),
-            cut::tensor_value(FRAMES, data_type::INT64, Some(&[rows()])),
-            cut::tensor_value(COUNTS, data_type::INT64, Some(&[fixed(FEATURE_LEVELS)])),
+            ValueInfoProto::tensor(BOXES, data_type::FLOAT, Some(&[rows(), fixed(4)])),
+            ValueInfoProto::tensor(FRAMES, data_type::INT64, Some(&[rows()])),
+            ValueInfoProto::tensor(COUNTS, data_type::INT64, Some(&[fixed(FEATURE_LEVELS)])),
         ]);
-        graph
-            .output
-            .push(cut::tensor_value(contract::ROI_FEATURES, data_type::FLOAT, None));
+        graph.output.push(ValueInfoProto::tensor(
+            contract::ROI_FEATURES,
+            data_type::FLOAT,
+            None,
+        ));
         Ok(model)
     }
 
@@ -147,21 +138,20 @@ impl Model {
     fn poses(&self) -> Result<ModelProto, String> {
         let regions = self.region_dimensions();
         let poses = [contract::POSE_REGRESSION.to_owned()];
-        let mut model = cut::cut(&self.proto, &[(contract::POSE_ROI_FEATURES, &regions)], &poses)?;
+        let mut model = cut(&self.proto, &[(contract::POSE_ROI_FEATURES, &regions)], &poses)?;
         let graph = model.graph.as_mut().ok_or("it has no graph")?;
-        let wanted = [contract::POSE_ROI_FEATURES.to_owned()];
-        graph.node.insert(
-            0,
-            node("Gather", &[contract::ROI_FEATURES, ROWS], &wanted, &[("axis", 0)]),
-        );
+        let mut g = Builder::piece(PIECE);
+        let rows = [contract::ROI_FEATURES, ROWS];
+        g.op_to(contract::POSE_ROI_FEATURES, "Gather", &rows, vec![int("axis", 0)]);
+        put_before(graph, g);
         graph.input = vec![
-            cut::tensor_value(contract::ROI_FEATURES, data_type::FLOAT, Some(&regions)),
-            cut::tensor_value(ROWS, data_type::INT64, Some(&[Dimension::Free("wanted")])),
+            ValueInfoProto::tensor(contract::ROI_FEATURES, data_type::FLOAT, Some(&regions)),
+            ValueInfoProto::tensor(ROWS, data_type::INT64, Some(&[Dimension::Free("wanted")])),
         ];
         Ok(model)
     }
 
-    fn region_dimensions(&self) -> [Dimension; 4] {
+    fn region_dimensions(&self) -> [Dimension<'static>; 4] {
         let side = self.contract.roi.output_size;
         [
             Dimension::Free("rows"),
@@ -176,27 +166,20 @@ impl Model {
 /// device to be looked at.
 fn sum_features(dense: &mut ModelProto) {
     let Some(graph) = dense.graph.as_mut() else { return };
-    let axes = "feature_axes";
-    graph.initializer.push(TensorProto {
-        dims: vec![3],
-        data_type: Some(data_type::INT64),
-        name: Some(axes.to_owned()),
-        raw_data: Some([1_i64, 2, 3].map(i64::to_le_bytes).concat().into()),
-        ..TensorProto::default()
-    });
-    let sums: Vec<String> = (0..FEATURE_LEVELS)
-        .map(|level| format!("{SUMS}_{level}"))
-        .collect();
-    for (level, sum) in sums.iter().enumerate() {
-        let features = contract::features(level);
-        let output = std::slice::from_ref(sum);
-        graph
-            .node
-            .push(node("ReduceSum", &[&features, axes], output, &[("keepdims", 0)]));
+    let mut g = Builder::piece(PIECE);
+    let axes = g.i64s(&[1, 2, 3]);
+    let mut sums = Vec::new();
+    for level in 0..FEATURE_LEVELS {
+        let inputs = [&contract::features(level), &axes];
+        sums.push(g.op("ReduceSum", &inputs, vec![int("keepdims", 0)]));
     }
-    let sums: Vec<&str> = sums.iter().map(String::as_str).collect();
-    graph.node.push(node("Sum", &sums, &[SUMS.to_owned()], &[]));
-    graph.output.push(cut::tensor_value(SUMS, data_type::FLOAT, None));
+    g.op_to(SUMS, "Sum", &sums, vec![]);
+    let (nodes, constants) = g.into_parts();
+    graph.node.extend(nodes);
+    graph.initializer.extend(constants);
+    graph
+        .output
+        .push(ValueInfoProto::tensor(SUMS, data_type::FLOAT, None));
 }
 
 fn roi_align_of<'g>(graph: &'g GraphProto, features: &str) -> Result<&'g NodeProto, String> {
@@ -212,16 +195,9 @@ fn roi_align_of<'g>(graph: &'g GraphProto, features: &str) -> Result<&'g NodePro
     }
 }
 
-fn node(operator: &str, input: &[&str], output: &[String], attributes: &[(&str, i64)]) -> NodeProto {
-    NodeProto {
-        input: input.iter().map(|name| (*name).to_owned()).collect(),
-        name: Some(format!("device/{operator}/{}", output[0])),
-        output: output.to_vec(),
-        op_type: Some(operator.to_owned()),
-        attribute: attributes
-            .iter()
-            .map(|(name, value)| attribute::int(name, *value))
-            .collect(),
-        ..NodeProto::default()
-    }
+/// Puts a piece in front of the nodes of `graph`, which take what it makes.
+fn put_before(graph: &mut GraphProto, piece: Builder) {
+    let (nodes, constants) = piece.into_parts();
+    graph.node.splice(..0, nodes);
+    graph.initializer.extend(constants);
 }

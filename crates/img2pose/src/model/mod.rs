@@ -1,24 +1,20 @@
 //! A model file: read, checked against the contract, and cut into the parts that the detector runs.
 
-mod cut;
 mod device_parts;
 mod file;
-mod fp16;
 mod frame_graph;
-mod names;
 mod parts;
 mod soundness;
 mod tensors;
 
 use std::path::{Path, PathBuf};
 
+use img2pose_onnx::{Dimension, Index, ModelProto, TensorShapeProto, ValueInfoProto, cut, data_type, encode};
 use prost::bytes::Bytes;
 
 use crate::Error;
 use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
-use crate::onnx::{Index, ModelProto, TensorShapeProto};
 use crate::options::Precision;
-use cut::Dimension;
 pub(crate) use device_parts::{DeviceParts, HalfParts};
 pub(crate) use frame_graph::frame_graph;
 
@@ -152,7 +148,7 @@ impl Model {
                  convert`",
             ));
         }
-        let proto = file::decode(bytes).map_err(|reason| not_onnx(&reason))?;
+        let proto = img2pose_onnx::decode(bytes).map_err(|reason| not_onnx(&reason))?;
         if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
             return Err(not_onnx("it contains no graph"));
         }
@@ -172,15 +168,6 @@ impl Model {
         Ok(model)
     }
 
-    #[doc(hidden)]
-    /// Decodes any ONNX file, within memory that follows from its size; whether it keeps the contract is not asked.
-    ///
-    /// # Errors
-    /// A text that says why it is none, or that there is too much in it beside weights.
-    pub fn decode(bytes: Bytes) -> Result<ModelProto, String> {
-        file::decode(bytes)
-    }
-
     /// The facts that stand in the file's metadata.
     pub fn contract(&self) -> &Contract {
         &self.contract
@@ -196,7 +183,38 @@ impl Model {
         &self.path
     }
 
-    fn image_dimensions(&self) -> [Dimension; 4] {
+    /// The file as it is, with the tensors of these names as further outputs.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] when it does not make one of them, or there is no memory.
+    pub(crate) fn with_outputs(&self, names: &[String]) -> Result<Vec<u8>, Error> {
+        let broken = |reason: String| Error::Contract {
+            path: self.path.clone(),
+            reason,
+        };
+        let mut proto = self.proto.clone();
+        if let Some(graph) = &mut proto.graph {
+            let index = Index::new(graph);
+            let missing: Vec<&str> = names
+                .iter()
+                .map(String::as_str)
+                .filter(|name| index.maker(name).is_none())
+                .collect();
+            if !missing.is_empty() {
+                return Err(broken(format!("it lacks the tensors {}", missing.join(", "))));
+            }
+            graph.output.extend(names.iter().map(|name| {
+                let elements = match name.as_str() {
+                    contract::PROPOSAL_FRAMES => data_type::INT64,
+                    _ => data_type::FLOAT,
+                };
+                ValueInfoProto::tensor(name, elements, None)
+            }));
+        }
+        encode(&proto).map_err(broken)
+    }
+
+    fn image_dimensions(&self) -> [Dimension<'static>; 4] {
         [
             Dimension::Free("batch"),
             Dimension::Fixed(3),
@@ -220,7 +238,7 @@ impl Model {
         parts::check_finite(&self.cut_dense()?)?;
         for (input, output) in HEADS {
             let head = self.cut_head(input, output)?;
-            cut::head_matrix(&head, input, self.channels, self.cells())?;
+            img2pose_onnx::head_matrix(&head, input, self.channels, self.cells())?;
             parts::check_finite(&head)?;
         }
         Ok(())
@@ -228,7 +246,7 @@ impl Model {
 
     fn cut_dense(&self) -> Result<ModelProto, String> {
         let images = self.image_dimensions();
-        cut::cut(
+        cut(
             &self.proto,
             &[(contract::IMAGES, &images)],
             &parts::dense_outputs(),
@@ -243,7 +261,7 @@ impl Model {
             Dimension::Fixed(side),
             Dimension::Fixed(self.channels),
         ];
-        cut::cut(&self.proto, &[(input, &regions)], &[output.to_owned()])
+        cut(&self.proto, &[(input, &regions)], &[output.to_owned()])
     }
 
     /// Cells of a pooled region.
@@ -258,17 +276,17 @@ impl Model {
         let deltas: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::deltas).collect();
         let mut dense = self.cut_dense()?;
         for name in &mut features {
-            *name = cut::output_channels_last(&mut dense, name);
+            *name = img2pose_onnx::output_channels_last(&mut dense, name);
         }
 
         let head = |(input, output): (&str, &str)| {
             let mut head = self.cut_head(input, output)?;
-            cut::take_channels_last(&mut head, input, self.channels, self.cells())?;
-            cut::encode(&head)
+            img2pose_onnx::take_channels_last(&mut head, input, self.channels, self.cells())?;
+            encode(&head)
         };
         let [class, pose] = HEADS;
         Ok(Parts {
-            dense: cut::encode(&dense)?,
+            dense: encode(&dense)?,
             features,
             objectness,
             deltas,

@@ -1,9 +1,9 @@
 //! What the parts of a model have in common, and what is checked of them.
 
-use super::names::{shown, shown_node};
+use img2pose_onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, shown, shown_node};
+
 use super::tensors;
 use crate::contract::{self, Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto};
 
 /// Names of what the dense part gives: pyramid features, RPN logits, RPN deltas, in this order.
 pub(super) fn dense_outputs() -> Vec<String> {
@@ -100,7 +100,7 @@ fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{TensorProto, data_type};
+    use img2pose_onnx::{TensorProto, data_type};
 
     fn part(weight: f32, attribute: AttributeProto) -> ModelProto {
         let tensor = |name: &str, number: f32| TensorProto {

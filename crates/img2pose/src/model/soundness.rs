@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::names::{shown, shown_node};
+use img2pose_onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, shown, shown_node};
+
 use super::tensors;
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto};
 
 /// Most nodes of a graph that are believed; the published network has some hundred, and each costs ONNX Runtime time.
 const MOST_NODES: usize = 50_000;

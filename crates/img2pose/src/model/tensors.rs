@@ -1,7 +1,6 @@
 //! Tensors in foreign files: that they hold what their shape says, and that their numbers are numbers.
 
-use super::names::shown;
-use crate::onnx::{TensorProto, data_type};
+use img2pose_onnx::{TensorProto, data_type, shown};
 
 /// Where the elements of a tensor lie that a file refers to: [`TensorProto::data_location`].
 const EXTERNAL: i32 = 1;

@@ -19,7 +19,7 @@ use crate::memory::Memory;
 use crate::model::Model;
 use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::origin::Origin;
-use crate::runtime::{self, Runtime};
+use crate::runtime::Runtime;
 use crate::shapes::Shapes;
 
 /// What is known of an execution provider.
@@ -129,18 +129,8 @@ pub(crate) struct Placement {
     pub precision: Precision,
     pub device_id: u32,
     pub threads: usize,
-}
-
-impl DetectorOptions {
-    /// Lets a session of ONNX Runtime run where a detector with these options runs; for comparing the two.
-    ///
-    /// # Errors
-    /// [`Error::Provider`] when the execution provider cannot be had.
-    #[doc(hidden)]
-    pub fn register_provider(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
-        let candidates = Placement::candidates(self, runtime::load(None, None)?)?;
-        candidates[0].register(builder, None)
-    }
+    /// Whether one session runs the file as it is.
+    pub whole: bool,
 }
 
 impl Placement {
@@ -150,6 +140,7 @@ impl Placement {
             precision: options.precision,
             device_id: options.device_id,
             threads: options.threads(),
+            whole: options.whole,
         }
     }
 

@@ -125,8 +125,7 @@ impl Runtime {
     }
 
     /// ONNX Runtime's environment, for further sessions in this process.
-    #[doc(hidden)]
-    pub fn environment(&self) -> &Environment {
+    pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
 

@@ -1,7 +1,7 @@
 //! The shipped model with another class head.
 
 use img2pose::Model;
-use img2pose::onnx::ModelProto;
+use img2pose_onnx::ModelProto;
 use prost::Message;
 use test_support::shipped_model;
 

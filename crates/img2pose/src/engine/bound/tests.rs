@@ -497,7 +497,7 @@ fn fp16_moves_faces_a_little() {
 fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
     use prost::Message;
     let bytes = std::fs::read(shipped_model()).unwrap();
-    let mut proto = crate::onnx::ModelProto::decode(&bytes[..]).unwrap();
+    let mut proto = img2pose_onnx::ModelProto::decode(&bytes[..]).unwrap();
     let nodes = &mut proto.graph.as_mut().unwrap().node;
     for node in nodes.iter_mut().filter(|node| node.op_type() == "RoiAlign") {
         node.op_type = Some("MyAlign".to_owned());
@@ -543,7 +543,7 @@ fn weights_that_are_stored_in_16_bits_serve_too() {
 fn features_that_are_no_numbers_are_seen_where_they_lie() {
     use prost::Message;
     let bytes = std::fs::read(shipped_model()).unwrap();
-    let mut proto = crate::onnx::ModelProto::decode(&bytes[..]).unwrap();
+    let mut proto = img2pose_onnx::ModelProto::decode(&bytes[..]).unwrap();
     let graph = proto.graph.as_mut().unwrap();
     let mut nodes = graph.node.iter();
     let name = nodes.find(|node| node.output[0] == "features_3").unwrap().input[1].clone();

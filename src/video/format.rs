@@ -1,4 +1,4 @@
-//! From GStreamer's description of a frame to the detector's.
+//! From GStreamer's description of a frame to the detector's, and the formats that the detector reads.
 
 use gst::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoInfo};
@@ -6,7 +6,7 @@ use img2pose::frame::{
     ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, View,
 };
 
-use crate::frames;
+use super::mapping;
 
 /// The raw video formats that the detector reads, those that need no conversion of colours first.
 pub const FORMATS: [VideoFormat; 9] = [
@@ -22,7 +22,7 @@ pub const FORMATS: [VideoFormat; 9] = [
 ];
 
 /// Raw video in one of [`FORMATS`]. Without a framerate: caps that have none are good, too, as applications write them.
-pub fn template_caps() -> gst::Caps {
+pub fn readable_caps() -> gst::Caps {
     let formats = FORMATS.iter().map(|format| format.to_str().as_str());
     let side = gst::IntRange::new(1, i32::MAX);
     gst::Caps::builder("video/x-raw")
@@ -120,7 +120,7 @@ impl InputFormat {
         read: impl FnOnce(&Frame<'_>) -> R,
     ) -> Result<R, String> {
         let layout = self.layout;
-        frames::read(buffer, &self.info, |planes| read(&Frame { layout, planes }))
+        mapping::read(buffer, &self.info, |planes| read(&Frame { layout, planes }))
             .map_err(|error| error.to_string())
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use half::f16;
-use prost::bytes::Bytes;
 
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, attribute, data_type};
+use crate::attribute;
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
 
 /// The operators that compute in 16 bits. Those that are not named in one of these lists (the softmax, RoIAlign with its
 /// coordinates) stay in 32.
@@ -24,8 +24,10 @@ const FOLLOWS: [(&str, usize); 6] = [
 /// Rewrites `model`: weights, and what computes with them, in 16 bits, inputs and outputs in 32 bits as before.
 ///
 /// The last matrix before a softmax or an output stays in 32 bits: it costs nothing and decides the last digits.
-/// Fails with a text that names a weight beyond what 16 bits can hold.
-pub(super) fn to_half(model: &mut ModelProto) -> Result<(), String> {
+///
+/// # Errors
+/// A text that names a weight beyond what 16 bits can hold.
+pub fn to_half(model: &mut ModelProto) -> Result<(), String> {
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
     let delicate = delicate(graph);
     let outputs: Vec<String> = graph
@@ -198,14 +200,8 @@ impl Rewriter {
 }
 
 fn cast(from: &str, to: &str, elem_type: i32) -> NodeProto {
-    NodeProto {
-        input: vec![from.to_owned()],
-        output: vec![to.to_owned()],
-        name: Some(format!("{to}/Cast")),
-        op_type: Some("Cast".to_owned()),
-        attribute: vec![attribute::int("to", elem_type.into())],
-        ..NodeProto::default()
-    }
+    let attributes = vec![attribute::int("to", elem_type.into())];
+    NodeProto::new(&format!("{to}/Cast"), "Cast", &[from], &[to], attributes)
 }
 
 /// A weight in 16 bits, under another name.
@@ -231,19 +227,18 @@ fn narrowed(tensor: &TensorProto, name: &str) -> Result<TensorProto, String> {
         }
         narrow.extend_from_slice(&half.to_le_bytes());
     }
-    Ok(TensorProto {
-        name: Some(name.to_owned()),
-        data_type: Some(data_type::FLOAT16),
-        raw_data: Some(Bytes::from(narrow)),
-        dims: tensor.dims.clone(),
-        ..TensorProto::default()
-    })
+    Ok(TensorProto::new(
+        name,
+        data_type::FLOAT16,
+        tensor.dims.clone(),
+        narrow,
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::ValueInfoProto;
+    use crate::proto::ValueInfoProto;
 
     fn node(operator: &str, input: &[&str], output: &str) -> NodeProto {
         NodeProto {

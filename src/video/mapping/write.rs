@@ -4,15 +4,15 @@ use gst::MemoryMap;
 use gst::memory::Writable;
 use gst_video::VideoInfo;
 
-use super::FrameError;
+use super::MappingError;
 use super::layout::{Extent, Layout, PLANES, Place, outside};
 
 /// A frame whose planes can be written. Planes that share bytes, as nothing forbids, are written one at a time.
-pub struct FrameMut<'a> {
+pub struct MappedFrame<'a> {
     info: &'a VideoInfo,
     /// The memories that hold the planes.
     memories: [&'a mut [u8]; PLANES],
-    /// Where in them the planes are: inside, which [`FrameMut::new`] checks.
+    /// Where in them the planes are: inside, which [`MappedFrame::new`] checks.
     places: [Place; PLANES],
     count: usize,
 }
@@ -26,8 +26,8 @@ pub struct FrameMut<'a> {
 pub fn write<R>(
     buffer: &mut gst::BufferRef,
     info: &VideoInfo,
-    write: impl FnOnce(&mut FrameMut<'_>) -> R,
-) -> Result<R, FrameError> {
+    write: impl FnOnce(&mut MappedFrame<'_>) -> R,
+) -> Result<R, MappingError> {
     let layout = Layout::new(buffer, info)?;
     let places = layout.places(buffer);
     match places {
@@ -39,7 +39,7 @@ pub fn write<R>(
                 place.extent = *extent;
             }
             let memories = [&mut *map, &mut [], &mut []];
-            let mut frame = FrameMut::new(info, memories, places, layout.planes().len())?;
+            let mut frame = MappedFrame::new(info, memories, places, layout.planes().len())?;
             Ok(write(&mut frame))
         }
     }
@@ -51,8 +51,8 @@ fn write_memories<R>(
     info: &VideoInfo,
     layout: &Layout,
     mut places: [Place; PLANES],
-    write: impl FnOnce(&mut FrameMut<'_>) -> R,
-) -> Result<R, FrameError> {
+    write: impl FnOnce(&mut MappedFrame<'_>) -> R,
+) -> Result<R, MappingError> {
     for index in 0..buffer.n_memory() {
         // Puts a copy in the place of one that others may see.
         drop(buffer.map_range_writable(index..=index)?);
@@ -76,17 +76,17 @@ fn write_memories<R>(
         Some(map) => map.as_mut_slice(),
         None => &mut [],
     });
-    let mut frame = FrameMut::new(info, memories, places, count)?;
+    let mut frame = MappedFrame::new(info, memories, places, count)?;
     Ok(write(&mut frame))
 }
 
-impl<'a> FrameMut<'a> {
+impl<'a> MappedFrame<'a> {
     fn new(
         info: &'a VideoInfo,
         memories: [&'a mut [u8]; PLANES],
         places: [Place; PLANES],
         count: usize,
-    ) -> Result<Self, FrameError> {
+    ) -> Result<Self, MappingError> {
         for (plane, Place { memory, extent }) in places.iter().enumerate().take(count) {
             // A memory may map fewer bytes than it says it has.
             let room = memories[*memory].len();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{GraphProto, NodeProto, TensorProto};
+use crate::proto::{GraphProto, NodeProto, TensorProto};
 
 /// What makes, and what takes, each value of a graph. Made once for a graph, in one pass over it: looking through the nodes
 /// for every name would take the square of their number.

@@ -1,107 +1,30 @@
-//! Cutting a part out of an ONNX graph: everything between some named tensors.
+//! Letting the parts of a network give and take `[n, h, w, channels]`, where the whole one has `[n, channels, h, w]`.
 
-use std::collections::HashSet;
-
-use prost::Message;
 use prost::bytes::Bytes;
 
-use super::names::shown;
-use crate::onnx::{
-    DimensionProto, GraphProto, Index, ModelProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto, attribute, data_type,
-};
-
-/// The dimension names and sizes of an input, outermost first.
-pub(crate) enum Dimension {
-    /// Known when the model runs.
-    Free(&'static str),
-    /// The same in every run.
-    Fixed(usize),
-}
-
-/// The smallest model that computes `outputs` from `inputs`.
-///
-/// Nodes and weights that lie outside are left out. Fails with a text that names the tensor when an output
-/// depends on something that is neither an input nor a weight.
-pub(crate) fn cut(
-    model: &ModelProto,
-    inputs: &[(&str, &[Dimension])],
-    outputs: &[String],
-) -> Result<ModelProto, String> {
-    let graph = model.graph.as_ref().ok_or("it has no graph")?;
-    let index = Index::new(graph);
-    let mut wanted: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    let mut seen: HashSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
-    let mut nodes: HashSet<usize> = HashSet::new();
-    let mut used_weights: HashSet<&str> = HashSet::new();
-    while let Some(name) = wanted.pop() {
-        if name.is_empty() || !seen.insert(name) {
-            continue;
-        }
-        if let Some(number) = index.maker(name) {
-            if nodes.insert(number) {
-                wanted.extend(graph.node[number].input.iter().map(String::as_str));
-            }
-        } else if index.weight(name).is_some() {
-            used_weights.insert(name);
-        } else {
-            return Err(format!("tensor '{}' is missing", shown(name)));
-        }
-    }
-
-    let kept = graph
-        .node
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| nodes.contains(index));
-    Ok(ModelProto {
-        graph: Some(GraphProto {
-            node: kept.map(|(_, node)| node.clone()).collect(),
-            name: graph.name.clone(),
-            // Weights keep the order of the file; their bytes are shared, not copied.
-            initializer: graph
-                .initializer
-                .iter()
-                .filter(|tensor| used_weights.contains(tensor.name()))
-                .cloned()
-                .collect(),
-            input: inputs
-                .iter()
-                .map(|(name, shape)| tensor_value(name, data_type::FLOAT, Some(shape)))
-                .collect(),
-            output: outputs
-                .iter()
-                .map(|name| tensor_value(name, data_type::FLOAT, None))
-                .collect(),
-            ..GraphProto::default()
-        }),
-        ir_version: model.ir_version,
-        opset_import: model.opset_import.clone(),
-        ..ModelProto::default()
-    })
-}
+use crate::file::NO_MEMORY;
+use crate::names::shown;
+use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
+use crate::{Index, attribute};
 
 /// Makes `name`, an output of `[n, c, h, w]`, come out as `[n, h, w, c]` under the returned name.
-pub(crate) fn output_channels_last(model: &mut ModelProto, name: &str) -> String {
+pub fn output_channels_last(model: &mut ModelProto, name: &str) -> String {
     let last = format!("{name}_channels_last");
     if let Some(graph) = model.graph.as_mut() {
-        graph.node.push(NodeProto {
-            input: vec![name.to_owned()],
-            output: vec![last.clone()],
-            name: Some(last.clone()),
-            op_type: Some("Transpose".to_owned()),
-            attribute: vec![attribute::ints("perm", &[0, 2, 3, 1])],
-            ..NodeProto::default()
-        });
+        let attributes = vec![attribute::ints("perm", &[0, 2, 3, 1])];
+        graph
+            .node
+            .push(NodeProto::new(&last, "Transpose", &[name], &[&last], attributes));
         for output in graph.output.iter_mut().filter(|output| output.name() == name) {
-            *output = tensor_value(&last, data_type::FLOAT, None);
+            *output = ValueInfoProto::tensor(&last, data_type::FLOAT, None);
         }
     }
     last
 }
 
 /// The first matrix of a head: a weight of `channels x cells` columns.
-pub(crate) struct HeadMatrix {
+#[derive(Clone, Copy, Debug)]
+pub struct HeadMatrix {
     /// Which weight of the graph it is.
     weight: usize,
     /// Bytes of a number, and of a row.
@@ -113,7 +36,7 @@ pub(crate) struct HeadMatrix {
 ///
 /// # Errors
 /// A text when there is none, or one whose columns cannot be put in another order.
-pub(crate) fn head_matrix(
+pub fn head_matrix(
     model: &ModelProto,
     input: &str,
     channels: usize,
@@ -163,8 +86,11 @@ pub(crate) fn head_matrix(
 }
 
 /// Lets a head that flattens `[n, channels, h, w]` regions take `[n, h, w, channels]` regions instead, by
-/// reordering the columns of the first matrix. Fails with a text when that matrix cannot be found.
-pub(crate) fn take_channels_last(
+/// reordering the columns of the first matrix.
+///
+/// # Errors
+/// A text when that matrix cannot be found, or there is no memory.
+pub fn take_channels_last(
     model: &mut ModelProto,
     input: &str,
     channels: usize,
@@ -269,54 +195,10 @@ fn output_of(node: &NodeProto) -> Result<&str, String> {
     output.ok_or_else(|| format!("node '{}' has no output", shown(node.name())))
 }
 
-const NO_MEMORY: &str = "there is not enough memory to load it";
-
-/// The file that ONNX Runtime is given.
-///
-/// # Errors
-/// A text when there is no memory for it.
-pub(crate) fn encode(model: &ModelProto) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let len = model.encoded_len();
-    bytes.try_reserve_exact(len).map_err(|_| NO_MEMORY)?;
-    // Only a buffer without room is an error.
-    model.encode(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(bytes)
-}
-
-/// The input or output `name` with elements of ONNX type `elem_type`.
-pub(crate) fn tensor_value(name: &str, elem_type: i32, shape: Option<&[Dimension]>) -> ValueInfoProto {
-    let shape = shape.map(|dimensions| TensorShapeProto {
-        dim: dimensions
-            .iter()
-            .map(|dimension| match *dimension {
-                Dimension::Free(name) => DimensionProto {
-                    dim_value: None,
-                    dim_param: Some(name.to_owned()),
-                },
-                Dimension::Fixed(size) => DimensionProto {
-                    dim_value: Some(size as i64),
-                    dim_param: None,
-                },
-            })
-            .collect(),
-    });
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            tensor_type: Some(TensorTypeProto {
-                elem_type: Some(elem_type),
-                shape,
-            }),
-        }),
-        doc_string: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::TensorProto;
+    use crate::proto::TensorProto;
 
     fn node(operator: &str, input: &[&str], output: &[&str]) -> NodeProto {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

@@ -3,11 +3,7 @@
 //! Field numbers are those of the published schema. Fields that no img2pose model carries (training
 //! information, functions, sparse tensors) are left out: they are skipped when read.
 
-mod index;
-
 use prost::bytes::Bytes;
-
-pub use index::Index;
 
 /// Element type codes of [`TensorProto::data_type`].
 pub mod data_type {
@@ -55,53 +51,6 @@ pub mod attribute_type {
     pub const FLOATS: i32 = 6;
     /// The attribute is `ints`.
     pub const INTS: i32 = 7;
-}
-
-/// Attributes of nodes by their kind.
-pub mod attribute {
-    use prost::bytes::Bytes;
-
-    use super::{AttributeProto, attribute_type};
-
-    /// An integer.
-    pub fn int(name: &str, value: i64) -> AttributeProto {
-        AttributeProto {
-            i: Some(value),
-            ..of(name, attribute_type::INT)
-        }
-    }
-
-    /// Several integers.
-    pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
-        AttributeProto {
-            ints: values.to_vec(),
-            ..of(name, attribute_type::INTS)
-        }
-    }
-
-    /// A float.
-    pub fn float(name: &str, value: f32) -> AttributeProto {
-        AttributeProto {
-            f: Some(value),
-            ..of(name, attribute_type::FLOAT)
-        }
-    }
-
-    /// A text.
-    pub fn text(name: &str, value: &'static str) -> AttributeProto {
-        AttributeProto {
-            s: Some(Bytes::from_static(value.as_bytes())),
-            ..of(name, attribute_type::STRING)
-        }
-    }
-
-    fn of(name: &str, kind: i32) -> AttributeProto {
-        AttributeProto {
-            name: Some(name.to_owned()),
-            r#type: Some(kind),
-            ..AttributeProto::default()
-        }
-    }
 }
 
 /// A whole model file.
@@ -327,12 +276,4 @@ pub struct DimensionProto {
     /// Name of a size that is known only when the model runs.
     #[prost(string, optional, tag = "2")]
     pub dim_param: Option<String>,
-}
-
-impl NodeProto {
-    /// Whether the node changes how numbers are stored, not what they are (but for rounding): weights may be stored in
-    /// 16 bits, and a quantized network rounds weights and activations to 8.
-    pub fn is_conversion(&self) -> bool {
-        matches!(self.op_type(), "Cast" | "QuantizeLinear" | "DequantizeLinear")
-    }
 }

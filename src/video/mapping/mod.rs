@@ -13,13 +13,13 @@ mod write;
 mod tests;
 
 pub use read::{check, read};
-pub use write::{FrameMut, write};
+pub use write::{MappedFrame, write};
 
 use gst::glib;
 
 /// Why the pixels of a buffer cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum FrameError {
+pub enum MappingError {
     /// The meta describes frames of another format than the caps.
     #[error("its video meta says {found}, the caps {expected}")]
     Format {

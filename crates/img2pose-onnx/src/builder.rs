@@ -2,60 +2,39 @@
 
 use std::collections::HashMap;
 
-pub use img2pose::onnx::attribute::{float, int, ints, text};
-use img2pose::onnx::{
-    AttributeProto, DimensionProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto, data_type,
-};
 use prost::bytes::Bytes;
 
-use crate::weights::Recipe;
+use crate::attribute::int;
+use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
 
-/// Name of a value in the graph.
+/// Name of a value in a graph.
 pub type Value = String;
 
-/// A weight: written with the graph, made when it is written.
-#[derive(Clone, Debug)]
-pub struct Weight {
-    /// Name of the value, the key of its source in the checkpoint.
-    pub name: String,
-    /// Shape.
-    pub shape: Vec<usize>,
-    /// Where the numbers come from.
-    pub recipe: Recipe,
-    /// Type in which the numbers are stored, see [`data_type`].
-    pub stored_as: i32,
-}
-
-/// Type in which the large weights are stored in the file. They are f32 when the model runs, in either case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Storage {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// 16-bit floats and a cast behind each: half the file, weights rounded to 11 bits.
-    F16,
-}
-
-/// An ONNX graph in the making. Node names say where a node belongs (`proposals/level_0/TopK`).
+/// An ONNX graph in the making, or a piece of one. Node names say where a node belongs (`proposals/level_0/TopK`).
+///
+/// Methods that add a node return the name of the value that it makes, and those that add a constant the name of that; equal
+/// constants are one.
 #[derive(Debug, Default)]
 pub struct Builder {
-    pub nodes: Vec<NodeProto>,
-    pub constants: Vec<TensorProto>,
-    pub weights: Vec<Weight>,
-    pub inputs: Vec<ValueInfoProto>,
-    pub outputs: Vec<ValueInfoProto>,
-    pub value_infos: Vec<ValueInfoProto>,
-    storage: Storage,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
     scope: String,
+    prefix: String,
     name_counts: HashMap<String, usize>,
     constant_names: HashMap<(i32, Vec<i64>, Bytes), Value>,
 }
 
 impl Builder {
-    pub fn new(storage: Storage) -> Self {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A piece for a graph that has names already: those of the piece begin with `scope`.
+    pub fn piece(scope: &str) -> Self {
         Self {
-            storage,
+            scope: scope.to_owned(),
+            prefix: format!("{scope}/"),
             ..Self::default()
         }
     }
@@ -65,7 +44,22 @@ impl Builder {
         self.scope = scope.into();
     }
 
-    /// Adds a node with one output and gives the name of that.
+    /// The nodes in the order in which they were added, and the constants.
+    pub fn into_parts(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
+        (self.nodes, self.constants)
+    }
+
+    /// The nodes and constants as a graph of that name, which has no inputs and outputs yet.
+    pub fn into_graph(self, name: &str) -> GraphProto {
+        GraphProto {
+            node: self.nodes,
+            initializer: self.constants,
+            name: Some(name.to_owned()),
+            ..GraphProto::default()
+        }
+    }
+
+    /// Adds a node with one output.
     pub fn op<S: AsRef<str>>(&mut self, op: &str, inputs: &[S], attributes: Vec<AttributeProto>) -> Value {
         let name = self.fresh(op);
         let output = format!("{name}:0");
@@ -108,70 +102,57 @@ impl Builder {
         outputs: &[O],
         attributes: Vec<AttributeProto>,
     ) {
-        self.nodes.push(NodeProto {
-            name: Some(name.to_owned()),
-            op_type: Some(op.to_owned()),
-            input: inputs.iter().map(|i| i.as_ref().to_owned()).collect(),
-            output: outputs.iter().map(|o| o.as_ref().to_owned()).collect(),
-            attribute: attributes,
-            ..NodeProto::default()
-        });
+        self.nodes
+            .push(NodeProto::new(name, op, inputs, outputs, attributes));
     }
 
-    /// Adds a weight, or finds it when it is shared, and gives the name of its f32 value.
-    pub fn weight(&mut self, name: &str, shape: Vec<usize>, recipe: Recipe) -> Value {
-        // Biases are a hundredth of the file: they stay exact.
-        let half = self.storage == Storage::F16 && shape.len() > 1;
-        let value = if half {
-            format!("{name}/f32")
-        } else {
-            name.to_owned()
-        };
-        if !self.weights.iter().any(|w| w.name == name) {
-            let stored_as = if half {
-                data_type::FLOAT16
-            } else {
-                data_type::FLOAT
-            };
-            self.weights.push(Weight {
-                name: name.to_owned(),
-                shape,
-                recipe,
-                stored_as,
-            });
-            if half {
-                let cast = int("to", data_type::FLOAT.into());
-                self.named(&format!("{name}/Cast"), "Cast", &[name], &[&value], vec![cast]);
-            }
+    /// Adds a copy of `node` with other inputs, and with one output.
+    pub fn like<S: AsRef<str>>(&mut self, node: &NodeProto, inputs: &[S]) -> Value {
+        self.op(node.op_type(), inputs, node.attribute.clone())
+    }
+
+    /// Gives the value `from`, which a node of this builder makes, the name `to` everywhere.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let names = self
+            .nodes
+            .iter_mut()
+            .flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+        for name in names.filter(|name| *name == from) {
+            to.clone_into(name);
         }
-        value
     }
 
+    /// A vector of integers.
     pub fn i64s(&mut self, numbers: &[i64]) -> Value {
         let raw = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.constant(data_type::INT64, &[numbers.len()], raw)
     }
 
+    /// An integer.
     pub fn i64(&mut self, number: i64) -> Value {
         self.constant(data_type::INT64, &[], number.to_le_bytes().to_vec())
     }
 
+    /// 32-bit floats, row-major.
     pub fn f32s(&mut self, shape: &[usize], numbers: &[f32]) -> Value {
         debug_assert_eq!(shape.iter().product::<usize>(), numbers.len());
         let raw = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.constant(data_type::FLOAT, shape, raw)
     }
 
+    /// A 32-bit float.
     pub fn f32(&mut self, number: f32) -> Value {
         self.f32s(&[], &[number])
     }
 
+    /// 64-bit floats, row-major.
     pub fn f64s(&mut self, shape: &[usize], numbers: &[f64]) -> Value {
         debug_assert_eq!(shape.iter().product::<usize>(), numbers.len());
         let raw = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.constant(data_type::DOUBLE, shape, raw)
     }
 
+    /// A 64-bit float.
     pub fn f64(&mut self, number: f64) -> Value {
         self.f64s(&[], &[number])
     }
@@ -179,19 +160,13 @@ impl Builder {
     fn constant(&mut self, kind: i32, shape: &[usize], raw: Vec<u8>) -> Value {
         let dims: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
         let raw = Bytes::from(raw);
-        let next = self.constants.len();
+        let (next, prefix) = (self.constants.len(), &self.prefix);
         let name = self
             .constant_names
             .entry((kind, dims.clone(), raw.clone()))
             .or_insert_with(|| {
-                let name = format!("constant_{next}");
-                self.constants.push(TensorProto {
-                    name: Some(name.clone()),
-                    data_type: Some(kind),
-                    dims,
-                    raw_data: Some(raw),
-                    ..TensorProto::default()
-                });
+                let name = format!("{prefix}constant_{next}");
+                self.constants.push(TensorProto::new(&name, kind, dims, raw));
                 name
             });
         name.clone()
@@ -210,30 +185,42 @@ impl Builder {
 
     // Shorthands.
 
+    /// A node of two inputs, without attributes.
     pub fn binary(&mut self, op: &str, a: &str, b: &str) -> Value {
         self.op(op, &[a, b], vec![])
     }
 
+    /// `value` with elements of type `to` ([`data_type`]).
     pub fn cast(&mut self, value: &str, to: i32) -> Value {
         self.op("Cast", &[value], vec![int("to", to.into())])
     }
 
+    /// The elements of `data` at `indices` along `axis`.
     pub fn gather(&mut self, data: &str, indices: &str, axis: i64) -> Value {
         self.op("Gather", &[data, indices], vec![int("axis", axis)])
     }
 
+    /// `values` one after the other along `axis`.
     pub fn concat<S: AsRef<str>>(&mut self, values: &[S], axis: i64) -> Value {
         self.op("Concat", values, vec![int("axis", axis)])
     }
 
+    /// `value` with a dimension of 1 more, at `axis`.
     pub fn unsqueeze(&mut self, value: &str, axis: i64) -> Value {
         let axes = self.i64s(&[axis]);
         self.op("Unsqueeze", &[value, &axes], vec![])
     }
 
+    /// `value` in another shape; 0 keeps a dimension, -1 takes the rest.
     pub fn reshape(&mut self, value: &str, shape: &[i64]) -> Value {
         let shape = self.i64s(shape);
         self.op("Reshape", &[value, &shape], vec![])
+    }
+
+    /// Elements `from..to` along `axis`.
+    pub fn slice(&mut self, value: &str, axis: i64, from: i64, to: i64) -> Value {
+        let [from, to, axis] = [from, to, axis].map(|number| self.i64s(&[number]));
+        self.op("Slice", &[value, &from, &to, &axis], vec![])
     }
 
     /// Size of `value` along `axis`, as a scalar.
@@ -250,37 +237,51 @@ impl Builder {
     }
 }
 
-/// Size of a dimension in a [`value_info`].
-pub enum Dim<'a> {
-    /// Known when the model is written.
-    Fixed(usize),
-    /// Known when the model runs.
-    Named(&'a str),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub fn value_info(name: &str, elem_type: i32, shape: &[Dim]) -> ValueInfoProto {
-    let dim = |dim: &Dim| match dim {
-        Dim::Fixed(size) => DimensionProto {
-            dim_value: Some(*size as i64),
-            dim_param: None,
-        },
-        Dim::Named(name) => DimensionProto {
-            dim_value: None,
-            dim_param: Some((*name).to_owned()),
-        },
-    };
-    let shape = TensorShapeProto {
-        dim: shape.iter().map(dim).collect(),
-    };
-    let tensor_type = TensorTypeProto {
-        elem_type: Some(elem_type),
-        shape: Some(shape),
-    };
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            tensor_type: Some(tensor_type),
-        }),
-        doc_string: None,
+    #[test]
+    fn equal_constants_are_one_and_names_are_used_once() {
+        let mut builder = Builder::new();
+        builder.scope("a");
+        let numbers = [
+            builder.i64(1),
+            builder.i64s(&[1]),
+            builder.i64(1),
+            builder.f32(1.0),
+        ];
+        assert_eq!(numbers, ["constant_0", "constant_1", "constant_0", "constant_2"]);
+        let sums = [(); 2].map(|()| builder.binary("Add", "x", "y"));
+        assert_eq!(sums, ["a/Add:0", "a/Add_1:0"]);
+        let graph = builder.into_graph("g");
+        assert_eq!((graph.node.len(), graph.initializer.len()), (2, 3));
+    }
+
+    /// The graph that it is put into may have constants of its own.
+    #[test]
+    fn every_name_of_a_piece_begins_with_its_scope() {
+        let mut piece = Builder::piece("device");
+        let one = piece.i64(1);
+        let sum = piece.binary("Add", "x", &one);
+        assert_eq!(
+            (one.as_str(), sum.as_str()),
+            ("device/constant_0", "device/Add:0")
+        );
+    }
+
+    #[test]
+    fn a_value_is_renamed_where_it_is_made_and_where_it_is_used() {
+        let mut builder = Builder::piece("p");
+        let doubled = builder.binary("Add", "x", "x");
+        let result = builder.binary("Mul", &doubled, "x");
+        builder.rename(&doubled, "twice");
+        builder.rename(&result, "result");
+        let (nodes, _) = builder.into_parts();
+        assert_eq!(nodes[0].output, ["twice"]);
+        assert_eq!(
+            (&nodes[1].input[0], &nodes[1].output[0]),
+            (&"twice".to_owned(), &"result".to_owned())
+        );
     }
 }

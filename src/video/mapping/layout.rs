@@ -2,9 +2,9 @@
 
 use gst_video::{VideoFormat, VideoInfo, VideoMeta};
 
-use super::FrameError;
+use super::MappingError;
 
-/// Most planes that a format of [`FORMATS`](crate::detect::FORMATS) has.
+/// Most planes that a format of those that [`readable_caps`](crate::video::readable_caps) lists has.
 pub const PLANES: usize = 3;
 
 /// One plane in a buffer or a memory, in bytes.
@@ -36,11 +36,11 @@ pub struct Layout {
 
 impl Layout {
     /// Reads and checks what the buffer's video meta says, or without one the caps, whose format is one of
-    /// [`FORMATS`](crate::detect::FORMATS).
+    /// those that [`readable_caps`](crate::video::readable_caps) lists.
     ///
     /// # Errors
-    /// See [`FrameError`].
-    pub fn new(buffer: &gst::BufferRef, info: &VideoInfo) -> Result<Self, FrameError> {
+    /// See [`MappingError`].
+    pub fn new(buffer: &gst::BufferRef, info: &VideoInfo) -> Result<Self, MappingError> {
         let count = info.n_planes() as usize;
         assert!(count <= PLANES, "{} has {count} planes", info.format());
         // As GStreamer chooses where a buffer has several views.
@@ -98,15 +98,15 @@ impl Layout {
 
 /// Checks what the meta says of the frame as a whole. A frame that is larger than the caps say is one whose edges do not
 /// count.
-fn check_meta(meta: &VideoMeta, info: &VideoInfo) -> Result<(), FrameError> {
+fn check_meta(meta: &VideoMeta, info: &VideoInfo) -> Result<(), MappingError> {
     if arrangement(meta.format()) != arrangement(info.format()) {
-        return Err(FrameError::Format {
+        return Err(MappingError::Format {
             found: meta.format().to_str().into(),
             expected: info.format().to_str().into(),
         });
     }
     if meta.width() < info.width() || meta.height() < info.height() {
-        return Err(FrameError::Size {
+        return Err(MappingError::Size {
             width: meta.width(),
             height: meta.height(),
             expected_width: info.width(),
@@ -116,7 +116,7 @@ fn check_meta(meta: &VideoMeta, info: &VideoInfo) -> Result<(), FrameError> {
     let expected = info.n_planes();
     if meta.n_planes() < expected || meta.n_planes() as usize > gst_video::ffi::GST_VIDEO_MAX_PLANES as usize
     {
-        return Err(FrameError::Planes {
+        return Err(MappingError::Planes {
             found: meta.n_planes(),
             expected,
         });
@@ -133,15 +133,15 @@ fn arrangement(format: VideoFormat) -> VideoFormat {
     }
 }
 
-fn plane_extent(info: &VideoInfo, plane: usize, offset: usize, stride: i32) -> Result<Extent, FrameError> {
+fn plane_extent(info: &VideoInfo, plane: usize, offset: usize, stride: i32) -> Result<Extent, MappingError> {
     // In all formats plane `n` begins with component `n`, or holds all components.
     let component = plane as u8;
     let row =
         (info.comp_width(component) as usize).saturating_mul(info.comp_pstride(component).max(1) as usize);
     let rows = info.comp_height(component) as usize;
-    let stride = usize::try_from(stride).map_err(|_| FrameError::NegativeStride { plane, stride })?;
+    let stride = usize::try_from(stride).map_err(|_| MappingError::NegativeStride { plane, stride })?;
     if stride < row {
-        return Err(FrameError::ShortStride {
+        return Err(MappingError::ShortStride {
             plane,
             needed: row,
             stride,
@@ -153,8 +153,8 @@ fn plane_extent(info: &VideoInfo, plane: usize, offset: usize, stride: i32) -> R
 }
 
 /// The error for a plane that is not inside `size` bytes.
-pub fn outside(plane: usize, extent: &Extent, size: usize) -> FrameError {
-    FrameError::Outside {
+pub fn outside(plane: usize, extent: &Extent, size: usize) -> MappingError {
+    MappingError::Outside {
         plane,
         len: extent.len,
         offset: extent.offset,

@@ -5,7 +5,7 @@ use gst::memory::Readable;
 use gst_video::VideoInfo;
 use img2pose::frame::Plane;
 
-use super::FrameError;
+use super::MappingError;
 use super::layout::{Extent, Layout, PLANES, outside};
 
 const NO_PLANE: Plane<'static> = Plane { data: &[], stride: 0 };
@@ -18,7 +18,7 @@ pub fn read<R>(
     buffer: &gst::BufferRef,
     info: &VideoInfo,
     read: impl FnOnce([Plane<'_>; PLANES]) -> R,
-) -> Result<R, FrameError> {
+) -> Result<R, MappingError> {
     let layout = Layout::new(buffer, info)?;
     let Some(places) = layout.places(buffer) else {
         return read_merged(buffer, &layout, read);
@@ -41,7 +41,7 @@ pub fn read<R>(
 ///
 /// # Errors
 /// When the buffer describes planes that are not in it or do not fit the caps.
-pub fn check(buffer: &gst::BufferRef, info: &VideoInfo) -> Result<(), FrameError> {
+pub fn check(buffer: &gst::BufferRef, info: &VideoInfo) -> Result<(), MappingError> {
     Layout::new(buffer, info).map(|_| ())
 }
 
@@ -51,7 +51,7 @@ fn read_merged<R>(
     buffer: &gst::BufferRef,
     layout: &Layout,
     read: impl FnOnce([Plane<'_>; PLANES]) -> R,
-) -> Result<R, FrameError> {
+) -> Result<R, MappingError> {
     let memory = buffer
         .all_memory()
         .ok_or_else(|| gst::glib::bool_error!("its memories cannot be put together"))?;
@@ -64,7 +64,7 @@ fn read_merged<R>(
 }
 
 /// The plane that lies at `extent` of the bytes.
-fn cut<'b>(bytes: &'b [u8], index: usize, extent: &Extent) -> Result<Plane<'b>, FrameError> {
+fn cut<'b>(bytes: &'b [u8], index: usize, extent: &Extent) -> Result<Plane<'b>, MappingError> {
     // A memory may map fewer bytes than it says it has.
     let data = bytes
         .get(extent.offset..)

@@ -1,0 +1,11 @@
+//! Raw video as all elements see it: caps, formats, and the pixels of a buffer.
+
+mod format;
+pub mod mapping;
+
+pub use format::{InputFormat, pixel_aspect_ratio, readable_caps};
+
+/// Raw video of any format in any memory, for elements that never look at pixels.
+pub fn any_caps() -> gst::Caps {
+    gst::Caps::builder("video/x-raw").any_features().build()
+}
