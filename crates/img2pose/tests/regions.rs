@@ -16,14 +16,9 @@ const PICTURES: [&str; 7] = [
 ];
 
 fn open(model: &std::path::Path, min_size: u32, score_threshold: f32) -> Detector {
-    let options = DetectorOptions {
-        min_size: Some(min_size),
-        selection: Selection {
-            score_threshold,
-            ..Selection::default()
-        },
-        ..DetectorOptions::default()
-    };
+    let options = DetectorOptions::default()
+        .with_min_size(min_size)
+        .with_selection(Selection::default().with_score_threshold(score_threshold));
     Detector::open(model, options).expect("the model opens")
 }
 
