@@ -279,7 +279,7 @@ impl Img2PoseAlign {
         gst::element_imp_warning!(
             self,
             gst::CoreError::Negotiation,
-            ("Crops are {taken}x{taken}, because what comes behind does not take those of size={set}")
+            ("Crops are {taken}x{taken}, because downstream does not accept size={set}")
         );
     }
 

@@ -18,7 +18,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "img2posetrack",
         gst::DebugColorFlags::empty(),
-        Some("Faces through time"),
+        Some("Face tracker"),
     )
 });
 
@@ -74,8 +74,8 @@ impl ElementImpl for Img2PoseTrack {
             gst::subclass::ElementMetadata::new(
                 "Faces through time",
                 "Filter/Analyzer/Video",
-                "Follows the faces that img2posedetect found: gives each an id, says where it is in frames in which it was not found \
-                 or nobody looked, and makes its box and pose calm",
+                "Follows the faces that img2posedetect found: gives each an id, predicts where it is in frames in \
+                 which it was not found or that were not looked at, and smooths its box and pose",
                 env!("CARGO_PKG_NAME"),
             )
         });
