@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::held::{Frame, Item};
+use super::held::{HeldFrame, Item};
 use super::settings::Settings;
 use super::stream::{Stream, Taken};
 use crate::meta;
@@ -171,8 +171,8 @@ impl Img2PoseTrack {
     }
 
     /// The buffer with what is known of its faces.
-    fn annotate(&self, frame: Frame<gst::Buffer>) -> Result<gst::Buffer, gst::FlowError> {
-        let Frame {
+    fn annotate(&self, frame: HeldFrame<gst::Buffer>) -> Result<gst::Buffer, gst::FlowError> {
+        let HeldFrame {
             mut buffer, known, ..
         } = frame;
         let record = known.record();

@@ -5,7 +5,7 @@ use gst::prelude::*;
 use gst_video::VideoInfo;
 
 use super::follow::{Follower, Known};
-use super::held::{Frame, Held};
+use super::held::{Held, HeldFrame};
 use super::settings::Settings;
 use super::timeline::{Moment, Timeline, USUAL_FRAME};
 use crate::meta::{self, CurrentFaces};
@@ -98,7 +98,7 @@ impl Stream {
             }
             reused => self.follower.expect(time, info, reused.is_some(), &mut known),
         }
-        let frame = Frame { buffer, time, known };
+        let frame = HeldFrame { buffer, time, known };
         self.held.push(frame, settings.options().max_lost);
         Ok(Taken { number, warning })
     }
