@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/compare-videoconvert.sh [VIDEO]
 #
-# Measures how far the detector's own way from NV12 and I420 to the network image is from GStreamer's videoconvert to
-# RGB followed by the RGB way, in gray levels (crates/img2pose/examples/frame_deviation.rs). Takes the first 60
+# Compares the detector's own conversion of NV12 and I420 to the network image with GStreamer's videoconvert to RGB
+# followed by the conversion of RGB, and prints the difference in gray levels (crates/img2pose/examples/frame_deviation.rs). Takes the first 60
 # frames or so of VIDEO, scaled to 1280x720, and 10 frames of videotestsrc's color bars and snow.
 
 # shellcheck source=scripts/lib/all.sh

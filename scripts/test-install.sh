@@ -3,7 +3,7 @@
 #
 # Installs plugin and model into a folder of their own, with meson (under a DESTDIR, as packagers do) and with cargo cinstall
 # (under a prefix), or with the one that is named. Each time GStreamer must find every element there, img2pose doctor
-# no fault, and a pipeline the model; after removing it nothing may be left. Both build from the beginning; cargo-c itself is built
+# no fault, and a pipeline the model; after removing it nothing may be left. Both build from scratch; cargo-c itself is built
 # into .cache when it is not installed (20 minutes or so on two cores).
 
 # shellcheck source=scripts/lib/all.sh

@@ -32,8 +32,9 @@ impl Counts {
         let Self { arrived, inferred } = *self;
         (arrived > 0 && inferred == 0).then(|| {
             format!(
-                "None of the {arrived} frames was looked at by a detector, there are no {output}. Put img2posedetect before \
-                 {element}; between them, no element that makes new frames, such as a compositor or a deinterlacer."
+                "None of the {arrived} frames was looked at by a detector, so there are no {output}. Put \
+                 img2posedetect before {element}, and between them no element that makes new frames, such as a \
+                 compositor or a deinterlacer."
             )
         })
     }
@@ -64,7 +65,11 @@ pub trait Reader: Shell {
 
     /// Refuses a frame that came before its caps, with an error.
     fn refuse_without_caps(&self) -> gst::FlowError {
-        gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Video frame before its caps"));
+        gst::element_imp_error!(
+            self,
+            gst::CoreError::Negotiation,
+            ("A video frame arrived before its caps")
+        );
         gst::FlowError::NotNegotiated
     }
 

@@ -43,7 +43,7 @@ struct State {
 }
 
 /// A frame at hand, and where its crops go.
-struct Frame<'a> {
+struct Cropping<'a> {
     buffer: &'a gst::BufferRef,
     number: u64,
     source: &'a Source,
@@ -145,7 +145,7 @@ impl Shell for Img2PoseAlign {
             self.say_change(number, &faces);
             return Ok(self.push_gap(&buffer));
         }
-        self.push_crops(&Frame {
+        self.push_crops(&Cropping {
             buffer: &buffer,
             number,
             source: &source,
@@ -279,12 +279,12 @@ impl Img2PoseAlign {
         gst::element_imp_warning!(
             self,
             gst::CoreError::Negotiation,
-            ("Crops are {taken}x{taken}, because what comes behind does not take those of size={set}")
+            ("Crops are {taken}x{taken}, because downstream does not accept size={set}")
         );
     }
 
     /// Pushes a buffer for each face that is wanted, or a gap.
-    fn push_crops(&self, frame: &Frame<'_>) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn push_crops(&self, frame: &Cropping<'_>) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut settings = *self.settings();
         // Changed since the negotiation: the next frame has the new size.
         settings.size = frame.output.size();
@@ -310,7 +310,7 @@ impl Img2PoseAlign {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    fn cut(&self, frame: &Frame<'_>, crop: &Crop) -> Result<gst::Buffer, gst::FlowError> {
+    fn cut(&self, frame: &Cropping<'_>, crop: &Crop) -> Result<gst::Buffer, gst::FlowError> {
         let recorded = &frame.faces.recorded;
         let pts = frame.buffer.pts();
         let mut buffer = frame

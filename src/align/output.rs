@@ -79,9 +79,9 @@ fn nearest(field: &glib::Value, size: u32) -> Option<u32> {
 fn refusal(wanted: &gst::CapsRef) -> String {
     let (low, high) = (SIZES.start(), SIZES.end());
     format!(
-        "Crops are squares of {low}x{low} to {high}x{high} RGB pixels at a variable framerate (0/1), and what comes behind takes \
-         {wanted}: ask for the same width and height there, or put 'videoconvert ! videoscale' behind the element for another \
-         format or shape"
+        "Crops are squares of {low}x{low} to {high}x{high} RGB pixels at a variable framerate (0/1), but \
+         downstream accepts {wanted}: ask for the same width and height there, or put 'videoconvert ! videoscale' \
+         behind the element for another format or shape"
     )
 }
 

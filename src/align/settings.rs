@@ -81,8 +81,8 @@ impl Settings {
                 glib::ParamSpecUInt::builder("size")
                     .nick("Size")
                     .blurb(
-                        "Width and height of a crop in pixels; recognisers want 112 or 224. Where downstream's caps leave no \
-                         choice, theirs or the nearest",
+                        "Width and height of a crop in pixels; most face recognition models take 112 or 224. If \
+                         downstream's caps do not allow this size, the nearest that they allow",
                     )
                     .minimum(*SIZES.start())
                     .maximum(*SIZES.end())
@@ -90,22 +90,24 @@ impl Settings {
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecInt::builder("max-faces")
-                    .nick("Most faces")
-                    .blurb("Most crops of a frame, of the most confident faces; -1: of all")
+                    .nick("Maximum faces")
+                    .blurb("Make at most this many crops of a frame, of the most confident faces; -1: of all faces")
                     .minimum(-1)
                     .default_value(defaults.max_faces)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt::builder("min-face-size")
-                    .nick("Least size of a face")
-                    .blurb("Leave out faces whose box has a side shorter than this, in pixels of the frame; 0: none")
+                    .nick("Minimum face size")
+                    .blurb("Leave out faces whose box has a side shorter than this, in pixels of the frame; 0: keep \
+                         all")
                     .maximum(1 << 16)
                     .default_value(defaults.min_face_size)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecDouble::builder("max-yaw")
-                    .nick("Most yaw")
-                    .blurb("Leave out faces that are turned further than this to either side, in degrees; 90: none")
+                    .nick("Maximum yaw")
+                    .blurb("Leave out faces that are turned further than this to either side, in degrees; 90: keep \
+                         all")
                     .minimum(0.0)
                     .maximum(90.0)
                     .default_value(defaults.max_yaw)

@@ -89,7 +89,7 @@ mod tests {
 
     fn current(faces: Vec<Face>, width: u32, height: u32) -> CurrentFaces {
         CurrentFaces {
-            regions: vec![None; faces.len()],
+            rois: vec![None; faces.len()],
             recorded: FrameFaces {
                 frame_width: 640,
                 frame_height: 480,

@@ -23,7 +23,7 @@ pub struct ClientId(pub u64);
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
+pub struct Reservation {
     /// The batch that the frame belongs to from now on.
     pub batch: BatchId,
     /// Whether the batch was opened for this frame.
@@ -123,7 +123,7 @@ impl<L: Copy + Eq> Batcher<L> {
 
     /// Gives a frame of `layout` its place: in the open batch of that layout, or in a new one. The batch does not
     /// run before [`filled`](Self::filled) was called for the frame.
-    pub fn place(&mut self, client: ClientId, layout: L, now: Instant) -> Placement {
+    pub fn reserve(&mut self, client: ClientId, layout: L, now: Instant) -> Reservation {
         let size = self.size;
         // A batch without claims is on its way out, see `filled`.
         let open = self
@@ -161,7 +161,7 @@ impl<L: Copy + Eq> Batcher<L> {
                 true
             }
         };
-        Placement {
+        Reservation {
             batch: entry.id,
             opened: open.is_none(),
             first_of_client,

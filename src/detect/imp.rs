@@ -102,7 +102,7 @@ impl ObjectImpl for Img2PoseDetect {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                ("property '{name}' can only be changed in the states NULL and READY; it stays as it is")
+                ("property '{name}' can only be changed in the states NULL and READY; it keeps its value")
             );
             return;
         }
@@ -110,7 +110,7 @@ impl ObjectImpl for Img2PoseDetect {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                ("property '{name}' can only be changed in NULL while the model is shared; it stays as it is")
+                ("property '{name}' can only be changed in NULL while the model is shared; it keeps its value")
             );
             return;
         }
@@ -168,7 +168,8 @@ impl ElementImpl for Img2PoseDetect {
             gst::subclass::ElementMetadata::new(
                 "img2pose face and head pose detector",
                 "Filter/Analyzer/Video",
-                "Finds every face in batches of frames, and how each head is turned and where it is in space",
+                "Finds faces, and how each head is turned and where it is in space (6DoF pose); runs the network \
+                 on batches of frames",
                 env!("CARGO_PKG_NAME"),
             )
         });
@@ -312,7 +313,8 @@ impl Img2PoseDetect {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                ("what faces are reported was changed while the shared model was loaded; it stays as it was")
+                ("which faces are reported was changed while the shared model was loaded; the change has no \
+                     effect")
             );
             self.settings().set_selection(settings);
         } else if let Some(client) = self.client() {

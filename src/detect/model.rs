@@ -181,8 +181,8 @@ fn check_sizes(settings: &LoadSettings) -> Result<(), LoadError> {
     Err(LoadError {
         kind: LoadErrorKind::Settings,
         message: format!(
-            "min-size is {min_size} and max-size {max_size}: the bound of the long side must be at least the short \
-             side; raise max-size, or leave it at 0"
+            "min-size is {min_size} and max-size {max_size}: the long side of a frame cannot be shorter than its \
+             short side; raise max-size, or set it to 0"
         ),
     })
 }

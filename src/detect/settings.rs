@@ -20,9 +20,12 @@ pub const LARGEST_SIDE: u32 = 16_384;
 #[enum_type(name = "GstImg2PoseExecutionProvider")]
 #[non_exhaustive]
 pub enum ExecutionProvider {
-    /// The best that works on this machine.
+    /// CUDA, else OpenVINO, else the processor: the first that works.
     #[default]
-    #[enum_value(name = "The best that works on this machine", nick = "auto")]
+    #[enum_value(
+        name = "CUDA, else OpenVINO, else the processor: the first that works",
+        nick = "auto"
+    )]
     Auto,
     /// The processor.
     #[enum_value(name = "Processor", nick = "cpu")]

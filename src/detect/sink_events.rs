@@ -213,12 +213,12 @@ fn out_of_reach(min_size: u32, layout: &FrameLayout, size: &NetworkSize) -> Opti
     let [wide, high] = layout.square_size();
     let needed = (f64::from(min_size) * wide.max(high) / wide.min(high)).ceil();
     let advice = match needed <= f64::from(LARGEST_SIDE) {
-        true => format!("set max-size={needed}, too"),
-        false => format!("a larger max-size, of at most {LARGEST_SIDE}, gets nearer"),
+        true => format!("set max-size={needed} as well"),
+        false => format!("a larger max-size, at most {LARGEST_SIDE}, comes nearer"),
     };
     Some(format!(
-        "min-size={min_size} is out of reach: the model bounds the long side, so frames of {frame_width}x{frame_height} are \
-         looked at as {width}x{height}; {advice}"
+        "min-size={min_size} cannot be reached: the model limits the long side, so frames of \
+         {frame_width}x{frame_height} are resized to {width}x{height}; {advice}"
     ))
 }
 
@@ -258,10 +258,13 @@ mod tests {
             let warning = out_of_reach(min_size, &layout, &size);
             warning.map(|warning| warning.rsplit("; ").next().unwrap_or_default().to_owned())
         };
-        assert_eq!(advice(960, 1080, 1920).as_deref(), Some("set max-size=1707, too"));
+        assert_eq!(
+            advice(960, 1080, 1920).as_deref(),
+            Some("set max-size=1707 as well")
+        );
         assert_eq!(
             advice(960, 4000, 200).as_deref(),
-            Some("a larger max-size, of at most 16384, gets nearer")
+            Some("a larger max-size, at most 16384, comes nearer")
         );
         // 787.5, rounded down.
         assert_eq!(advice(788, 1920, 1080), None);

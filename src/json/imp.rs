@@ -61,8 +61,9 @@ impl ObjectImpl for Img2PoseJson {
                 glib::ParamSpecBoolean::builder("include-empty")
                     .nick("Include empty frames")
                     .blurb(
-                        "Write a line with an empty list for frames that were looked at and show no face; \
-                         frames that no detector looked at never give a line",
+                        "Write a line for frames without faces too, with an empty list. A frame that was not \
+                         looked at has a line only if the detector's reuse-faces is set, or if img2posetrack \
+                         expects faces in it",
                     )
                     .default_value(DEFAULT_INCLUDE_EMPTY)
                     .mutable_playing()
@@ -102,8 +103,8 @@ impl ElementImpl for Img2PoseJson {
             gst::subclass::ElementMetadata::new(
                 "Faces as JSON lines",
                 "Converter/Video/Metadata",
-                "Turns video annotated by img2posedetect into JSON lines: one object with all faces for each frame \
-                 that was looked at (box, confidence, 6DoF pose, angles, keypoints)",
+                "Turns video annotated by img2posedetect into JSON lines: for each frame that was looked at one \
+                 object with all its faces (box, confidence, 6DoF pose, angles, keypoints)",
                 env!("CARGO_PKG_NAME"),
             )
         });

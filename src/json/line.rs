@@ -141,7 +141,7 @@ mod tests {
 
     fn current(faces: Vec<Face>, change: FrameChange) -> CurrentFaces {
         let square = gst::Fraction::new(1, 1);
-        let regions = vec![None; faces.len()];
+        let rois = vec![None; faces.len()];
         let recorded = FrameFaces {
             frame_width: 640,
             frame_height: 480,
@@ -154,7 +154,7 @@ mod tests {
         CurrentFaces {
             recorded,
             change,
-            regions,
+            rois,
             width: 320,
             height: 240,
             pixel_aspect_ratio: square,

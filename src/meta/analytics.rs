@@ -10,7 +10,7 @@ mod frame_tensor;
 use gst::glib;
 use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsTrackingMtd, RelTypes, prelude::*};
 
-use super::{FrameFaces, MetaError, REGION_TYPE, Track, region};
+use super::{FrameFaces, MetaError, ROI_TYPE, Track, roi};
 
 /// Name of the tensor with the poses of all faces of a frame, `[faces, 6]`.
 #[cfg(feature = "v1_26")]
@@ -21,7 +21,7 @@ pub const POSE_TENSOR: &str = "img2pose-face-pose";
 
 /// The class of an object detection.
 fn face_class() -> glib::Quark {
-    glib::Quark::from_str(REGION_TYPE)
+    glib::Quark::from_str(ROI_TYPE)
 }
 
 /// Adds one object detection for each face, in the order of the record, to the buffer's relation meta.
@@ -42,7 +42,7 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(),
         .ok_or(MetaError::Analytics)?;
     for (index, face) in frame.faces.iter().enumerate() {
         // The side of a frame fits an i32, see record::check().
-        let [x, y, width, height] = region::of_face(frame, face).map(|n| n as i32);
+        let [x, y, width, height] = roi::rect_of(frame, face).map(|n| n as i32);
         let detection = meta
             .add_od_mtd(face_class(), x, y, width, height, face.confidence)
             .map_err(|_| MetaError::Analytics)?

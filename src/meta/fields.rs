@@ -38,7 +38,7 @@ const SQUARE: gst::Fraction = gst::Fraction::new_raw(1, 1);
 /// Number of the class "face", the only one there is.
 const FACE_LABEL: i32 = 0;
 
-/// Box, confidence and label of a face in a frame of `width` x `height`: the `detection` parameter of a region.
+/// Box, confidence and label of a face in a frame of `width` x `height`: the `detection` parameter of an ROI.
 pub(super) fn set_detection(s: &mut gst::StructureRef, (width, height): (u32, u32), face: &Face) {
     // In f64 a share of the frame keeps every bit of the f32 pixel coordinate: reading gives back the same.
     let (width, height) = (f64::from(width), f64::from(height));
@@ -51,7 +51,7 @@ pub(super) fn set_detection(s: &mut gst::StructureRef, (width, height): (u32, u3
     s.set(LABEL_ID, FACE_LABEL);
 }
 
-/// Pose, angles and keypoints: with [`set_frame`] the `face-pose` parameter of a region.
+/// Pose, angles and keypoints: with [`set_frame`] the `face-pose` parameter of an ROI.
 pub(super) fn set_pose(s: &mut gst::StructureRef, face: &Face) {
     for (name, value) in POSE.into_iter().zip(face.pose) {
         s.set(name, f64::from(value));

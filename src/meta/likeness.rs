@@ -1,6 +1,6 @@
 //! Whether faces are still where they were, by the look of them.
 //!
-//! Many elements drop regions though they leave the picture in its place: filters, and `videoflip` when it turns nothing. Others
+//! Many elements drop ROIs though they leave the picture in its place: filters, and `videoflip` when it turns nothing. Others
 //! drop them because they move it. Metas do not tell one from the other, pixels do: the record holds a small picture of each
 //! face, and a reader compares.
 

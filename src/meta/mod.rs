@@ -1,9 +1,9 @@
 //! Faces on a buffer: the one place that knows how they are laid out.
 //!
 //! A frame that was looked at carries one **record**, a custom meta named [`RECORD_NAME`], and for each face one
-//! **region**, a [`gst_video::VideoRegionOfInterestMeta`]. The record is what counts: it passes conversion, scaling and
-//! cropping, and is lost only where an element makes new frames, such as a compositor. Regions are for readers that
-//! know only regions, and they tell where a face is now when an element in between has scaled or cropped the picture.
+//! **ROI**, a [`gst_video::VideoRegionOfInterestMeta`]. The record is what counts: it passes conversion, scaling and
+//! cropping, and is lost only where an element makes new frames, such as a compositor. ROIs are for readers that
+//! know only ROIs, and they tell where a face is now when an element in between has scaled or cropped the picture.
 //!
 //! ```
 //! use gstimg2pose::meta::{self, FrameFaces};
@@ -51,7 +51,7 @@
 //! finding a field in a structure is a walk over all of them. `n-faces` is 0 on a frame that was looked at and
 //! shows no face; a frame without the record was not looked at.
 //!
-//! The region of face `i` has the type `face`, the id `i`, no parent (-1), the smallest box of whole pixels that
+//! The ROI of face `i` has the type `face`, the id `i`, no parent (-1), the smallest box of whole pixels that
 //! holds the face's box, and two parameter structures: `detection` (`x_min`, `x_max`, `y_min`, `y_max`,
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
 //! `frame-width`, `frame-height`, `pixel-aspect-ratio`, `orientation`, pose, angles, keypoints, `reused` as in the record).
@@ -95,25 +95,25 @@
 //!
 //! | from | what |
 //! |---|---|
-//! | `v1_24` | in the `GstAnalyticsRelationMeta` a `GstAnalyticsODMtd` of the class `face` for each face, with the region's box and the confidence; behind `img2posetrack` for each face that it follows a `GstAnalyticsTrackingMtd` with its id and when it was seen first and last, to which the detection is related (`GST_ANALYTICS_REL_TYPE_RELATE_TO`) |
+//! | `v1_24` | in the `GstAnalyticsRelationMeta` a `GstAnalyticsODMtd` of the class `face` for each face, with the ROI's box and the confidence; behind `img2posetrack` for each face that it follows a `GstAnalyticsTrackingMtd` with its id and when it was seen first and last, to which the detection is related (`GST_ANALYTICS_REL_TYPE_RELATE_TO`) |
 //! | `v1_26` | a `GstTensorMeta` with one tensor `img2pose-face-poses`, `[faces, 6]` f32 row-major: `rx, ry, rz, tx, ty, tz`; also without faces |
 //! | `v1_28` | for each face a `GstAnalyticsTensorMtd` `img2pose-face-pose`, `[6]` f32, which the object detection contains (`GST_ANALYTICS_REL_TYPE_CONTAIN`) |
 //!
 //! # Two detectors
 //!
 //! A frame has one record. [`attach`] takes away the faces that an earlier detector of this plugin left and puts
-//! its own in their place; regions of other elements stay. Object detections cannot be taken out of a relation meta:
+//! its own in their place; ROIs of other elements stay. Object detections cannot be taken out of a relation meta:
 //! it goes as a whole when they are the earlier faces, and nothing goes when another element has added its own.
 
 mod aligned;
 #[cfg(feature = "v1_24")]
 mod analytics;
+mod current;
 mod error;
 mod fields;
 mod likeness;
-mod placement;
 mod record;
-mod region;
+mod roi;
 mod trace;
 mod track;
 
@@ -122,12 +122,12 @@ pub use aligned::{ALIGNED_NAME, AlignedFace, attach_aligned, read_aligned};
 pub use analytics::POSE_TENSOR;
 #[cfg(feature = "v1_26")]
 pub use analytics::POSES_TENSOR;
+pub use current::{CurrentFaces, FrameChange, read_current};
+pub(crate) use current::{refuse_all, refuse_crop};
 pub use error::MetaError;
-pub use placement::{CurrentFaces, FrameChange, read_current};
-pub(crate) use placement::{refuse_all, refuse_crop};
 pub use record::RECORD_NAME;
-pub use region::REGION_TYPE;
-pub(crate) use region::pixel_box;
+pub use roi::ROI_TYPE;
+pub(crate) use roi::pixel_rect;
 pub use track::{Track, TrackState};
 
 use img2pose::Face;
@@ -237,7 +237,7 @@ pub fn register() {
 
 /// Puts the faces of a frame on its buffer, in place of those that are there from an earlier look.
 ///
-/// A frame without faces is marked as looked at. Regions are clipped to the frame.
+/// A frame without faces is marked as looked at. ROIs are clipped to the frame.
 ///
 /// # Errors
 /// [`MetaError::NotFinite`] if a number is not finite, [`MetaError::NotRegistered`] if another library has taken
@@ -249,7 +249,7 @@ pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), Met
     record::add(buffer, faces)?;
     trace::add(buffer, faces)?;
     for (index, face) in faces.faces.iter().enumerate() {
-        region::add(buffer, faces, index, face);
+        roi::add(buffer, faces, index, face);
     }
     #[cfg(feature = "v1_24")]
     analytics::add(buffer, faces)?;
@@ -257,7 +257,7 @@ pub fn attach(buffer: &mut gst::BufferRef, faces: &FrameFaces) -> Result<(), Met
 }
 
 /// [`attach`], with what the faces look like in this frame, whose format is `info`. By that [`read_current`] tells behind elements that
-/// drop regions whether they have moved the picture. It is left out where the pixels cannot be read.
+/// drop ROIs whether they have moved the picture. It is left out where the pixels cannot be read.
 ///
 /// # Errors
 /// As [`attach`].
@@ -297,10 +297,10 @@ pub fn read(buffer: &gst::BufferRef) -> Result<Option<FrameFaces>, MetaError> {
     record::read(buffer)
 }
 
-/// Takes the record and this plugin's regions off the buffer, so that it counts as not looked at.
+/// Takes the record and this plugin's ROIs off the buffer, so that it counts as not looked at.
 pub fn clear(buffer: &mut gst::BufferRef) {
-    // Before the record goes: it tells which bare regions are ours.
-    region::remove_all(buffer);
+    // Before the record goes: it tells which bare ROIs are ours.
+    roi::remove_all(buffer);
     #[cfg(feature = "v1_24")]
     analytics::remove(buffer, record::face_count(buffer).unwrap_or(0));
     record::remove(buffer);

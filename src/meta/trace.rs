@@ -1,7 +1,7 @@
-//! What scalers on the way do to the picture: a meta that goes where regions go, and keeps count.
+//! What scalers on the way do to the picture: a meta that goes where ROIs go, and keeps count.
 //!
-//! Regions have whole numbers, which every scaler cuts on its own: after a scaling down and up again they lie elsewhere, as
-//! after a small crop. This meta has the tags of regions, so that elements keep it and drop it as they do regions, but it is told of
+//! ROIs have whole numbers, which every scaler cuts on its own: after a scaling down and up again they lie elsewhere, as
+//! after a small crop. This meta has the tags of ROIs, so that elements keep it and drop it as they do ROIs, but it is told of
 //! each scaling on the way.
 
 use std::ffi::{CStr, c_char};
@@ -12,7 +12,7 @@ use gst::glib::translate::IntoGlib;
 use gst::meta::CustomMeta;
 use gst_video::VideoInfo;
 
-use super::{FrameFaces, MetaError, placement::Shape};
+use super::{FrameFaces, MetaError, current::Shape};
 
 /// Name of the custom meta.
 pub const TRACE_NAME: &str = "Img2PosePlacementMeta";
@@ -26,7 +26,7 @@ const SCALED: &str = "scaled";
 const WHOLE: &str = "whole";
 const SLACK: [&str; 2] = ["slack-x", "slack-y"];
 
-/// How far, in pixels, a scaler may put a side of a region from where it belongs: it cuts the fractions of x, y, width and
+/// How far, in pixels, a scaler may put a side of an ROI from where it belongs: it cuts the fractions of x, y, width and
 /// height off, each on its own.
 const CUT: f64 = 2.0;
 
@@ -41,7 +41,7 @@ pub struct Trace {
     pub scaled: bool,
     /// Whether it fills the frame as it did: no scaler stretched it or added borders.
     pub whole: bool,
-    /// How far, in pixels, sides of regions may lie from where scaling puts them, across and down.
+    /// How far, in pixels, sides of ROIs may lie from where scaling puts them, across and down.
     pub slack: [f64; 2],
 }
 

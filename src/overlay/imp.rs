@@ -304,8 +304,8 @@ impl Img2PoseOverlay {
         gst::element_imp_warning!(
             self,
             gst::StreamError::Format,
-            ("A frame that no detector looked at {then}. Put img2posedetect before img2poseoverlay; with inference-interval \
-              or qos, set its reuse-faces, without img2posetrack.")
+            ("A frame that no detector looked at {then}. Put img2posedetect before img2poseoverlay. With \
+                 inference-interval or qos, set reuse-faces=true on it and do not use img2posetrack.")
         );
     }
 
@@ -316,8 +316,9 @@ impl Img2PoseOverlay {
         gst::element_imp_warning!(
             self,
             gst::StreamError::Format,
-            ("Frames are blurred where the faces of an earlier frame were (reuse-faces): a face that has moved or come since \
-              can be seen until the next frame that is looked at. With inference-interval=1 and qos=false every frame is.")
+            ("Frames are blurred where the faces of an earlier frame were (reuse-faces): a face that has moved \
+                 or appeared since stays visible until the next frame that is looked at. To have every frame \
+                 looked at, set inference-interval=1 and qos=false.")
         );
     }
 

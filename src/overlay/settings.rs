@@ -283,58 +283,59 @@ fn param_specs() -> Vec<glib::ParamSpec> {
         switch(
             "track-colors",
             "Colours of tracks",
-            "Give the boxes of faces that img2posetrack follows a colour for each id, in place of box-color",
+            "Draw the box of a face that img2posetrack follows in the colour of its id, instead of box-color",
             defaults.track_colors,
         ),
         glib::ParamSpecFlags::builder::<Label>("label")
             .nick("Label")
-            .blurb("What to write at each face, such as track+score; 0 writes nothing")
+            .blurb("What to write at each face, such as track+score; 0: nothing")
             .default_value(defaults.label)
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("blur-faces", defaults.blur_faces)
             .nick("Blur faces")
             .blurb(
-                "Make faces unrecognisable in the pixels of the frame, in the box of each face and blur-margin around it; \
-                 the whole frame where it was cropped or flipped since its faces were found, and where no detector looked \
-                 at it (see blur-unseen), whatever img2posetrack expects there. Only solid leaves nothing of them. Faces that the detector misses stay as they are",
+                "Make faces unrecognisable in the pixels of the frame: the box of each face, and blur-margin \
+                 around it. A frame is hidden as a whole if it was cropped or flipped after its faces were found, \
+                 or if no detector looked at it (see blur-unseen), whatever img2posetrack expects there. Only \
+                 solid leaves nothing of a face. Faces that the detector misses stay visible",
             )
             .mutable_playing()
             .build(),
         share(
             "blur-margin",
             "Blur margin",
-            "What blur-faces hides around the box of a face, on each side, as a share of the box's long side; the default \
-             covers chin, ears and most of the hair",
+            "How far around the box of a face blur-faces hides, on each side, as a share of the long side of the \
+             box; the default covers chin, ears and most of the hair",
             0.0..=2.0,
             defaults.blur_margin,
         ),
         share(
             "blur-strength",
             "Blur strength",
-            "Side of the blocks of blur-faces (for blur: of what becomes one colour), as a share of the long side of the \
-             face's box; the more, the less is left of a face. Of no effect on solid",
+            "How coarse pixelate and blur are: the side of the blocks that get one colour each, as a share of the \
+             long side of the face's box. The higher, the less is left of a face. No effect on solid",
             0.05..=1.0,
             defaults.blur_strength,
         ),
         switch(
             "blur-unseen",
             "Blur unseen frames",
-            "With blur-faces, make the whole of a frame unrecognisable that no detector looked at; otherwise such frames pass as \
-             they are, but for the faces that img2posetrack expects there",
+            "With blur-faces, hide each frame as a whole that no detector looked at. Otherwise only the faces \
+             that img2posetrack expects in it are hidden",
             defaults.blur_unseen,
         ),
         pixels(
             "thickness",
             "Thickness",
-            "Width of lines in pixels; 0: a 360th of the frame's short side, at least 2",
+            "Width of lines in pixels; 0: 1/360 of the frame's short side, at least 2",
             100,
         ),
         pixels(
             "text-size",
             "Text size",
-            "Height of a line of text in pixels; 0: a 40th of the frame's short side, at least 12, and no wider than the face, \
-             at least 8; labels that would lie over other faces are left out then",
+            "Height of a line of text in pixels. 0: 1/40 of the frame's short side, at least 12; less, down to 8, \
+             for a label that is wider than its face; and labels that would cover other faces are left out",
             500,
         ),
     ];

@@ -3,7 +3,7 @@
 use img2pose::frame::Orientation;
 
 use super::settings::Settings;
-use crate::meta::pixel_box;
+use crate::meta::pixel_rect;
 
 /// A colour as 0xAARRGGBB, alpha not multiplied in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Area {
     /// The smallest area that holds the box `x_min, y_min, x_max, y_max`, clipped to a frame of `frame_width` x
     /// `frame_height`; `None` if nothing is left.
     pub fn around(bbox: [f32; 4], frame_width: u32, frame_height: u32) -> Option<Self> {
-        let [x, y, width, height] = pixel_box(bbox, frame_width, frame_height);
+        let [x, y, width, height] = pixel_rect(bbox, frame_width, frame_height);
         (width > 0 && height > 0).then_some(Self { x, y, width, height })
     }
 

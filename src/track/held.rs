@@ -9,7 +9,7 @@ use super::follow::Known;
 
 /// A frame on its way.
 #[derive(Debug)]
-pub struct Frame<B> {
+pub struct HeldFrame<B> {
     /// Its buffer.
     pub buffer: B,
     /// Its time, as the tracker counts.
@@ -22,7 +22,7 @@ pub struct Frame<B> {
 #[derive(Debug)]
 pub enum Item<B, E> {
     /// A frame.
-    Frame(Frame<B>),
+    Frame(HeldFrame<B>),
     /// An event between frames.
     Event(E),
 }
@@ -58,7 +58,7 @@ impl<B, E> Held<B, E> {
     }
 
     /// Takes a frame. Frames that wait learn from it where faces were that are seen in it again.
-    pub fn push(&mut self, frame: Frame<B>, max_lost: Duration) {
+    pub fn push(&mut self, frame: HeldFrame<B>, max_lost: Duration) {
         for after in frame.known.followed.iter().filter(|face| face.state.is_seen()) {
             let before = self.seen.iter_mut().find(|(before, _)| before.id == after.id);
             match before {
@@ -104,7 +104,7 @@ impl<B, E> Held<B, E> {
 
 /// Places a face in a frame between two looks at it.
 fn interpolate<B>(
-    frame: &mut Frame<B>,
+    frame: &mut HeldFrame<B>,
     (before, since): (&Followed, Duration),
     (after, until): (&Followed, Duration),
 ) {
@@ -143,8 +143,8 @@ mod tests {
         }
     }
 
-    fn frame(number: u64, faces: &[Followed]) -> Frame<u64> {
-        Frame {
+    fn frame(number: u64, faces: &[Followed]) -> HeldFrame<u64> {
+        HeldFrame {
             buffer: number,
             time: ms(40 * number),
             known: Known {
@@ -154,11 +154,11 @@ mod tests {
         }
     }
 
-    fn seen(number: u64, x: f32) -> Frame<u64> {
+    fn seen(number: u64, x: f32) -> HeldFrame<u64> {
         frame(number, &[face(1, 40 * number, x, State::Seen)])
     }
 
-    fn expected(number: u64) -> Frame<u64> {
+    fn expected(number: u64) -> HeldFrame<u64> {
         frame(number, &[face(1, 40 * number, 500.0, State::Predicted)])
     }
 

@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::held::{Frame, Item};
+use super::held::{HeldFrame, Item};
 use super::settings::Settings;
 use super::stream::{Stream, Taken};
 use crate::meta;
@@ -18,7 +18,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "img2posetrack",
         gst::DebugColorFlags::empty(),
-        Some("Faces through time"),
+        Some("Face tracker"),
     )
 });
 
@@ -74,8 +74,8 @@ impl ElementImpl for Img2PoseTrack {
             gst::subclass::ElementMetadata::new(
                 "Faces through time",
                 "Filter/Analyzer/Video",
-                "Follows the faces that img2posedetect found: gives each an id, says where it is in frames in which it was not found \
-                 or nobody looked, and makes its box and pose calm",
+                "Follows the faces that img2posedetect found: gives each an id, predicts where it is in frames in \
+                 which it was not found or that were not looked at, and smooths its box and pose",
                 env!("CARGO_PKG_NAME"),
             )
         });
@@ -171,8 +171,8 @@ impl Img2PoseTrack {
     }
 
     /// The buffer with what is known of its faces.
-    fn annotate(&self, frame: Frame<gst::Buffer>) -> Result<gst::Buffer, gst::FlowError> {
-        let Frame {
+    fn annotate(&self, frame: HeldFrame<gst::Buffer>) -> Result<gst::Buffer, gst::FlowError> {
+        let HeldFrame {
             mut buffer, known, ..
         } = frame;
         let record = known.record();

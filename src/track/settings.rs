@@ -114,23 +114,23 @@ fn param_specs() -> Vec<glib::ParamSpec> {
     vec![
         time(
             "max-lost",
-            "Longest loss",
-            "Nanoseconds that a face may be unseen and still keep its id when it comes back where it should be; until then frames \
-             that nobody looks at show it where it was going",
+            "Maximum loss",
+            "How long in nanoseconds a face may be unseen and still keep its id when it reappears where it is \
+             expected. Until then, frames that are not looked at show it where it is expected",
             defaults.options.max_lost,
         ),
         time(
             "max-predicted",
-            "Longest prediction",
-            "Nanoseconds for which a face is still shown, where it should be, when a detector looked and did not find it; 0: not at \
-             all",
+            "Maximum prediction",
+            "How long in nanoseconds a face is still shown where it is expected after a detector looked and did \
+             not find it; 0: not at all",
             defaults.options.max_predicted,
         ),
         glib::ParamSpecFloat::builder("start-score")
-            .nick("Score to start")
+            .nick("Start score")
             .blurb(
-                "Least confidence of a face that gets an id of its own; weaker ones only go on with a face that is known. For that, set \
-                 the detector's score-threshold lower than this",
+                "Lowest confidence of a face that gets a new id. A face with less can only continue one that is \
+                 already followed; for that, set the detector's score-threshold lower than this",
             )
             .minimum(0.0)
             .maximum(1.0)
@@ -139,36 +139,38 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecEnum::builder_with_default("smoothing", defaults.smoothing)
             .nick("Smoothing")
-            .blurb("How boxes and poses are made calm; the record keeps them as they were found, too")
+            .blurb("How boxes and poses are smoothed; the record also keeps them as they were found")
             .mutable_playing()
             .build(),
         number(
             "min-cutoff",
             "Cut-off at rest",
-            "Cut-off in hertz of the smoothing for a head at rest; lower is calmer",
+            "Cut-off frequency in hertz of the smoothing for a head at rest; lower is steadier",
             (0.001, 1000.0),
             defaults.filter.min_cutoff,
         ),
         number(
             "beta",
             "Cut-off in motion",
-            "By how many hertz the cut-off rises with each degree a second that a head turns, and with each hundredth of its own \
-             size a second that a face moves; higher follows sooner",
+            "How fast the cut-off frequency rises with motion: in hertz for each degree per second that a head \
+             turns, and for each hundredth of its own size per second that a face moves; higher follows faster",
             (0.0, 1000.0),
             defaults.filter.beta,
         ),
         number(
             "speed-cutoff",
             "Cut-off of the speed",
-            "Cut-off in hertz for the measured speed itself, by which beta works and by which faces are expected where nobody looks",
+            "Cut-off frequency in hertz of the smoothing of the measured speed, on which beta and predicted \
+             positions depend",
             (0.001, 1000.0),
             defaults.filter.speed_cutoff,
         ),
         glib::ParamSpecUInt::builder("look-ahead")
             .nick("Look ahead")
             .blurb(
-                "Most frames that wait until faces are seen again, to be placed between the looks before and after instead of expected \
-                 there; with inference-interval=n: n-1. Live streams are delayed by as many frames; 0: none waits",
+                "Hold back up to this many frames until their faces are seen again: faces are then interpolated \
+                 between the frames before and after instead of predicted. With inference-interval=n, set n-1. \
+                 Live streams are delayed by as many frames; 0: no frame is held back",
             )
             .maximum(250)
             .default_value(defaults.look_ahead)

@@ -5,7 +5,7 @@ use gst::prelude::*;
 use gst_video::VideoInfo;
 
 use super::follow::{Follower, Known};
-use super::held::{Frame, Held};
+use super::held::{Held, HeldFrame};
 use super::settings::Settings;
 use super::timeline::{Moment, Timeline, USUAL_FRAME};
 use crate::meta::{self, CurrentFaces};
@@ -53,7 +53,10 @@ impl Stream {
         settings: &Settings,
     ) -> Result<Taken, (gst::FlowError, gst::ErrorMessage)> {
         let Some(info) = &self.info else {
-            let message = gst::error_msg!(gst::CoreError::Negotiation, ("Video frame before its caps"));
+            let message = gst::error_msg!(
+                gst::CoreError::Negotiation,
+                ("A video frame arrived before its caps")
+            );
             return Err((gst::FlowError::NotNegotiated, message));
         };
         let number = self.counts.arrive();
@@ -95,7 +98,7 @@ impl Stream {
             }
             reused => self.follower.expect(time, info, reused.is_some(), &mut known),
         }
-        let frame = Frame { buffer, time, known };
+        let frame = HeldFrame { buffer, time, known };
         self.held.push(frame, settings.options().max_lost);
         Ok(Taken { number, warning })
     }
@@ -190,8 +193,8 @@ impl Stream {
 
 fn untimed(number: u64) -> String {
     format!(
-        "Frame {number} has no timestamp, and its caps no framerate: it counts as {} ms behind the one before. From an appsrc, set \
-         do-timestamp=true or put a framerate into its caps.",
+        "Frame {number} has no timestamp, and its caps have no framerate: it is taken to come {} ms after the \
+         frame before. With appsrc, set do-timestamp=true or put a framerate into its caps.",
         USUAL_FRAME / 1_000_000
     )
 }

@@ -82,20 +82,20 @@ fn a_min_size_that_the_model_does_not_allow_is_named_and_so_is_what_to_do() {
         }
         texts
     };
-    let bounded = "min-size=960 is out of reach: the model bounds the long side, so frames of";
+    let bounded = "min-size=960 cannot be reached: the model limits the long side, so frames of";
     assert_eq!(
         warnings(960, 0, 1920, 1080),
         [format!(
-            "{bounded} 1920x1080 are looked at as 1400x787; set max-size=1707, too"
+            "{bounded} 1920x1080 are resized to 1400x787; set max-size=1707 as well"
         )]
     );
     assert_eq!(
         warnings(960, 0, 1080, 1920),
         [format!(
-            "{bounded} 1080x1920 are looked at as 787x1400; set max-size=1707, too"
+            "{bounded} 1080x1920 are resized to 787x1400; set max-size=1707 as well"
         )]
     );
-    // As it says; and where nothing is out of reach, or nobody asked for it.
+    // As it says; and where nothing is beyond reach, or nobody asked for it.
     for (min_size, max_size, width, height) in [
         (960, 1707, 1920, 1080),
         (787, 0, 1920, 1080),

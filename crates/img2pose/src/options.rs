@@ -6,7 +6,7 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExecutionProvider {
-    /// The best that works here.
+    /// CUDA, else OpenVINO, else the processor: the first that works.
     #[default]
     Auto,
     /// ONNX Runtime's own CPU kernels, f32: the exact one.

@@ -9,14 +9,14 @@ const B: ClientId = ClientId(1);
 /// The time of the tests that do not care.
 static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-fn add(batcher: &mut Batcher<char>, client: ClientId, layout: char) -> Placement {
+fn add(batcher: &mut Batcher<char>, client: ClientId, layout: char) -> Reservation {
     add_at(batcher, client, layout, *NOW)
 }
 
-fn add_at(batcher: &mut Batcher<char>, client: ClientId, layout: char, now: Instant) -> Placement {
-    let placement = batcher.place(client, layout, now);
-    assert!(!batcher.filled(placement.batch, client, true, now));
-    placement
+fn add_at(batcher: &mut Batcher<char>, client: ClientId, layout: char, now: Instant) -> Reservation {
+    let reservation = batcher.reserve(client, layout, now);
+    assert!(!batcher.filled(reservation.batch, client, true, now));
+    reservation
 }
 
 /// What an idle model runs now.
@@ -71,7 +71,7 @@ fn a_client_closes_only_batches_with_its_frames() {
 fn a_batch_waits_for_conversions() {
     let mut batcher = Batcher::new(2);
     add(&mut batcher, A, 'x');
-    let slow = batcher.place(A, 'x', *NOW);
+    let slow = batcher.reserve(A, 'x', *NOW);
     assert!(slow.full);
     assert!(!batcher.is_ready(slow.batch));
     assert_eq!(take(&mut batcher), None);
@@ -84,7 +84,7 @@ fn a_batch_waits_for_conversions() {
 fn a_frame_that_cannot_be_converted_leaves_the_others() {
     let mut batcher = Batcher::new(2);
     add(&mut batcher, A, 'x');
-    let bad = batcher.place(A, 'x', *NOW);
+    let bad = batcher.reserve(A, 'x', *NOW);
     assert!(!batcher.filled(bad.batch, A, false, *NOW));
     let due = take(&mut batcher).unwrap();
     assert_eq!((due.frames, due.claims), (1, vec![(A, 1)]));
@@ -93,7 +93,7 @@ fn a_frame_that_cannot_be_converted_leaves_the_others() {
 #[test]
 fn an_only_frame_that_cannot_be_converted_leaves_no_batch() {
     let mut batcher = Batcher::new(1);
-    let bad = batcher.place(A, 'x', *NOW);
+    let bad = batcher.reserve(A, 'x', *NOW);
     assert!(batcher.filled(bad.batch, A, false, *NOW));
     assert_eq!(take(&mut batcher), None);
     assert_eq!(batcher.len(), 0);
@@ -147,7 +147,7 @@ fn one_batch_can_be_abandoned_until_it_runs() {
 #[test]
 fn a_batch_abandoned_in_mid_conversion_goes_with_the_conversion() {
     let mut batcher = Batcher::new(4);
-    let old = batcher.place(A, 'x', *NOW);
+    let old = batcher.reserve(A, 'x', *NOW);
     assert!(batcher.abandon(A).is_empty());
     // Frames of the next generation keep out of it.
     let new = add(&mut batcher, A, 'x');
@@ -349,14 +349,14 @@ proptest! {
             match step {
                 Step::Place(client, layout) => {
                     let client = ClientId(client);
-                    let placement = batcher.place(client, layout, ms(time));
-                    let known = *truth.layouts.entry(placement.batch).or_insert(layout);
+                    let reservation = batcher.reserve(client, layout, ms(time));
+                    let known = *truth.layouts.entry(reservation.batch).or_insert(layout);
                     prop_assert_eq!(known, layout);
-                    prop_assert!(!truth.ran.contains(&placement.batch));
-                    truth.converting.push((placement.batch, client));
-                    *truth.places.entry(placement.batch).or_default() += 1;
-                    truth.hurried.remove(&placement.batch);
-                    last = Some(placement.batch);
+                    prop_assert!(!truth.ran.contains(&reservation.batch));
+                    truth.converting.push((reservation.batch, client));
+                    *truth.places.entry(reservation.batch).or_default() += 1;
+                    truth.hurried.remove(&reservation.batch);
+                    last = Some(reservation.batch);
                 }
                 Step::Filled { oldest, ok } if !truth.converting.is_empty() => {
                     let index = if oldest { 0 } else { truth.converting.len() - 1 };

@@ -45,28 +45,30 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         path(
             "model-instance-id",
             "Shared model",
-            "Elements of the process with the same name here share one loaded model and put their frames into the same \
+            "Elements of one process with the same name here share one loaded model, and their frames share \
              batches; unset: not shared",
         ),
         path(
             "onnxruntime-library",
             "ONNX Runtime library",
-            "The libonnxruntime.so to load; unset: ORT_DYLIB_PATH, then beside the plugin, then the system's. The \
-             first element that starts decides for the whole process",
+            "The ONNX Runtime library (libonnxruntime.so) to load; unset: the one in the environment variable \
+             ORT_DYLIB_PATH, then one beside the plugin, then the system's. The first element that starts decides \
+             for the whole process",
         ),
         uint(
             "batch-size",
             "Batch size",
-            "Frames that go through the network together; live streams are delayed by the time to fill a batch",
+            "Number of frames that go through the network in one run. A live stream is delayed by the time that \
+             it takes to fill a batch",
             (1, 64),
             defaults.load.batch_size,
         ),
         glib::ParamSpecUInt64::builder("batch-timeout")
             .nick("Batch timeout")
             .blurb(
-                "Longest time in nanoseconds that a frame waits for its batch to fill; 0: run what is there as soon \
-                 as the model is free; -1: automatic, that is one fill at the framerate of a live stream, otherwise \
-                 until the model is free and nothing has come for three frame durations (50 to 250 ms)",
+                "Longest time in nanoseconds that a batch waits to fill up. 0: it runs as soon as the model is \
+                 free. -1: automatic; in a live stream the time to fill a batch at its framerate, otherwise until \
+                 the model is free and no frame has arrived for three frame durations (50 to 250 ms)",
             )
             .default_value(u64::MAX)
             .mutable_playing()
@@ -74,35 +76,36 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         uint(
             "max-queued-batches",
             "Queued batches",
-            "Batches that wait behind the one that runs; when they are full, upstream is blocked",
+            "Number of batches that may wait while another one runs; when they are full, upstream is blocked",
             (1, 64),
             defaults.max_queued_batches,
         ),
         uint(
             "min-size",
             "Short side",
-            "Short side in pixels that frames are resized to, within max-size; 0: as the model says. Smaller is faster \
-             and misses small faces",
+            "Frames are resized until their short side has this many pixels, unless max-size allows less; 0: the \
+             model's value. Smaller is faster, but misses small faces",
             (0, LARGEST_SIDE),
             0,
         ),
         uint(
             "max-size",
             "Longest side",
-            "The long side of a resized frame is at most this many pixels; 0: as the model says",
+            "The long side of a resized frame has at most this many pixels; 0: the model's value",
             (0, LARGEST_SIDE),
             0,
         ),
         glib::ParamSpecFloat::builder("score-threshold")
             .nick("Score threshold")
-            .blurb("Faces with a confidence below this are left out (0 to 1; the model itself stops at 0.05)")
+            .blurb("Leave out faces with a confidence below this (0 to 1). The model itself leaves out those below \
+                 0.05")
             .minimum(0.0)
             .maximum(1.0)
             .default_value(defaults.score_threshold)
             .mutable_playing()
             .build(),
         glib::ParamSpecInt::builder("max-faces")
-            .nick("Most faces")
+            .nick("Maximum faces")
             .blurb("Report at most this many faces of a frame, the most confident ones; -1: all")
             .minimum(-1)
             .maximum(i32::MAX)
@@ -126,7 +129,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         factor(
             "expand-forehead",
             "Forehead",
-            "Height added to a face box on the side of the forehead, as a multiple of the landmarks' height",
+            "Height added to a face box above the forehead, as a multiple of the height of the projected \
+             landmarks",
             (0.0, 10.0),
             defaults.expand_forehead,
         ),
@@ -140,23 +144,24 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecEnum::builder_with_default("execution-provider", ExecutionProvider::default())
             .nick("Execution provider")
             .blurb(
-                "What runs the network; a provider that is named but cannot be had is an error at start, never \
-                 replaced in silence",
+                "What runs the network. auto: CUDA, else OpenVINO, else the processor, the first that works. A \
+                 provider that is named here and does not work is an error at start; it is never replaced by \
+                 another",
             )
             .mutable_ready()
             .build(),
         glib::ParamSpecEnum::builder_with_default("precision", Precision::default())
             .nick("Precision")
             .blurb(
-                "The number format in which the network computes; less than fp32 is faster and moves boxes and \
-                 poses a little. int8 takes NAME-int8.onnx beside the model NAME.onnx",
+                "The number format in which the network computes. Smaller formats than fp32 are faster and change \
+                 boxes and poses a little. int8 needs the file NAME-int8.onnx beside the model NAME.onnx",
             )
             .mutable_ready()
             .build(),
         uint(
             "device-id",
             "Device",
-            "Which GPU runs the network, counted from 0 (cuda, tensorrt)",
+            "Number of the GPU that runs the network, counted from 0 (cuda, tensorrt)",
             (0, 255),
             0,
         ),
@@ -191,8 +196,9 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt::builder("inference-interval")
             .nick("Inference interval")
             .blurb(
-                "Look for faces in every n-th frame; the others pass in their turn, see reuse-faces. Batches get smaller \
-                 by that when max-queued-batches holds too few frames to fill them",
+                "Look for faces in every n-th frame only. The other frames pass in order, without faces unless \
+                 reuse-faces is set. Batches are smaller than batch-size if the queue (see max-queued-batches) is \
+                 too short to fill them with every n-th frame",
             )
             .minimum(1)
             .maximum(10_000)
@@ -202,9 +208,10 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoolean::builder("reuse-faces")
             .nick("Reuse faces")
             .blurb(
-                "Give frames that are not looked at the faces of the last frame that was, marked as reused; otherwise they carry \
-                 nothing. The first frame after a change of size or a jump is always looked at. Faces that have moved or come \
-                 since are missed",
+                "Give each frame that is not looked at (inference-interval, qos) the faces of the last frame that \
+                 was, marked as reused; otherwise it carries none. The first frame after a seek, a gap or a \
+                 change of size is always looked at. The reused faces are wrong for heads that have moved or \
+                 appeared since",
             )
             .default_value(defaults.reuse_faces)
             .mutable_playing()
@@ -212,7 +219,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoolean::builder("qos")
             .nick("Quality of service")
             .blurb(
-                "Let frames pass without inference when the sink has reported that it is too late for them; frames \
+                "Let frames pass without inference if the sink reports that they would arrive too late. Frames \
                  are never dropped",
             )
             .default_value(defaults.qos)
@@ -221,9 +228,9 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecEnum::builder_with_default("orientation", Orientation::default())
             .nick("Orientation")
             .blurb(
-                "How frames are turned before they are looked at, as in videoflip's video-direction; auto: as the stream's \
-                 image-orientation tag says, which players follow too. Buffers stay as they are; boxes, keypoints and \
-                 poses are those of their own pixels",
+                "How to turn frames for the network; values as in videoflip's video-direction. auto: as the \
+                 stream's image-orientation tag says, which players follow too. Buffers are not changed: boxes, \
+                 keypoints and poses refer to their pixels as they are stored",
             )
             .mutable_playing()
             .build(),
@@ -235,8 +242,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt64::builder("stats-interval")
             .nick("Statistics interval")
             .blurb(
-                "Post the statistics as an element message with the first frame that leaves after this many \
-                 nanoseconds; 0: never",
+                "Post the statistics as an element message each time this many nanoseconds have passed and a \
+                 frame leaves; 0: never",
             )
             .maximum(u64::MAX - 1)
             .default_value(0)
@@ -245,10 +252,10 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
-                "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, batches, \
-                 quiet-batches (that ran before they were full because nothing came), whole-frames, regions and \
-                 losses (with whole-frame-interval: frames that were looked at as a whole, regions that were looked at, \
-                 and faces that were not found again there), mean-fill, queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
+                "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, \
+                 batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
+                 regions, losses (with whole-frame-interval: frames looked at as a whole, regions looked at, faces \
+                 not found again in theirs), mean-fill, queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
             )
             .read_only()
             .build(),

@@ -54,10 +54,10 @@ impl<N: Network> Client<N> {
     ) -> Result<Submitted<N::Batch>, String> {
         let shared = &self.worker.shared;
         let layout = frame.layout;
-        let (placement, job) = {
+        let (reservation, job) = {
             let mut state = lock(&shared.state);
-            let placement = state.batcher.place(self.id, layout, Instant::now());
-            if placement.opened {
+            let reservation = state.batcher.reserve(self.id, layout, Instant::now());
+            if reservation.opened {
                 let free = state.free.iter().position(|(free, _)| *free == layout);
                 let batch = free.map(|index| state.free.swap_remove(index).1);
                 let job = Arc::new(Job {
@@ -68,15 +68,15 @@ impl<N: Network> Client<N> {
                     results: Mutex::default(),
                     end: OnceLock::new(),
                 });
-                state.jobs.insert(placement.batch, job);
+                state.jobs.insert(reservation.batch, job);
             }
-            (placement, state.jobs[&placement.batch].clone())
+            (reservation, state.jobs[&reservation.batch].clone())
         };
 
         let mut filling = Filling {
             shared,
             client: self.id,
-            batch: placement.batch,
+            batch: reservation.batch,
             converted: false,
         };
         let reserved = {
@@ -109,11 +109,11 @@ impl<N: Network> Client<N> {
         Ok(Submitted {
             ticket: Ticket {
                 job,
-                id: placement.batch,
+                id: reservation.batch,
                 slot: slot?,
             },
-            first_of_client: placement.first_of_client,
-            full: placement.full,
+            first_of_client: reservation.first_of_client,
+            full: reservation.full,
         })
     }
 

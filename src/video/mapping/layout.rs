@@ -20,7 +20,7 @@ pub struct Extent {
 
 /// A plane in one of the memories of a buffer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
+pub struct MemoryExtent {
     /// Index of the memory.
     pub memory: usize,
     /// Where in that memory the plane lies.
@@ -73,8 +73,8 @@ impl Layout {
     }
 
     /// The planes in their memories; `None` if one of them does not lie in a single memory.
-    pub fn places(&self, buffer: &gst::BufferRef) -> Option<[Place; PLANES]> {
-        let mut places = [Place::default(); PLANES];
+    pub fn places(&self, buffer: &gst::BufferRef) -> Option<[MemoryExtent; PLANES]> {
+        let mut places = [MemoryExtent::default(); PLANES];
         for (place, extent) in places.iter_mut().zip(self.planes()) {
             let mut offset = extent.offset;
             let memory = buffer.iter_memories().position(|memory| {
@@ -87,7 +87,7 @@ impl Layout {
             if buffer.peek_memory(memory).size() - offset < extent.len {
                 return None;
             }
-            *place = Place {
+            *place = MemoryExtent {
                 memory,
                 extent: Extent { offset, ..*extent },
             };

@@ -5,7 +5,7 @@ use gst::memory::Writable;
 use gst_video::VideoInfo;
 
 use super::MappingError;
-use super::layout::{Extent, Layout, PLANES, Place, outside};
+use super::layout::{Extent, Layout, MemoryExtent, PLANES, outside};
 
 /// A frame whose planes can be written. Planes that share bytes, as nothing forbids, are written one at a time.
 pub struct MappedFrame<'a> {
@@ -13,7 +13,7 @@ pub struct MappedFrame<'a> {
     /// The memories that hold the planes.
     memories: [&'a mut [u8]; PLANES],
     /// Where in them the planes are: inside, which [`MappedFrame::new`] checks.
-    places: [Place; PLANES],
+    places: [MemoryExtent; PLANES],
     count: usize,
 }
 
@@ -34,7 +34,7 @@ pub fn write<R>(
         Some(places) if buffer.n_memory() > 1 => write_memories(buffer, info, &layout, places, write),
         _ => {
             let mut map = buffer.map_writable()?;
-            let mut places = [Place::default(); PLANES];
+            let mut places = [MemoryExtent::default(); PLANES];
             for (place, extent) in places.iter_mut().zip(layout.planes()) {
                 place.extent = *extent;
             }
@@ -50,7 +50,7 @@ fn write_memories<R>(
     buffer: &mut gst::BufferRef,
     info: &VideoInfo,
     layout: &Layout,
-    mut places: [Place; PLANES],
+    mut places: [MemoryExtent; PLANES],
     write: impl FnOnce(&mut MappedFrame<'_>) -> R,
 ) -> Result<R, MappingError> {
     for index in 0..buffer.n_memory() {
@@ -84,10 +84,10 @@ impl<'a> MappedFrame<'a> {
     fn new(
         info: &'a VideoInfo,
         memories: [&'a mut [u8]; PLANES],
-        places: [Place; PLANES],
+        places: [MemoryExtent; PLANES],
         count: usize,
     ) -> Result<Self, MappingError> {
-        for (plane, Place { memory, extent }) in places.iter().enumerate().take(count) {
+        for (plane, MemoryExtent { memory, extent }) in places.iter().enumerate().take(count) {
             // A memory may map fewer bytes than it says it has.
             let room = memories[*memory].len();
             let inside = extent
@@ -119,7 +119,7 @@ impl<'a> MappedFrame<'a> {
     /// The bytes of a plane from its first to its last pixel.
     pub fn plane(&mut self, plane: usize) -> &mut [u8] {
         assert!(plane < self.count, "plane {plane} of {}", self.count);
-        let Place { memory, extent } = self.places[plane];
+        let MemoryExtent { memory, extent } = self.places[plane];
         let Extent { offset, len, .. } = extent;
         &mut self.memories[memory][offset..offset + len]
     }

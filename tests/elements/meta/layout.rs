@@ -252,7 +252,7 @@ fn regions_of_others_stay() {
     assert_eq!(b.iter_meta::<VideoRegionOfInterestMeta>().count(), 5);
 
     let current = meta::read_current(b, &info).unwrap().unwrap();
-    assert_eq!(current.regions, [Some([33, 21, 41, 57]), Some([150, 90, 41, 56])]);
+    assert_eq!(current.rois, [Some([33, 21, 41, 57]), Some([150, 90, 41, 56])]);
 
     meta::clear(b);
     let left: Vec<_> = b

@@ -49,7 +49,7 @@ fn assert_untouched(elements: &str, format: VideoFormat) {
         current,
         params,
     } = through(elements, format);
-    assert_eq!(current.regions, REGIONS, "{elements}");
+    assert_eq!(current.rois, REGIONS, "{elements}");
     assert!(
         params.iter().all(|names| names == &["detection", "face-pose"]),
         "{elements}: {params:?}"
@@ -102,7 +102,7 @@ fn conversion_to_another_format() {
         current,
         params,
     } = through("videoconvert ! video/x-raw,format=RGB", VideoFormat::I420);
-    assert_eq!(current.regions, REGIONS);
+    assert_eq!(current.rois, REGIONS);
     assert_eq!(
         (current.change, current.located()),
         (FrameChange::None, Some(sent))
@@ -186,7 +186,7 @@ fn borders_are_not_taken_for_scaling() {
     assert_eq!(current.located(), None);
     if is_1_22() {
         // The region is stretched although the picture is not.
-        assert_eq!(current.regions[0], Some([66, 21, 82, 57]));
+        assert_eq!(current.rois[0], Some([66, 21, 82, 57]));
         assert_eq!(current.change, FrameChange::Unknown);
     }
 }
@@ -217,7 +217,7 @@ fn cropping_padding_and_turning_are_told() {
         assert_eq!(current.recorded, sent, "{elements}");
         assert_eq!(current.located(), None, "{elements}");
         if is_1_22() {
-            assert_eq!(current.regions, [None, None], "{elements}");
+            assert_eq!(current.rois, [None, None], "{elements}");
             assert_eq!(current.change, FrameChange::Unknown, "{elements}");
         }
     }

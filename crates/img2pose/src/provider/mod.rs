@@ -91,9 +91,10 @@ impl ExecutionProvider {
 
     /// What it is, in a line.
     pub fn description(self) -> &'static str {
-        row(self).map_or("The best that works on this machine", |provider| {
-            provider.description
-        })
+        row(self).map_or(
+            "CUDA, else OpenVINO, else the processor: the first that works",
+            |provider| provider.description,
+        )
     }
 
     /// Whether the loaded ONNX Runtime has it. What it needs beside (a driver, a device) may still be missing.

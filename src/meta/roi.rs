@@ -1,4 +1,4 @@
-//! The regions: one region of interest for a face.
+//! The ROIs (regions of interest): one for each face.
 
 use std::ops::ControlFlow;
 
@@ -8,23 +8,23 @@ use img2pose::Face;
 
 use super::{FrameFaces, fields, record, track};
 
-/// Type of a face's region.
-pub const REGION_TYPE: &str = "face";
+/// Type of a face's ROI.
+pub const ROI_TYPE: &str = "face";
 
 const DETECTION: &str = "detection";
 const FACE_POSE: &str = "face-pose";
 
-/// Says that a region lies in no other. Elements that set nothing leave 0, which is the id of the first face.
+/// Says that an ROI lies in no other. Elements that set nothing leave 0, which is the id of the first face.
 const NO_PARENT: i32 = -1;
 
 /// The smallest box of whole pixels that holds the face's box, as `x, y, width, height`, clipped to the frame.
-pub(super) fn of_face(frame: &FrameFaces, face: &Face) -> [u32; 4] {
-    pixel_box(face.bbox, frame.frame_width, frame.frame_height)
+pub(super) fn rect_of(frame: &FrameFaces, face: &Face) -> [u32; 4] {
+    pixel_rect(face.bbox, frame.frame_width, frame.frame_height)
 }
 
 /// The smallest box of whole pixels that holds the box `x_min, y_min, x_max, y_max`, as `x, y, width, height`, clipped to a
 /// frame of `frame_width` x `frame_height`.
-pub(crate) fn pixel_box(
+pub(crate) fn pixel_rect(
     [x_min, y_min, x_max, y_max]: [f32; 4],
     frame_width: u32,
     frame_height: u32,
@@ -41,8 +41,8 @@ pub(crate) fn pixel_box(
 }
 
 pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces, index: usize, face: &Face) {
-    let [x, y, width, height] = of_face(frame, face);
-    let mut meta = VideoRegionOfInterestMeta::add(buffer, REGION_TYPE, (x, y, width, height));
+    let [x, y, width, height] = rect_of(frame, face);
+    let mut meta = VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, (x, y, width, height));
     meta.set_id(index as i32);
     meta.set_parent_id(NO_PARENT);
 
@@ -61,19 +61,19 @@ pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces, index: usize,
     meta.add_param(pose);
 }
 
-/// Where the region of each of `count` faces is now, as `x, y, width, height`; `None` where it is gone.
-pub(super) fn boxes(buffer: &gst::BufferRef, count: usize) -> Vec<Option<[u32; 4]>> {
-    let mut boxes = vec![None; count];
+/// Where the ROI of each of `count` faces is now, as `x, y, width, height`; `None` where it is gone.
+pub(super) fn rects(buffer: &gst::BufferRef, count: usize) -> Vec<Option<[u32; 4]>> {
+    let mut rects = vec![None; count];
     for meta in buffer
         .iter_meta::<VideoRegionOfInterestMeta>()
         .filter(|meta| is_ours(meta, count))
     {
-        if let Some(slot) = usize::try_from(meta.id()).ok().and_then(|id| boxes.get_mut(id)) {
+        if let Some(slot) = usize::try_from(meta.id()).ok().and_then(|id| rects.get_mut(id)) {
             let (x, y, width, height) = meta.rect();
             *slot = Some([x, y, width, height]);
         }
     }
-    boxes
+    rects
 }
 
 pub(super) fn remove_all(buffer: &mut gst::BufferRef) {
@@ -86,12 +86,12 @@ pub(super) fn remove_all(buffer: &mut gst::BufferRef) {
     });
 }
 
-/// Whether this plugin made the region, on a frame whose record has `count` faces.
+/// Whether this plugin made the ROI, on a frame whose record has `count` faces.
 ///
 /// Other detectors mark faces as `face` too. Ours have a pose, and where a converter has dropped the parameters,
 /// the id of a face in the record and no parent.
 fn is_ours(meta: &VideoRegionOfInterestMeta, count: usize) -> bool {
-    if meta.roi_type() != REGION_TYPE {
+    if meta.roi_type() != ROI_TYPE {
         return false;
     }
     let bare = meta.params().next().is_none();

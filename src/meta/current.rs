@@ -3,9 +3,9 @@
 use img2pose::Face;
 
 use super::trace::Trace;
-use super::{FrameFaces, MetaError, Track, likeness, read, record, region, trace};
+use super::{FrameFaces, MetaError, Track, likeness, read, record, roi, trace};
 
-/// How far, in pixels, a region may lie from where scaling alone would put it.
+/// How far, in pixels, an ROI may lie from where scaling alone would put it.
 ///
 /// `videoscale` cuts the fractions of x, y, width and height off, each on its own. Behind several scalers it is more, see
 /// [`Trace`].
@@ -18,9 +18,9 @@ pub enum FrameChange {
     None,
     /// Scaled as a whole: every face is where scaling alone puts it.
     Scaled,
-    /// Cropped, padded, flipped or rotated: a region is elsewhere.
+    /// Cropped, padded, flipped or rotated: an ROI is elsewhere.
     Reframed,
-    /// Regions are gone and faces are not seen where they were, or the picture was either stretched or given borders: nothing
+    /// ROIs are gone and faces are not seen where they were, or the picture was either stretched or given borders: nothing
     /// says where faces are.
     Unknown,
 }
@@ -57,10 +57,10 @@ pub struct CurrentFaces {
     pub recorded: FrameFaces,
     /// What has happened to the picture since.
     pub change: FrameChange,
-    /// For each face the box of its region now, as `x, y, width, height` in pixels; `None` where it is gone.
+    /// For each face the box of its ROI now, as `x, y, width, height` in pixels; `None` where it is gone.
     ///
-    /// Not to be trusted on its own: some elements move regions with the picture, some leave them where they were.
-    pub regions: Vec<Option<[u32; 4]>>,
+    /// Not to be trusted on its own: some elements move ROIs with the picture, some leave them where they were.
+    pub rois: Vec<Option<[u32; 4]>>,
     /// Width in pixels of the frame now.
     pub width: u32,
     /// Height in pixels of the frame now.
@@ -127,11 +127,11 @@ impl CurrentFaces {
 /// The faces on the buffer, and where they are in the frame as it is now, whose format is `info`; `None` if nobody
 /// has looked at this frame.
 ///
-/// The answer rests on what the elements in between did to the size, to the regions, and to a meta that scalers keep as they
-/// keep regions. `videocrop`, `videobox` and `videoflip` take both away or move them, as the version of GStreamer has it; so do
+/// The answer rests on what the elements in between did to the size, to the ROIs, and to a meta that scalers keep as they
+/// keep ROIs. `videocrop`, `videobox` and `videoflip` take both away or move them, as the version of GStreamer has it; so do
 /// filters such as `gaussianblur`, which leave the picture in its place. Where they are gone, the faces themselves are looked for,
 /// by the small pictures of them that `img2posedetect` leaves in the record: faces that look the same in the same place were not
-/// moved. Whatever is not sure is [`FrameChange::Unknown`]. An application that moves the picture, and neither the regions nor
+/// moved. Whatever is not sure is [`FrameChange::Unknown`]. An application that moves the picture, and neither the ROIs nor
 /// the size, cannot be told from one that does nothing.
 ///
 /// # Errors
@@ -143,9 +143,9 @@ pub fn read_current(
     let Some(recorded) = read(buffer)? else {
         return Ok(None);
     };
-    let regions = region::boxes(buffer, recorded.faces.len());
+    let rois = roi::rects(buffer, recorded.faces.len());
     let trace = trace::read(buffer, info);
-    let mut change = change(&recorded, &regions, trace, info);
+    let mut change = change(&recorded, &rois, trace, info);
     if change == FrameChange::Unknown && trace.is_none() && is_recognised(buffer, info, &recorded) {
         change = match is_same_size(&recorded, info) {
             true => FrameChange::None,
@@ -155,7 +155,7 @@ pub fn read_current(
     Ok(Some(CurrentFaces {
         change,
         recorded,
-        regions,
+        rois,
         width: info.width(),
         height: info.height(),
         pixel_aspect_ratio: info.par(),
@@ -175,7 +175,7 @@ fn is_same_size(recorded: &FrameFaces, info: &gst_video::VideoInfo) -> bool {
 
 fn change(
     recorded: &FrameFaces,
-    regions: &[Option<[u32; 4]>],
+    rois: &[Option<[u32; 4]>],
     trace: Option<Trace>,
     info: &gst_video::VideoInfo,
 ) -> FrameChange {
@@ -186,8 +186,8 @@ fn change(
     }
     let slack = trace.map_or([0.0; 2], |trace| trace.slack);
     let (mut lost, mut shifted) = (false, false);
-    for (face, found) in recorded.faces.iter().zip(regions) {
-        let put = region::of_face(recorded, face);
+    for (face, found) in recorded.faces.iter().zip(rois) {
+        let put = roi::rect_of(recorded, face);
         match found {
             None => lost = true,
             Some(found) if !near(put, *found, [x_scale, y_scale], slack) => return FrameChange::Reframed,
@@ -195,7 +195,7 @@ fn change(
         }
     }
     let unscaled = match trace {
-        // Only scalers have seen it, whatever became of the regions.
+        // Only scalers have seen it, whatever became of the ROIs.
         Some(trace) => !trace.scaled && !shifted,
         None if lost || !(same_size || Shape::of_frame(recorded).is_like(Shape::of_info(info))) => {
             return FrameChange::Unknown;
@@ -322,12 +322,12 @@ mod tests {
         now: &gst_video::VideoInfo,
         moved: impl Fn([u32; 4]) -> Option<[u32; 4]>,
     ) -> FrameChange {
-        let regions: Vec<_> = recorded
+        let rois: Vec<_> = recorded
             .faces
             .iter()
-            .map(|face| moved(region::of_face(recorded, face)))
+            .map(|face| moved(roi::rect_of(recorded, face)))
             .collect();
-        change(recorded, &regions, None, now)
+        change(recorded, &rois, None, now)
     }
 
     #[test]
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn moved_regions_and_lost_ones() {
+    fn moved_rois_and_lost_ones() {
         let recorded = frame(640, 480, (1, 1));
         let cropped = |[x, y, w, h]: [u32; 4]| Some([x - 10, y, w, h]);
         assert_eq!(
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn no_faces_need_no_regions() {
+    fn no_faces_need_no_rois() {
         let recorded = FrameFaces {
             faces: vec![],
             ..frame(640, 480, (1, 1))
@@ -438,7 +438,7 @@ mod tests {
     fn located_scales_boxes_and_keypoints() {
         let recorded = frame(640, 480, (1, 1));
         let mut current = CurrentFaces {
-            regions: vec![None; 2],
+            rois: vec![None; 2],
             change: FrameChange::Scaled,
             width: 1280,
             height: 960,
