@@ -157,7 +157,7 @@ impl Cut {
     }
 
     /// A box of the network image in pixels of the picture.
-    pub fn to_picture(&self, bbox: [f64; 4]) -> [f64; 4] {
+    pub fn to_picture(self, bbox: [f64; 4]) -> [f64; 4] {
         [0, 1, 2, 3].map(|side| self.origin[side % 2] + self.scale[side % 2] * bbox[side])
     }
 }
