@@ -577,40 +577,37 @@ fn features_that_are_no_numbers_are_seen_where_they_lie() {
 
 #[test]
 fn regions_show_bound_parts_what_they_show_the_others() {
-    let model = Model::open(&shipped_model()).unwrap();
-    let options = options(SIDE as u32, 0.0);
-    let mut host = Detector::load(&model, options.clone()).unwrap();
-    let image = picture(1, 200, 150);
-    let frame = frame(&image);
-    let region = |x: f64, y: f64, side: f64| Region {
-        x,
-        y,
-        width: side,
-        height: side,
+    let Some(golden) = golden("regions_show_bound_parts_what_they_show_the_others") else {
+        return;
     };
-    let frames = [
-        vec![region(0.0, 0.0, 90.0), region(60.0, 40.0, 110.0)],
-        vec![],
-        vec![region(150.0, 100.0, 70.0)],
-    ];
+    let model = Model::open(&shipped_model()).unwrap();
+    let options = options(480, 0.5);
+    let mut host = Detector::load(&model, options.clone()).unwrap();
+    let image = read_png(&golden.join("headpose_2p_a.png"));
+    let frame = frame(&image);
+    let whole = host.detect(&[frame]).unwrap().remove(0);
+    let regions: Vec<Region> = whole
+        .iter()
+        .map(|face| Region::around(face.bbox, 2.0, 0.0, &frame.layout))
+        .collect();
     for shapes in [Shapes::Free, Shapes::Few] {
         let mut bound = bound_in(&model, options.clone(), Precision::Fp32, shapes);
         let [expected, found] = [&mut host, &mut bound].map(|detector| {
-            let mut batch = detector.new_region_batch(64, 5).unwrap();
-            for regions in &frames {
+            let mut batch = detector.new_region_batch(128, 5).unwrap();
+            for regions in [&regions[..], &[], &regions[..1]] {
                 batch.push(&frame, regions).unwrap();
             }
             let mut faces = Vec::new();
             detector.detect_regions_into(&batch, &mut faces).unwrap();
             faces
         });
-        assert!(!expected[0].is_empty() && expected[1].is_empty());
+        assert_eq!(expected.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 1]);
         assert_eq!(expected.len(), found.len());
         let mut sum = Deviation::default();
         for (expected, found) in expected.iter().zip(&found) {
             sum.add(expected, found);
         }
         assert_eq!((sum.matched, sum.extra), (sum.expected, 0), "{sum:?}");
-        assert!(sum.score < 1e-4 && sum.degrees < 0.05, "{sum:?}");
+        assert!(sum.score < 1e-3 && sum.degrees < 0.1, "{sum:?}");
     }
 }
