@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use img2pose::Detector;
 
 use super::CAT;
 use super::instance::Instance;
@@ -15,6 +14,7 @@ use super::model::{self, LoadErrorKind, LoadedModel};
 use super::queue::Item;
 use super::settings::{Effect, Settings};
 use super::stream::{Pending, Remains, Stream, Waiting};
+use super::watcher::Watcher;
 use super::worker::Client;
 use crate::video::readable_caps;
 
@@ -229,7 +229,7 @@ impl Img2PoseDetect {
     }
 
     /// This element's place at the worker; `None` in NULL.
-    pub(super) fn client(&self) -> Option<Arc<Client<Detector>>> {
+    pub(super) fn client(&self) -> Option<Arc<Client<Watcher>>> {
         self.model().as_ref().map(|model| model.client.clone())
     }
 

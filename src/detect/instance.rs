@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use img2pose::Detector;
-
 use super::settings::Settings;
+use super::watcher::Watcher;
 use super::worker::Worker;
 
 /// A loaded model that serves every element of its name. It is unloaded when the last of them stops.
 pub struct Instance {
     /// The thread with the model.
-    pub worker: Arc<Worker<Detector>>,
+    pub worker: Arc<Worker<Watcher>>,
     /// The execution provider in use.
     pub active_provider: String,
     /// How many runs of a single frame take as long as one of a full batch: 1 where every run is filled up to one.
@@ -25,7 +24,7 @@ pub struct Instance {
 impl Instance {
     /// A model that `first_element` has loaded.
     pub fn new(
-        worker: Arc<Worker<Detector>>,
+        worker: Arc<Worker<Watcher>>,
         active_provider: String,
         probes_in_a_run: u32,
         first_element: &str,

@@ -75,6 +75,7 @@ mod src;
 mod stats;
 mod stream;
 mod task;
+mod watcher;
 mod worker;
 
 use std::sync::LazyLock;

@@ -9,12 +9,13 @@ use img2pose::{Detector, Error, Model, locate, runtime, telemetry};
 use super::CAT;
 use super::instance::{self, Instance};
 use super::settings::{LoadSettings, Settings};
+use super::watcher::Watcher;
 use super::worker::{Client, Waker, Worker};
 
 /// A model that is ready for frames.
 pub struct LoadedModel {
     /// This element's place at the worker. Dropped before the instance, which may stop the worker.
-    pub client: Arc<Client<Detector>>,
+    pub client: Arc<Client<Watcher>>,
     /// The model, maybe shared with other elements.
     pub instance: Arc<Instance>,
     /// What it was loaded with.
@@ -110,12 +111,26 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
         gst::warning!(CAT, "{element}: runs on '{active_provider}', because {reason}");
     }
     // The same time for every batch, or about so much for each frame.
+    let following = settings.follow_options();
+    let whole_frames = match &following {
+        // Regions are a fraction of what one frame of the batch takes.
+        Some(options) => 1 + settings.load.batch_size.div_ceil(options.whole_frame_interval),
+        None => settings.load.batch_size,
+    };
     let probes_in_a_run = match detector.fills_batches() {
         true => 1,
-        false => settings.load.batch_size,
+        false => whole_frames.min(settings.load.batch_size),
     };
-    let wanted = detector.batches_in_flight();
-    let networks = with_twins(detector, wanted, element, |first| first.twin(&model));
+    // What a batch shows of known faces decides where they are looked for in the next.
+    let wanted = match &following {
+        Some(_) => 1,
+        None => detector.batches_in_flight(),
+    };
+    let detectors = with_twins(detector, wanted, element, |first| first.twin(&model));
+    let networks = detectors
+        .into_iter()
+        .map(|detector| Watcher::new(detector, following))
+        .collect();
     let worker = Worker::start(networks, settings.load.batch_size as usize).map_err(|error| LoadError {
         kind: LoadErrorKind::Library,
         message: format!("cannot start a thread for the model: {error}"),

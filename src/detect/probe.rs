@@ -70,7 +70,7 @@ fn one_run<N: Network>(worker: &Arc<Worker<N>>, layout: FrameLayout, limit: Dura
         layout,
         planes: [plane; 3],
     };
-    let submitted = client.submit(&frame).ok()?;
+    let submitted = client.submit(&frame, &Arc::default()).ok()?;
     client.close();
     if wait.recv_timeout(limit).is_err() {
         // The client that goes now stops it.

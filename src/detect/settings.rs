@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use gst::ClockTime;
 use gst::glib::{self, prelude::*};
-use img2pose::{DetectorOptions, Selection};
+use img2pose::{DetectorOptions, FollowOptions, Selection};
 
 use super::orientation::Orientation;
 use crate::properties::{path_of, text_of, value_of};
@@ -117,6 +117,12 @@ pub struct LoadSettings {
     pub precision: Precision,
     /// Which GPU.
     pub device_id: u32,
+    /// Every how many inferred frames the whole frame is looked at.
+    pub whole_frame_interval: u32,
+    /// Side in pixels of the network image of a region.
+    pub region_size: u32,
+    /// Side of a region as a multiple of the longer side of the face.
+    pub region_margin: f64,
 }
 
 /// The values of all properties that can be written.
@@ -177,9 +183,13 @@ const DEFAULT_MAX_QUEUED_BATCHES: u32 = 2;
 impl Default for Settings {
     fn default() -> Self {
         let selection = Selection::default();
+        let following = FollowOptions::default();
         Self {
             load: LoadSettings {
                 batch_size: DEFAULT_BATCH_SIZE,
+                whole_frame_interval: 1,
+                region_size: following.region_size,
+                region_margin: following.region_margin,
                 ..Default::default()
             },
             batch_timeout: None,
@@ -199,7 +209,7 @@ impl Default for Settings {
 }
 
 /// The properties in which elements that share a model must agree.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 17] = [
     "model",
     "onnxruntime-library",
     "batch-size",
@@ -209,6 +219,9 @@ const SHARED: [&str; 14] = [
     "execution-provider",
     "precision",
     "device-id",
+    "whole-frame-interval",
+    "region-size",
+    "region-margin",
     "score-threshold",
     "max-faces",
     "bbox-x-factor",
@@ -260,6 +273,15 @@ impl Settings {
             .with_execution_provider(self.load.execution_provider.into())
             .with_precision(self.load.precision.into())
             .with_device_id(self.load.device_id)
+    }
+
+    /// How faces are followed; `None`: every frame is looked at.
+    pub fn follow_options(&self) -> Option<FollowOptions> {
+        (self.load.whole_frame_interval > 1).then_some(FollowOptions {
+            whole_frame_interval: self.load.whole_frame_interval,
+            region_size: self.load.region_size,
+            region_margin: self.load.region_margin,
+        })
     }
 
     /// What decides about a frame that comes in.
@@ -325,6 +347,9 @@ impl Settings {
             "execution-provider" => self.load.execution_provider = value_of(value),
             "precision" => self.load.precision = value_of(value),
             "device-id" => self.load.device_id = value_of(value),
+            "whole-frame-interval" => self.load.whole_frame_interval = value_of(value),
+            "region-size" => self.load.region_size = value_of(value),
+            "region-margin" => self.load.region_margin = value_of(value),
             "batch-timeout" => self.batch_timeout = ClockTime::try_from(value_of::<u64>(value)).ok(),
             "max-queued-batches" => self.max_queued_batches = value_of(value),
             "score-threshold" => self.score_threshold = value_of(value),
@@ -354,6 +379,9 @@ impl Settings {
             "execution-provider" => self.load.execution_provider.to_value(),
             "precision" => self.load.precision.to_value(),
             "device-id" => self.load.device_id.to_value(),
+            "whole-frame-interval" => self.load.whole_frame_interval.to_value(),
+            "region-size" => self.load.region_size.to_value(),
+            "region-margin" => self.load.region_margin.to_value(),
             "batch-timeout" => self
                 .batch_timeout
                 .map_or(u64::MAX, ClockTime::nseconds)

@@ -65,8 +65,8 @@ impl Img2PoseDetect {
             admission,
         } = self.wait_for_room(&buffer)?;
         let client = self.client().ok_or(gst::FlowError::Flushing)?;
-        let needed = match admission {
-            Admission::Infer { needed } => needed,
+        let (needed, stream) = match admission {
+            Admission::Infer { needed, stream } => (needed, stream),
             Admission::Pass(source) => {
                 let frame = Pending {
                     buffer,
@@ -90,7 +90,7 @@ impl Img2PoseDetect {
             first_of_client,
             full,
         } = format
-            .read_frame(&buffer, |frame| client.submit(frame))
+            .read_frame(&buffer, |frame| client.submit(frame, &stream))
             .and_then(|submitted| submitted)
             .map_err(|cause| self.fail_on_frame(&buffer, &cause))?;
         let converted = began.elapsed();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use img2pose::FollowCounts;
+
 /// Buckets for each doubling of the duration: percentiles are right within 9 %.
 const STEPS: usize = 8;
 /// Doublings covered: from 1 microsecond to 19 hours.
@@ -110,9 +112,9 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Everything as a structure; `queued` is the number of frames in the element now. Durations are in
-    /// nanoseconds.
-    pub fn to_structure(&self, queued: usize) -> gst::Structure {
+    /// Everything as a structure; `queued` is the number of frames in the element now, `followed` says how frames were looked
+    /// at when faces are followed. Durations are in nanoseconds.
+    pub fn to_structure(&self, queued: usize, followed: &FollowCounts) -> gst::Structure {
         let fill = match self.batches {
             0 => 0.0,
             batches => self.batched_frames as f64 / batches as f64,
@@ -126,6 +128,9 @@ impl Stats {
             .field("faces", self.faces)
             .field("batches", self.batches)
             .field("quiet-batches", self.quiet_batches)
+            .field("whole-frames", followed.whole_frames)
+            .field("regions", followed.regions)
+            .field("losses", followed.losses)
             .field("mean-fill", fill)
             .field("queue-level", queued as u64)
             .field("convert", self.convert.to_structure("convert"))
@@ -166,7 +171,7 @@ mod tests {
             batched_frames: 14,
             ..Default::default()
         };
-        let structure = stats.to_structure(3);
+        let structure = stats.to_structure(3, &FollowCounts::default());
         assert_eq!(structure.get::<f64>("mean-fill"), Ok(3.5));
         assert_eq!(structure.get::<u64>("queue-level"), Ok(3));
         let infer = structure.get::<gst::Structure>("infer").unwrap();

@@ -13,6 +13,7 @@ mod events;
 mod faces;
 mod flow;
 mod flush;
+mod following;
 mod interval;
 mod latency;
 mod log;

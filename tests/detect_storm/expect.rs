@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::downstream::{Seen, SeenBuffer};
-use crate::frames::{Setting, caps, faces_alone};
+use crate::frames::{Setting, THRESHOLDS, caps, faces_alone};
 use crate::walk::Walk;
 
 /// What the rules for an event depend on.
@@ -396,6 +396,11 @@ fn compare_frame(sent: &Sent, seen: &SeenBuffer, settings: &[Setting], is_first:
     }
     let candidates = &settings[sent.setting..=seen.settings];
     let matches = candidates.iter().any(|setting| match &seen.faces {
+        // The first one is looked at as a whole, and the least confidence holds everywhere.
+        Some(faces) if setting.follows && !is_first => {
+            let least = THRESHOLDS[setting.threshold];
+            faces.len() <= 8 && faces.iter().all(|face| face.confidence >= least)
+        }
         Some(faces) => *faces == faces_alone(sent.stream, sent.picture, setting.threshold),
         None => setting.interval > 1 && !is_first,
     });

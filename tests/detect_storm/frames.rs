@@ -35,6 +35,8 @@ pub struct Setting {
     pub threshold: usize,
     /// `inference-interval`.
     pub interval: u32,
+    /// Whether faces are followed: a frame that is not looked at as a whole may carry others than it has alone.
+    pub follows: bool,
 }
 
 impl Setting {
@@ -42,6 +44,7 @@ impl Setting {
     pub const FIRST: Self = Self {
         threshold: 0,
         interval: 1,
+        follows: false,
     };
 }
 

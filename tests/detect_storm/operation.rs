@@ -121,6 +121,8 @@ pub struct Start {
     pub stream: usize,
     /// Whether the element's clock is one of the test's, which stands still until the sequence lets time pass.
     pub still_clock: bool,
+    /// `whole-frame-interval`.
+    pub whole_frame_interval: u32,
 }
 
 /// A whole sequence.
@@ -226,9 +228,21 @@ pub fn sequence() -> impl Strategy<Value = Sequence> {
         timeout(),
         0..N_STREAMS,
         any::<bool>(),
+        prop_oneof![3 => Just(1u32), 2 => 2u32..6],
     );
     let start = start.prop_map(
-        |(shared, batch_size, max_queued_batches, live, playing, timeout, stream, still_clock)| Start {
+        |(
+            shared,
+            batch_size,
+            max_queued_batches,
+            live,
+            playing,
+            timeout,
+            stream,
+            still_clock,
+            whole_frame_interval,
+        )| Start {
+            whole_frame_interval,
             shared,
             batch_size,
             max_queued_batches,

@@ -65,6 +65,8 @@ pub fn run(sequence: &Sequence) -> Result<(), String> {
 
 fn new_element(start: &Start) -> gst::Element {
     let element = support::detector();
+    element.set_property("whole-frame-interval", start.whole_frame_interval);
+    element.set_property("region-size", 32u32);
     set_batch_size(&element, start.shared, start.batch_size);
     element.set_property("max-queued-batches", start.max_queued_batches);
     element.set_property("batch-timeout", nanoseconds(start.timeout));
@@ -72,11 +74,12 @@ fn new_element(start: &Start) -> gst::Element {
     element
 }
 
-/// Elements can share a model only if they have the same batch size.
+/// Elements can share a model only if they have the same batch size and follow faces alike.
 fn set_batch_size(element: &gst::Element, shared: bool, batch_size: u32) {
     element.set_property("batch-size", batch_size);
     if shared {
-        element.set_property("model-instance-id", format!("storm-{batch_size}"));
+        let interval = element.property::<u32>("whole-frame-interval");
+        element.set_property("model-instance-id", format!("storm-{batch_size}-{interval}"));
     }
 }
 
@@ -159,7 +162,10 @@ impl Rig {
             playing: start.playing,
             timeout: start.timeout,
             stream: start.stream,
-            settings: vec![Setting::FIRST],
+            settings: vec![Setting {
+                follows: start.whole_frame_interval > 1,
+                ..Setting::FIRST
+            }],
             next_id: 1,
             streams_started: 0,
             eos: false,

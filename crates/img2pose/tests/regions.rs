@@ -335,7 +335,7 @@ fn faces_that_move_are_found_where_whole_frames_find_them() {
     let Some(golden) = golden("faces_that_move_are_found_where_whole_frames_find_them") else {
         return;
     };
-    let mut detector = open(&shipped_model(), 480, 0.5);
+    let mut detector = open(&shipped_model(), 480, 0.9);
     let image = read_png(&golden.join("faker_0.png"));
     let side = image.width.min(image.height) as usize - 60;
     let pieces = windows(&image, side, (0..16).map(|step| [4 * step, 3 * step]));

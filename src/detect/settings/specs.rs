@@ -2,6 +2,7 @@
 
 use gst::glib;
 use gst::prelude::*;
+use img2pose::FollowOptions;
 
 use super::{ExecutionProvider, LARGEST_SIDE, Orientation, Precision, Settings};
 
@@ -164,6 +165,34 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             (0, 255),
             0,
         ),
+        uint(
+            "whole-frame-interval",
+            "Whole frame interval",
+            "Look at every n-th inferred frame as a whole, and in those between only around the faces that are known, which \
+             takes a small part of the time; 1: at every frame. A face that comes into the picture is seen with the next \
+             whole frame; one that is lost makes its frame a whole one",
+            (1, 10_000),
+            defaults.load.whole_frame_interval,
+        ),
+        uint(
+            "region-size",
+            "Region size",
+            "With whole-frame-interval: width and height in pixels that the surroundings of a face are resized to, in \
+             steps of 32",
+            (*FollowOptions::REGION_SIZES.start(), *FollowOptions::REGION_SIZES.end()),
+            defaults.load.region_size,
+        ),
+        glib::ParamSpecDouble::builder("region-margin")
+            .nick("Region margin")
+            .blurb(
+                "With whole-frame-interval: side of the surroundings of a face as a multiple of the longer side of its box; \
+                 faces that move fast need more",
+            )
+            .minimum(*FollowOptions::REGION_MARGINS.start())
+            .maximum(*FollowOptions::REGION_MARGINS.end())
+            .default_value(defaults.load.region_margin)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecUInt::builder("inference-interval")
             .nick("Inference interval")
             .blurb(
@@ -224,8 +253,10 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Statistics")
             .blurb(
                 "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, \
-                 batches, quiet-batches (run before they were full, because no frame arrived), mean-fill, \
-                 queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
+                 batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
+                 regions and losses (with whole-frame-interval: frames that were looked at as a whole, regions that \
+                 were looked at, and faces that were not found again there), mean-fill, queue-level, and count, mean, \
+                 p50, p95, max in nanoseconds of convert, infer, post, push",
             )
             .read_only()
             .build(),

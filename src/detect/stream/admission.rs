@@ -64,8 +64,12 @@ impl State {
                 Admission::Pass(Source::Late)
             }
             Choice::Infer { needed } => {
+                let stream = self.record.watched().clone();
+                if self.incoming.is_beginning() {
+                    stream.begin_anew();
+                }
                 self.incoming.submit(format.clone());
-                Admission::Infer { needed }
+                Admission::Infer { needed, stream }
             }
         }
     }

@@ -68,6 +68,11 @@ impl Incoming {
         self.arrival = Arrival::Nothing;
     }
 
+    /// Whether nothing was inferred since the stream began, was flushed, jumped or paused.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.inferred.is_none()
+    }
+
     /// The frame that has come is on its way into a batch.
     pub(super) fn submit(&mut self, format: Arc<InputFormat>) {
         self.inferred = Some(format);

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use img2pose::Batch;
-
 use crate::detect::batcher::BatchId;
+use crate::detect::watcher::{Watched, WatcherBatch};
 use crate::detect::worker::Ticket;
 use crate::video::InputFormat;
 
@@ -25,7 +24,7 @@ pub struct Pending {
 /// Where the faces of a frame come from.
 pub enum Source {
     /// From a batch.
-    Batch(Ticket<Batch>),
+    Batch(Ticket<WatcherBatch>),
     /// It is not inferred, because of `inference-interval`.
     Skipped,
     /// It is not inferred, because it is too late for downstream.
@@ -38,6 +37,8 @@ pub enum Admission {
     Infer {
         /// See [`Pending::needed`].
         needed: bool,
+        /// What the network remembers of the frames before it.
+        stream: Arc<Watched>,
     },
     /// It is not, and why.
     Pass(Source),

@@ -1,5 +1,6 @@
 //! What was counted and measured since the element went to PAUSED.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gst::ClockTime;
@@ -7,6 +8,7 @@ use gst::ClockTime;
 use crate::detect::batcher::{BatchId, Cause};
 use crate::detect::latency::{InferencePromise, clock_time};
 use crate::detect::stats::Stats;
+use crate::detect::watcher::Watched;
 use crate::detect::worker::Run;
 
 /// Counts, timings, and what the pipeline was told of them.
@@ -20,6 +22,8 @@ pub struct Record {
     probed: bool,
     /// The last batch whose run was counted.
     counted: Option<BatchId>,
+    /// What the network remembers of the frames.
+    watched: Arc<Watched>,
 }
 
 impl Default for Record {
@@ -30,6 +34,7 @@ impl Default for Record {
             promise: InferencePromise::default(),
             probed: false,
             counted: None,
+            watched: Arc::default(),
         }
     }
 }
@@ -42,7 +47,12 @@ impl Record {
 
     /// The statistics as the property shows them; `queued`: the number of frames in the element.
     pub(super) fn structure(&self, queued: usize) -> gst::Structure {
-        self.stats.to_structure(queued)
+        self.stats.to_structure(queued, &self.watched.counts())
+    }
+
+    /// What the network remembers of the frames.
+    pub(super) fn watched(&self) -> &Arc<Watched> {
+        &self.watched
     }
 
     /// Whether it is time to post the statistics, which are posted every `interval`; zero: never. It begins anew if so.

@@ -25,6 +25,9 @@ pub struct Client<N: Network> {
     id: ClientId,
 }
 
+/// What a network remembers of the frames of a stream.
+type StreamOf<N> = <<N as Network>::Handle as NetworkHandle>::Stream;
+
 impl<N: Network> Worker<N> {
     /// Adds a client, which `waker` wakes.
     pub fn client(self: &Arc<Self>, waker: Waker) -> Client<N> {
@@ -40,11 +43,15 @@ impl<N: Network> Worker<N> {
 }
 
 impl<N: Network> Client<N> {
-    /// Converts `frame` into its slot of the batch that is open for its layout.
+    /// Converts `frame` of `stream` into its slot of the batch that is open for its layout.
     ///
     /// # Errors
     /// When the frame cannot be converted; the other frames of the batch are not affected.
-    pub fn submit(&self, frame: &Frame<'_>) -> Result<Submitted<N::Batch>, String> {
+    pub fn submit(
+        &self,
+        frame: &Frame<'_>,
+        stream: &Arc<StreamOf<N>>,
+    ) -> Result<Submitted<N::Batch>, String> {
         let shared = &self.worker.shared;
         let layout = frame.layout;
         let (reservation, job) = {
@@ -89,7 +96,7 @@ impl<N: Network> Client<N> {
             reserved
         };
         // With no lock held: other clients convert into other slots meanwhile.
-        let slot = reserved.and_then(|(index, slot)| match N::Handle::convert(slot, frame) {
+        let slot = reserved.and_then(|(index, slot)| match N::Handle::convert(slot, frame, stream) {
             Ok(()) => Ok(index),
             Err(cause) => {
                 lock(&job.owners)[index] = None;

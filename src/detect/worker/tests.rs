@@ -79,6 +79,7 @@ impl PuppetHandle {
 impl NetworkHandle for Arc<PuppetHandle> {
     type Batch = Bytes;
     type Slot = (Bytes, usize);
+    type Stream = ();
 
     fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Bytes, String> {
         if layout.width == 666 {
@@ -98,7 +99,7 @@ impl NetworkHandle for Arc<PuppetHandle> {
         Ok((index, (batch.clone(), index)))
     }
 
-    fn convert((batch, index): Self::Slot, frame: &Frame<'_>) -> Result<(), String> {
+    fn convert((batch, index): Self::Slot, frame: &Frame<'_>, _: &Arc<()>) -> Result<(), String> {
         let byte = *frame.planes[0].data.first().ok_or("no pixels")?;
         if byte == MEETS {
             meet()?;
@@ -236,7 +237,7 @@ pub(super) fn submit<N: Network<Batch = Bytes>>(
         layout,
         planes: [plane; 3],
     };
-    client.submit(&frame).unwrap()
+    client.submit(&frame, &Arc::default()).unwrap()
 }
 
 pub(super) fn confidence(submitted: &Submitted<Bytes>) -> f32 {
@@ -383,10 +384,13 @@ fn a_frame_that_cannot_be_converted_spares_its_neighbours() {
         view: View::PLAIN,
     };
     let plane = Plane { data: &[], stride: 1 };
-    let bad = client.submit(&Frame {
-        layout,
-        planes: [plane; 3],
-    });
+    let bad = client.submit(
+        &Frame {
+            layout,
+            planes: [plane; 3],
+        },
+        &Arc::default(),
+    );
     assert_eq!(bad.err().as_deref(), Some("no pixels"));
     let last = submit(&client, 1, 3);
     // Its place stays empty, and the batch is full without it.
@@ -431,7 +435,10 @@ fn a_batch_that_cannot_be_made_is_an_error_of_the_frame() {
         layout,
         planes: [plane; 3],
     };
-    assert_eq!(client.submit(&frame).err().as_deref(), Some("no such batch"));
+    assert_eq!(
+        client.submit(&frame, &Arc::default()).err().as_deref(),
+        Some("no such batch")
+    );
     submit(&client, 1, 1);
     assert_eq!(stage.begun(), [1]);
     stage.succeed();

@@ -8,6 +8,7 @@
 
 mod conversion;
 mod convert;
+mod copy;
 mod error;
 mod kernels;
 mod lanes;
@@ -27,6 +28,7 @@ use crate::view::in_square_pixels;
 pub use crate::view::{Orientation, PixelAspectRatio, View};
 pub(crate) use conversion::{Colours, Conversion, RegionConversion};
 pub use convert::Converter;
+pub use copy::FrameCopy;
 pub use error::FrameError;
 pub(crate) use raw::{copy_raw, raw_len};
 pub(crate) use region::Cut;
