@@ -7,6 +7,7 @@ use img2pose::{Detector, DetectorOptions, Model};
 
 use super::instance::{self, Instance};
 use super::settings::{LoadSettings, Settings};
+use super::watcher::Watcher;
 use super::worker::Worker;
 use crate::meta;
 use frames::{faces_of, frame_of};
@@ -49,7 +50,8 @@ fn twice_loaded(id: &str) -> Arc<Instance> {
     let twin = first.twin(&model).unwrap();
     let provider = first.active_provider().to_owned();
     assert_eq!(twin.active_provider(), provider);
-    let worker = Worker::start(vec![first, twin], BATCH_SIZE as usize).unwrap();
+    let networks = [first, twin].map(|detector| Watcher::new(detector, None));
+    let worker = Worker::start(networks.into(), BATCH_SIZE as usize).unwrap();
     let settings = settings(id);
     instance::get(id, "test", &settings, || {
         Ok::<_, String>(Instance::new(worker, provider, 1, "test", settings.clone()))

@@ -40,6 +40,14 @@
 //! picture may be another: at a SEGMENT or GAP, and when the size, the shape of the pixels or the format changes, as it always does at the
 //! start of a stream and after a flush. So no frame is without faces.
 //!
+//! # Following faces
+//! With `whole-frame-interval=n` every n-th inferred frame is looked at as a whole. In those between, the surroundings of each
+//! known face are cut from the frame and go through the network, those of all frames of a batch in one run. Where a face is not
+//! found again, that frame is looked at as a whole at once, and what comes after it follows what was found there. A
+//! SEGMENT, a flush, a GAP, other caps and another orientation begin anew. Frames are copied when they come, because what of them
+//! is looked at is known only when their batch runs; one batch runs at a time, on a GPU, too. At 1 none of that
+//! is in use.
+//!
 //! # Which way up
 //! Frames are looked at as they are meant to be seen: pixels that are not square (`pixel-aspect-ratio` in the caps) as square
 //! ones, and pictures that have to be turned as the `image-orientation` tag or the property `orientation` says. The

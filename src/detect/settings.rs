@@ -277,10 +277,11 @@ impl Settings {
 
     /// How faces are followed; `None`: every frame is looked at.
     pub fn follow_options(&self) -> Option<FollowOptions> {
-        (self.load.whole_frame_interval > 1).then_some(FollowOptions {
-            whole_frame_interval: self.load.whole_frame_interval,
-            region_size: self.load.region_size,
-            region_margin: self.load.region_margin,
+        (self.load.whole_frame_interval > 1).then(|| {
+            FollowOptions::default()
+                .with_whole_frame_interval(self.load.whole_frame_interval)
+                .with_region_size(self.load.region_size)
+                .with_region_margin(self.load.region_margin)
         })
     }
 

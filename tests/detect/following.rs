@@ -9,11 +9,9 @@ use gst::prelude::*;
 const BATCH: usize = 4;
 
 fn options(interval: u32) -> FollowOptions {
-    FollowOptions {
-        whole_frame_interval: interval,
-        region_size: 64,
-        ..FollowOptions::default()
-    }
+    FollowOptions::default()
+        .with_whole_frame_interval(interval)
+        .with_region_size(64)
 }
 
 fn following(interval: u32) -> gst::Element {
@@ -67,7 +65,7 @@ fn assert_counts(element: &gst::Element, counts: FollowCounts) {
     assert_eq!(found, [counts.whole_frames, counts.regions, counts.losses]);
 }
 
-/// Each frame twice, as if nothing moved: faces are found again, and not in every frame.
+/// Each frame eight times, as if nothing moved: faces are found again, and not in every frame.
 fn indices() -> Vec<u64> {
     (0..16).map(|index| index / 8).collect()
 }

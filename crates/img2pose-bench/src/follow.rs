@@ -131,11 +131,10 @@ fn measure_clip(detector: &mut Detector, clip: &Clip, arguments: &Arguments) -> 
         for &region_size in &arguments.region_size {
             for &region_margin in &arguments.region_margin {
                 rows.push(Row {
-                    options: FollowOptions {
-                        whole_frame_interval,
-                        region_size,
-                        region_margin,
-                    },
+                    options: FollowOptions::default()
+                        .with_whole_frame_interval(whole_frame_interval)
+                        .with_region_size(region_size)
+                        .with_region_margin(region_margin),
                     ratios: Vec::new(),
                     milliseconds: Vec::new(),
                     last: None,
@@ -145,10 +144,7 @@ fn measure_clip(detector: &mut Detector, clip: &Clip, arguments: &Arguments) -> 
     }
     ensure!(!rows.is_empty(), "nothing to measure");
     let batch_size = arguments.batch_size as usize;
-    let every_frame = FollowOptions {
-        whole_frame_interval: 1,
-        ..FollowOptions::default()
-    };
+    let every_frame = FollowOptions::default().with_whole_frame_interval(1);
     for round in 0..=arguments.rounds {
         let whole = pass(detector, clip, &every_frame, batch_size)?;
         for row in &mut rows {

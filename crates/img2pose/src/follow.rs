@@ -4,7 +4,11 @@ use crate::face::Face;
 use crate::frame::{FrameLayout, Region};
 
 /// How often the whole frame is looked at, and how the faces that are known are looked for in between.
+///
+/// The defaults find the faces of whole frames on talking and walking people at 25 to 30 frames a second, see
+/// `docs/performance.md` of the project.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct FollowOptions {
     /// Every so many frames the whole frame is looked at, 1 or more. At 1 that is every frame.
     pub whole_frame_interval: u32,
@@ -26,6 +30,27 @@ impl Default for FollowOptions {
 }
 
 impl FollowOptions {
+    /// Sets every how many frames the [whole frame](Self::whole_frame_interval) is looked at.
+    #[must_use]
+    pub fn with_whole_frame_interval(mut self, whole_frame_interval: u32) -> Self {
+        self.whole_frame_interval = whole_frame_interval;
+        self
+    }
+
+    /// Sets the [size of a region's network image](Self::region_size).
+    #[must_use]
+    pub fn with_region_size(mut self, region_size: u32) -> Self {
+        self.region_size = region_size;
+        self
+    }
+
+    /// Sets the [side of a region](Self::region_margin).
+    #[must_use]
+    pub fn with_region_margin(mut self, region_margin: f64) -> Self {
+        self.region_margin = region_margin;
+        self
+    }
+
     /// Smallest and largest [`region_size`](Self::region_size).
     pub const REGION_SIZES: std::ops::RangeInclusive<u32> = 32..=1024;
     /// Smallest and largest [`region_margin`](Self::region_margin).
@@ -67,6 +92,7 @@ impl FollowOptions {
 
 /// How the frames of a stream were looked at, from its first one on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FollowCounts {
     /// Frames that were looked at whole.
     pub whole_frames: u64,
@@ -330,4 +356,120 @@ fn learn(known: &mut Vec<Known>, position: u64, faces: &[Face], matches: &mut Ve
         matches[index - 1].is_some()
     });
     add_new(known, position, faces, matches);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn face(x: f32, y: f32) -> Face {
+        Face {
+            bbox: [x, y, x + 40.0, y + 50.0],
+            confidence: 0.9,
+            pose: [0.0, 0.0, 0.0, 0.0, 0.0, 9.0],
+            keypoints: [[0.0; 2]; 5],
+        }
+    }
+
+    fn layout() -> FrameLayout {
+        FrameLayout::rgb(640, 360)
+    }
+
+    /// The middles of the regions of the frame after the next `ahead`.
+    fn planned(follower: &Follower, ahead: usize) -> Vec<[f64; 2]> {
+        let mut outlook = Outlook::default();
+        follower.look_ahead(&mut outlook);
+        let (mut regions, mut boxes) = (Vec::new(), Vec::new());
+        for _ in 0..=ahead {
+            regions.clear();
+            boxes.clear();
+            outlook.plan(&layout(), &FollowOptions::default(), &mut regions, &mut boxes);
+        }
+        let middle = |region: &Region| [region.x + region.width / 2.0, region.y + region.height / 2.0];
+        regions.iter().map(middle).collect()
+    }
+
+    /// Boxes that are planned for the next frame.
+    fn boxes(follower: &Follower) -> Vec<[f32; 4]> {
+        let mut outlook = Outlook::default();
+        follower.look_ahead(&mut outlook);
+        let (mut regions, mut boxes) = (Vec::new(), Vec::new());
+        outlook.plan(&layout(), &FollowOptions::default(), &mut regions, &mut boxes);
+        boxes
+    }
+
+    #[test]
+    fn regions_go_where_faces_are_expected() {
+        let mut follower = Follower::default();
+        assert_eq!(follower.since_whole(&layout()), None);
+        follower.saw_whole(&layout(), &[face(200.0, 100.0)]);
+        assert_eq!(planned(&follower, 3), [[220.0, 125.0]], "it may stand still");
+        for step in 1..10 {
+            let planned = boxes(&follower);
+            let found = [face(200.0 + 5.0 * step as f32, 100.0)];
+            follower.saw_regions(&planned, &found).unwrap();
+        }
+        let [[x, y]] = planned(&follower, 3)[..] else {
+            panic!("one region")
+        };
+        assert!((x - 285.0).abs() < 1.0 && (y - 125.0).abs() < 0.1, "{x} {y}");
+        assert_eq!(follower.since_whole(&layout()), Some(9));
+        assert_eq!(
+            follower.since_whole(&FrameLayout::rgb(640, 480)),
+            None,
+            "another picture"
+        );
+        follower.begin_anew();
+        assert!(planned(&follower, 0).is_empty());
+        assert_eq!(follower.since_whole(&layout()), None);
+        assert_eq!(follower.counts().regions, 9, "the counts stay");
+    }
+
+    #[test]
+    fn two_that_cross_are_each_found_once() {
+        let mut follower = Follower::default();
+        let at = |step: i32| {
+            let way = 6.0 * step as f32;
+            [face(200.0 + way, 100.0), face(320.0 - way, 110.0)]
+        };
+        follower.saw_whole(&layout(), &at(0));
+        for step in 1..20 {
+            let planned = boxes(&follower);
+            assert_eq!(planned.len(), 2);
+            follower.saw_regions(&planned, &at(step)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_loss_is_told_once_until_a_region_shows_the_face_again() {
+        let mut follower = Follower::default();
+        follower.saw_whole(&layout(), &[face(200.0, 100.0), face(400.0, 100.0)]);
+        let planned = boxes(&follower);
+        let one = [face(200.0, 100.0)];
+        assert_eq!(follower.saw_regions(&planned, &one), Err(Lost));
+        // The whole frame shows it: it is looked for, and not missed again.
+        follower.saw_whole(&layout(), &[face(200.0, 100.0), face(400.0, 100.0)]);
+        assert_eq!(boxes(&follower).len(), 2);
+        assert_eq!(follower.saw_regions(&boxes(&follower), &one), Ok(()));
+        assert_eq!(boxes(&follower).len(), 2, "it is still looked for");
+        let both = [face(200.0, 100.0), face(400.0, 100.0)];
+        assert_eq!(follower.saw_regions(&boxes(&follower), &both), Ok(()));
+        assert_eq!(follower.saw_regions(&boxes(&follower), &one), Err(Lost));
+        // The whole frame does not show it either: it has left.
+        follower.saw_whole(&layout(), &one);
+        assert_eq!(boxes(&follower).len(), 1);
+        assert_eq!(follower.saw_regions(&boxes(&follower), &one), Ok(()));
+        let counts = follower.counts();
+        assert_eq!((counts.whole_frames, counts.losses), (3, 2));
+    }
+
+    #[test]
+    fn a_face_that_another_s_region_shows_is_followed_from_then_on() {
+        let mut follower = Follower::default();
+        follower.saw_whole(&layout(), &[face(200.0, 100.0)]);
+        let planned = boxes(&follower);
+        let both = [face(200.0, 100.0), face(250.0, 100.0)];
+        follower.saw_regions(&planned, &both).unwrap();
+        assert_eq!(boxes(&follower).len(), 2);
+    }
 }

@@ -273,10 +273,7 @@ fn drawn(seed: usize) -> Image {
 }
 
 fn following(interval: u32) -> FollowOptions {
-    FollowOptions {
-        whole_frame_interval: interval,
-        ..FollowOptions::default()
-    }
+    FollowOptions::default().with_whole_frame_interval(interval)
 }
 
 /// The faces of the frames of one stream, handed over `batch` at a time.
@@ -418,22 +415,10 @@ fn streams_that_share_a_run_do_not_see_each_other() {
     let error = detector.detect_following(&stray, &mut followers, &options, &mut faces);
     assert!(error.unwrap_err().to_string().contains("follower"));
     for bad in [
-        FollowOptions {
-            whole_frame_interval: 0,
-            ..options
-        },
-        FollowOptions {
-            region_size: 16,
-            ..options
-        },
-        FollowOptions {
-            region_margin: 0.5,
-            ..options
-        },
-        FollowOptions {
-            region_margin: f64::NAN,
-            ..options
-        },
+        options.with_whole_frame_interval(0),
+        options.with_region_size(16),
+        options.with_region_margin(0.5),
+        options.with_region_margin(f64::NAN),
     ] {
         let error = detector.detect_following(&[], &mut followers, &bad, &mut faces);
         assert!(error.is_err(), "{bad:?}");

@@ -7,7 +7,8 @@ use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_p
 use super::*;
 use crate::engine::{Opened, new_pool};
 use crate::frame::{
-    ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, View,
+    ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, Region,
+    View,
 };
 use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::pose::angle_between;
@@ -571,5 +572,45 @@ fn features_that_are_no_numbers_are_seen_where_they_lie() {
             text.contains("wide.onnx") && text.contains("'features'"),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn regions_show_bound_parts_what_they_show_the_others() {
+    let model = Model::open(&shipped_model()).unwrap();
+    let options = options(SIDE as u32, 0.0);
+    let mut host = Detector::load(&model, options.clone()).unwrap();
+    let image = picture(1, 200, 150);
+    let frame = frame(&image);
+    let region = |x: f64, y: f64, side: f64| Region {
+        x,
+        y,
+        width: side,
+        height: side,
+    };
+    let frames = [
+        vec![region(0.0, 0.0, 90.0), region(60.0, 40.0, 110.0)],
+        vec![],
+        vec![region(150.0, 100.0, 70.0)],
+    ];
+    for shapes in [Shapes::Free, Shapes::Few] {
+        let mut bound = bound_in(&model, options.clone(), Precision::Fp32, shapes);
+        let [expected, found] = [&mut host, &mut bound].map(|detector| {
+            let mut batch = detector.new_region_batch(64, 5).unwrap();
+            for regions in &frames {
+                batch.push(&frame, regions).unwrap();
+            }
+            let mut faces = Vec::new();
+            detector.detect_regions_into(&batch, &mut faces).unwrap();
+            faces
+        });
+        assert!(!expected[0].is_empty() && expected[1].is_empty());
+        assert_eq!(expected.len(), found.len());
+        let mut sum = Deviation::default();
+        for (expected, found) in expected.iter().zip(&found) {
+            sum.add(expected, found);
+        }
+        assert_eq!((sum.matched, sum.extra), (sum.expected, 0), "{sum:?}");
+        assert!(sum.score < 1e-4 && sum.degrees < 0.05, "{sum:?}");
     }
 }
