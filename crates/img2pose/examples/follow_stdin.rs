@@ -9,7 +9,7 @@
 //! while frame := sys.stdin.buffer.read(640 * 360 * 3): sys.stdout.buffer.write(b"640 360\n" + frame)') | follow_stdin MODEL.onnx`
 
 use std::error::Error;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 
 use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, FollowOptions, Follower, StreamFrame};

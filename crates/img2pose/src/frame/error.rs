@@ -1,6 +1,6 @@
 //! Why a frame cannot be converted.
 
-use super::{FrameLayout, Region};
+use super::FrameLayout;
 
 /// A frame, or the room for its result, that does not fit.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -96,12 +96,12 @@ pub enum FrameError {
     },
     /// Nothing of a region can be seen.
     #[error(
-        "{region:?} shows nothing of the upright picture of {width}x{height} pixels; its sides must be above 0 and part of \
-         it within"
+        "the region (x, y, width, height) {region:?} shows nothing of the upright picture of {width}x{height} pixels; its \
+         sides must be above 0 and part of it within"
     )]
     Region {
-        /// The region.
-        region: Region,
+        /// The region: `x, y, width, height`.
+        region: [f64; 4],
         /// Width of the upright picture in pixels.
         width: u32,
         /// Height of the upright picture in pixels.

@@ -91,12 +91,12 @@ impl Cut {
     /// [`FrameError::Region`] when nothing of the region lies in the picture, or its numbers mean nothing.
     pub fn new(layout: &FrameLayout, region: &Region, side: u32) -> Result<Self, FrameError> {
         let (width, height) = layout.upright_size();
+        let numbers = [region.x, region.y, region.width, region.height];
         let refused = || FrameError::Region {
-            region: *region,
+            region: numbers,
             width,
             height,
         };
-        let numbers = [region.x, region.y, region.width, region.height];
         if !numbers.iter().all(|number| number.is_finite()) || region.width <= 0.0 || region.height <= 0.0 {
             return Err(refused());
         }
@@ -157,7 +157,7 @@ impl Cut {
     }
 
     /// A box of the network image in pixels of the picture.
-    pub fn to_picture(&self, bbox: [f64; 4]) -> [f64; 4] {
+    pub fn to_picture(self, bbox: [f64; 4]) -> [f64; 4] {
         [0, 1, 2, 3].map(|side| self.origin[side % 2] + self.scale[side % 2] * bbox[side])
     }
 }
