@@ -305,7 +305,7 @@ impl Img2PoseOverlay {
             self,
             gst::StreamError::Format,
             ("A frame that no detector looked at {then}. Put img2posedetect before img2poseoverlay. With \
-                 inference-interval or qos, set reuse-faces=true on it and do not use img2posetrack.")
+                 inference-interval or qos, set reuse-faces=true on img2posedetect and do not use img2posetrack.")
         );
     }
 

@@ -72,7 +72,7 @@ impl ElementImpl for Img2PoseTrack {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
-                "Faces through time",
+                "Face tracker",
                 "Filter/Analyzer/Video",
                 "Follows the faces that img2posedetect found: gives each an id, predicts where it is in frames in \
                  which it was not found or that were not looked at, and smooths its box and pose",

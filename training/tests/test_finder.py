@@ -96,13 +96,45 @@ def test_losses_vanish_for_the_truth_and_not_elsewhere():
         output[image, 0, cell] = 20
         output[image, 1:3, cell] = (batch.centre[k] - middles[cell]) / stride
         output[image, 3:5, cell] = torch.log(batch.size[k] / (4 * stride))
-        output[image, 5:7, cell] = 2 * batch.turn[k]
+        output[image, 5:7, cell] = batch.turn[k]
     found, figures = losses(output, batch)
     assert all(float(v) < 1e-3 for v in found.values()) and figures["iou"] > 0.999
     for row, value, name in ((0, -5.0, "score"), (1, 3.0, "box"), (6, 5.0, "roll")):
         wrong = output.clone()
         wrong[:, row] = value
         assert float(losses(wrong, batch)[0][name]) > 0.05, name
+
+
+def test_a_cell_that_sees_a_face_the_wrong_way_round_is_told_so():
+    batch = collate([crop_with([0.0, 0.0, np.pi])])
+    output = torch.zeros(1, 7, batch.face.shape[1])
+    output[:, 5] = 1
+    output.requires_grad_()
+    losses(output, batch)[0]["roll"].backward()
+    assert (output.grad[:, 5][batch.face >= 0] > 0).all(), "towards the other side, though neither turn is nearer"
+
+
+def test_a_badly_placed_box_is_still_a_face():
+    batch = collate([crop_with([0.0, 0.0, 0.0])])
+    output = torch.zeros(1, 7, batch.face.shape[1])
+    output[:, 5], output[:, 1] = 1, 100.0
+    for logit, sign in ((0.0, -1), (5.0, 1)):
+        output[:, 0] = logit
+        scored = output.clone().requires_grad_()
+        losses(scored, batch)[0]["score"].backward()
+        assert (torch.sign(scored.grad[:, 0][batch.face >= 0]) == sign).all()
+
+
+def test_a_new_finder_begins_with_the_stages_of_the_close_look(tmp_path):
+    look = LookNetwork().eval()
+    save_look(tmp_path / "look.pth", look)
+    finder = finder_train.fresh(str(tmp_path / "look.pth")).eval()
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        mine = finder.high(finder.middle(finder.low(finder.stem(x))))
+        assert torch.allclose(mine, look.body[:-1](x), atol=0.02), "but for half precision"
+    with pytest.raises(SystemExit):
+        finder_train.arguments(["--pack", "p", "--labels", "l", "--out", "o", "--steps", "1", "--body", "a", "--initial", "b"])
 
 
 def test_any_turn_turns_and_leaves_other_trainings_as_they_were(pack):

@@ -254,8 +254,9 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .blurb(
                 "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, \
                  batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
-                 regions, losses (with whole-frame-interval: frames looked at as a whole, regions looked at, faces \
-                 not found again in theirs), mean-fill, queue-level, and count, mean, p50, p95, max in nanoseconds of convert, infer, post, push",
+                 regions and losses (with whole-frame-interval: frames that were looked at as a whole, regions that \
+                 were looked at, and faces that were not found again there), mean-fill, queue-level, and count, mean, \
+                 p50, p95, max in nanoseconds of convert, infer, post, push",
             )
             .read_only()
             .build(),

@@ -6,6 +6,8 @@ from torch.nn import functional
 from .network import cells, decode
 
 BETA = 2.0
+LEAST = 0.6
+"""Score that a cell which answers for a face is to give, whatever its box is worth."""
 
 
 def upright_iou(centre, size, other_centre, other_size):
@@ -31,7 +33,7 @@ def losses(output, batch):
     """Dictionary of the losses for a `batches.FinderBatch`, and figures for the log."""
     side = batch.images.shape[-1]
     middles, strides = cells(side, side)
-    logits, centre, size, turn = decode(output, middles, strides)
+    logits, centre, size, _ = decode(output, middles, strides)
     image, cell = torch.nonzero(batch.face >= 0, as_tuple=True)
     face = batch.face[image, cell]
     count = max(1, len(face))
@@ -47,10 +49,12 @@ def losses(output, batch):
         off = torch.stack([c * off[:, 0] + s * off[:, 1], -s * off[:, 0] + c * off[:, 1]], 1)
         here, there = batch.size[face], torch.zeros_like(off)
         iou = upright_iou(off, size[image, cell], there, here)
-        target[image, cell] = iou.detach().clamp(0.05, 1)
+        # The close look judges the place anew: what counts is that a face is there, and among its cells the better one.
+        target[image, cell] = LEAST + (1 - LEAST) * iou.detach()
         box = giou_loss(off, size[image, cell], there, here).mean()
         posed = batch.posed[face]
-        apart = (turn[image, cell] - wanted).square().sum(1)
+        # Not of the turn made one long: that has no gradient where cell and label point in opposite directions.
+        apart = (output[image, 5:7, cell] - wanted).square().sum(1)
         roll = (apart * posed).sum() / posed.sum().clamp(min=1)
         figures = {"iou": float(iou.detach().mean()), "positives": len(face) / len(batch.images)}
     distance = (torch.sigmoid(logits.detach()) - target).abs() ** BETA

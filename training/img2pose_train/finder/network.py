@@ -22,15 +22,16 @@ PRIOR = 0.01
 
 
 class FinderNetwork(nn.Module):
-    """A stem, three residual levels, a top-down pyramid of equal widths, and one head."""
+    """The close look's stem and stages (so that a finder can begin with what that has learned of faces), a top-down pyramid of equal
+    widths, and one head."""
 
-    def __init__(self, stem=16, widths=(24, 32, 64, 96), pyramid=32):
+    def __init__(self, stem=16, widths=(24, 48, 96, 160), pyramid=32):
         super().__init__()
         w = widths
-        self.stem = nn.Sequential(convolution(3, stem, 3, 2), convolution(stem, w[0], 3, 2))
-        self.low = nn.Sequential(Residual(w[0], w[1], 2))
+        self.stem = nn.Sequential(convolution(3, stem, 3, 2), Residual(stem, w[0], 2))
+        self.low = nn.Sequential(Residual(w[0], w[1], 2), Residual(w[1], w[1], 1))
         self.middle = nn.Sequential(Residual(w[1], w[2], 2), Residual(w[2], w[2], 1))
-        self.high = nn.Sequential(Residual(w[2], w[3], 2), Residual(w[3], w[3], 1))
+        self.high = nn.Sequential(Residual(w[2], w[3], 2))
         self.lateral = nn.ModuleList([convolution(c, pyramid, 1) for c in w[1:]])
         self.smooth = nn.ModuleList([convolution(pyramid, pyramid) for _ in STRIDES])
         self.head = convolution(pyramid, pyramid)
@@ -40,6 +41,13 @@ class FinderNetwork(nn.Module):
             self.out.bias.zero_()
             self.out.bias[0] = torch.tensor(PRIOR / (1 - PRIOR)).log()
             self.out.bias[5] = 1
+
+    def begin_with(self, look):
+        """Takes stem and stages of a `look.network.LookNetwork` over."""
+        mine = [*self.stem, *self.low, *self.middle, *self.high]
+        for layer, learned in zip(mine, look.body):
+            layer.load_state_dict(learned.state_dict())
+        return self
 
     def forward(self, x):
         low = self.low(self.stem(x))
