@@ -133,7 +133,7 @@ impl Detector {
                 batch.push(&frames[index].frame)?;
                 work.looks[index].has_whole = true;
             }
-            let done = self.detect_batch_into(&batch, &mut work.found);
+            let done = self.find_in_batch(&batch, entries(&mut work.found, work.members.len()));
             self.batch = Some(batch);
             done?;
             times.add(&self.times);
@@ -182,7 +182,7 @@ impl Detector {
         times: &mut StageTimes,
     ) -> Result<(), Error> {
         self.times = StageTimes::default();
-        self.detect_regions_into(batch, found)?;
+        self.find_in_regions(batch, entries(found, members.len()))?;
         times.add(&self.times);
         for (index, found) in members.drain(..).zip(found) {
             std::mem::swap(&mut faces[index], found);
@@ -207,6 +207,14 @@ impl Detector {
             None => self.new_region_batch(options.region_size, most.max(REGIONS)),
         }
     }
+}
+
+/// The first `len` entries, of which there may be more: their memory is used again.
+fn entries(found: &mut Vec<Vec<Face>>, len: usize) -> &mut [Vec<Face>] {
+    if found.len() < len {
+        found.resize_with(len, Vec::new);
+    }
+    &mut found[..len]
 }
 
 impl Work {

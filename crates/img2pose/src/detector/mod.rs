@@ -263,6 +263,11 @@ impl Detector {
     /// As [`detect_batch`](Self::detect_batch); what `faces` holds then means nothing.
     pub fn detect_batch_into(&mut self, batch: &Batch, faces: &mut Vec<Vec<Face>>) -> Result<(), Error> {
         faces.resize_with(batch.len(), Vec::new);
+        self.find_in_batch(batch, faces)
+    }
+
+    /// As [`detect_batch_into`](Self::detect_batch_into); `faces` has an entry a frame.
+    fn find_in_batch(&mut self, batch: &Batch, faces: &mut [Vec<Face>]) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -293,8 +298,13 @@ impl Detector {
         batch: &RegionBatch,
         faces: &mut Vec<Vec<Face>>,
     ) -> Result<(), Error> {
+        faces.resize_with(batch.region_frames().len(), Vec::new);
+        self.find_in_regions(batch, faces)
+    }
+
+    /// As [`detect_regions_into`](Self::detect_regions_into); `faces` has an entry a frame.
+    fn find_in_regions(&mut self, batch: &RegionBatch, faces: &mut [Vec<Face>]) -> Result<(), Error> {
         let frames = batch.region_frames();
-        faces.resize_with(frames.len(), Vec::new);
         if batch.is_empty() {
             faces.iter_mut().for_each(Vec::clear);
             return Ok(());

@@ -344,7 +344,7 @@ mod tests {
             });
             let mut found = Vec::new();
             ProposalMaker::new(reference())
-                .propose(&levels, &size, usize::MAX, &mut found)
+                .propose(&levels, &size, reference().post_nms_top_n, &mut found)
                 .unwrap();
             let expected = test_support::read_tensor(&mut tensors, "proposals");
             assert_eq!(found.len(), expected.shape()[0]);
