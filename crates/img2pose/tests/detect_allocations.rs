@@ -4,18 +4,14 @@ mod class_head;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
-use img2pose::{Detector, DetectorOptions, FollowOptions, Follower, Selection, StreamFrame};
+use img2pose::{Detector, DetectorOptions, Selection};
 
 /// The system's allocator, counting the calls of all threads. ONNX Runtime has its own and is not counted.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-/// Tests take turns: what one allocates is not counted in the other.
-static TURN: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call goes to the system's allocator unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
@@ -69,7 +65,6 @@ fn frame(pixels: &[u8]) -> Frame<'_> {
 
 #[test]
 fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let pixels = pixels();
     let frame = frame(&pixels);
     // Takes nearly everything for a face: with the head that ships, whether a drawn pattern has candidates would hang on the
@@ -105,44 +100,4 @@ fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
             );
         }
     }
-}
-
-/// Following costs the runs, and nothing for each frame.
-#[test]
-fn a_warm_detector_follows_without_allocating() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let pixels = pixels();
-    let frame = frame(&pixels);
-    let model = class_head::model_with_class_bias([-4.0, 4.0]);
-    let selection = Selection::default().with_score_threshold(0.0).with_max_faces(3);
-    let options = DetectorOptions::default()
-        .with_min_size(HEIGHT as u32)
-        .with_selection(selection);
-    let mut detector = Detector::load(&model, options).unwrap();
-    let options = FollowOptions::default()
-        .with_whole_frame_interval(6)
-        .with_region_size(64);
-    let mut followers = [Follower::default()];
-    let mut faces = Vec::new();
-    let mut over: Vec<i64> = (0..25)
-        .map(|_| {
-            let before = (ALLOCATIONS.load(Ordering::Relaxed), followers[0].counts());
-            let frames = [StreamFrame { frame, stream: 0 }; 4];
-            detector
-                .detect_following(&frames, &mut followers, &options, &mut faces)
-                .unwrap();
-            let (count, counts) = (
-                ALLOCATIONS.load(Ordering::Relaxed) - before.0,
-                followers[0].counts(),
-            );
-            let whole = (counts.whole_frames - before.1.whole_frames) as usize;
-            let regions = (counts.regions - before.1.regions) as usize;
-            // At most one run of whole frames and one of regions for each whole frame, and one of regions besides.
-            let bound = (2 * whole + 1) * DENSE_RUN + (whole + regions) * 2 * HEAD_RUN;
-            count as i64 - bound as i64
-        })
-        .collect();
-    assert!(followers[0].counts().regions > 25, "{:?}", followers[0].counts());
-    over.sort_unstable();
-    assert!(over[12] <= 0, "allocations above those of the runs: {over:?}");
 }
