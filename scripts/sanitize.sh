@@ -38,7 +38,7 @@ check() {
         </dev/null || die "valgrind or a test has found something in $target; see the lines above"
 }
 
-check img2pose frame
+check img2pose detector frame::
 check gst-plugin-img2pose elements meta::layout:: buffers::hostile::the_overlay_refuses buffers::hostile::pixels \
     buffers::hostile::memories buffers::allocation::
 check gst-plugin-img2pose detect events:: flow::an_error flow::caps flow::after_eos passthrough:: queries:: \

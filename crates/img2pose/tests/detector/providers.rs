@@ -1,9 +1,9 @@
 //! Execution providers: what is chosen, and how what cannot be had is refused.
 
-mod class_head;
-
 use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Precision};
 use test_support::shipped_model;
+
+use crate::class_head;
 
 fn open(execution_provider: ExecutionProvider, precision: Precision) -> Result<Detector, Error> {
     Detector::open(
