@@ -30,7 +30,7 @@ fn settings(id: &str) -> Settings {
             batch_size: BATCH_SIZE,
             min_size: SIDE,
             num_threads: 1,
-            ..LoadSettings::default()
+            ..Settings::default().load
         },
         score_threshold: 0.05,
         max_faces: 8,
