@@ -12,7 +12,7 @@ use crate::deviation::{Deviation, compare};
 use crate::frames::{Clip, Size};
 use crate::machine::{Load, processor_time};
 use crate::place::Place;
-use crate::report::FoundFace;
+use crate::report::{FoundFace, median};
 use crate::runners::Settings;
 
 /// Compares followed faces with those of whole frames, on the same consecutive frames.
@@ -204,9 +204,8 @@ fn print(rows: &[Row], frames: usize) {
         let Some((deviation, counts)) = &row.last else {
             continue;
         };
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or_default()
+        let median_of = |values: &[(f64, f64)], which: fn(&(f64, f64)) -> f64| {
+            median(&values.iter().map(which).collect::<Vec<_>>())
         };
         let share = deviation.matched as f64 / (deviation.expected.max(1)) as f64;
         println!(
@@ -219,10 +218,10 @@ fn print(rows: &[Row], frames: usize) {
             deviation.angle.median,
             deviation.angle.p95,
             deviation.bbox.median,
-            median(row.milliseconds.iter().map(|pair| pair.0).collect()),
-            median(row.milliseconds.iter().map(|pair| pair.1).collect()),
-            median(row.ratios.iter().map(|pair| pair.0).collect()),
-            median(row.ratios.iter().map(|pair| pair.1).collect()),
+            median_of(&row.milliseconds, |pair| pair.0),
+            median_of(&row.milliseconds, |pair| pair.1),
+            median_of(&row.ratios, |pair| pair.0),
+            median_of(&row.ratios, |pair| pair.1),
             counts.whole_frames,
             counts.regions,
             counts.losses,

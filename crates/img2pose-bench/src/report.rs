@@ -291,7 +291,8 @@ fn as_text<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(place)
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle value, or the mean of the middle two.
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -5,7 +5,7 @@ use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 
 use super::init;
-use crate::detector;
+use crate::{detector, faces};
 
 /// A way to make a stream and to decode it, and whether the format has frames of odd sizes.
 struct Codec {
@@ -76,15 +76,8 @@ fn encode(codec: &Codec, width: u32, height: u32) -> (gst::Caps, Vec<gst::Buffer
          ! {} ! appsink name=sink sync=false",
         codec.encoder
     );
-    let pipeline = gst::parse::launch(&pipeline)
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let sink = pipeline
-        .by_name("sink")
-        .unwrap()
-        .downcast::<gst_app::AppSink>()
-        .unwrap();
+    let pipeline = faces::launch(&pipeline);
+    let sink = faces::named::<gst_app::AppSink>(&pipeline, "sink");
     pipeline.set_state(gst::State::Playing).unwrap();
     let samples: Vec<gst::Sample> = std::iter::from_fn(|| sink.pull_sample().ok()).collect();
     pipeline.set_state(gst::State::Null).unwrap();
@@ -107,15 +100,8 @@ fn decode(
         "appsrc name=src format=time ! {} ! videoconvert ! video/x-raw,format=I420 ! {elements} ! {sink}",
         codec.decoder
     );
-    let pipeline = gst::parse::launch(&text)
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let src = pipeline
-        .by_name("src")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
+    let pipeline = faces::launch(&text);
+    let src = faces::named::<gst_app::AppSrc>(&pipeline, "src");
     src.set_caps(Some(&stream.0));
     pipeline.set_state(gst::State::Playing).unwrap();
     for buffer in &stream.1 {
@@ -163,11 +149,7 @@ fn pixels(frame: &[u8], info: &VideoInfo) -> Vec<u8> {
 /// The bytes that an application gets that knows of caps and nothing else.
 fn application(codec: &Codec, stream: &(gst::Caps, Vec<gst::Buffer>), elements: &str) -> Vec<u8> {
     let pipeline = decode(codec, stream, elements, "appsink name=sink sync=false");
-    let sink = pipeline
-        .by_name("sink")
-        .unwrap()
-        .downcast::<gst_app::AppSink>()
-        .unwrap();
+    let sink = faces::named::<gst_app::AppSink>(&pipeline, "sink");
     let mut bytes = Vec::new();
     while let Ok(sample) = sink.pull_sample() {
         let info = VideoInfo::from_caps(sample.caps().unwrap()).unwrap();

@@ -101,18 +101,21 @@ impl Arrived {
     }
 }
 
+/// The pipeline that a description makes.
+pub fn launch(description: &str) -> gst::Pipeline {
+    gst::parse::launch(description).unwrap().downcast().unwrap()
+}
+
+/// The element of this name and type.
+pub fn named<E: IsA<gst::Element>>(pipeline: &gst::Pipeline, name: &str) -> E {
+    pipeline.by_name(name).unwrap().downcast().unwrap()
+}
+
 /// `appsrc ! ELEMENTS` for frames of the format, and the source.
 pub fn pipeline(elements: &str, info: &VideoInfo) -> (gst::Pipeline, gst_app::AppSrc) {
     init();
-    let pipeline = gst::parse::launch(&format!("appsrc name=src format=time ! {elements}"))
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let src = pipeline
-        .by_name("src")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
+    let pipeline = launch(&format!("appsrc name=src format=time ! {elements}"));
+    let src = named::<gst_app::AppSrc>(&pipeline, "src");
     src.set_caps(Some(&info.to_caps().unwrap()));
     (pipeline, src)
 }
@@ -121,11 +124,7 @@ pub fn pipeline(elements: &str, info: &VideoInfo) -> (gst::Pipeline, gst_app::Ap
 pub fn run(elements: &str, info: &VideoInfo, frames: Vec<gst::Buffer>) -> Arrived {
     let (pipeline, src) = pipeline(&format!("{elements} ! appsink name=sink sync=false"), info);
     let samples = Arc::new(Mutex::new(Vec::new()));
-    let sink = pipeline
-        .by_name("sink")
-        .unwrap()
-        .downcast::<gst_app::AppSink>()
-        .unwrap();
+    let sink = named::<gst_app::AppSink>(&pipeline, "sink");
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
             .new_sample({

@@ -78,15 +78,8 @@ pub fn pictures() -> Vec<Picture> {
                 "filesrc location={} ! jpegdec ! videoconvert ! video/x-raw,format=RGB ! appsink name=sink sync=false",
                 media.join(name).display()
             );
-            let pipeline = gst::parse::launch(&pipeline)
-                .unwrap()
-                .downcast::<gst::Pipeline>()
-                .unwrap();
-            let sink = pipeline
-                .by_name("sink")
-                .unwrap()
-                .downcast::<gst_app::AppSink>()
-                .unwrap();
+            let pipeline = faces::launch(&pipeline);
+            let sink = faces::named::<gst_app::AppSink>(&pipeline, "sink");
             pipeline.set_state(gst::State::Playing).unwrap();
             pictures.push(Picture::from_sample(name, &sink.pull_sample().unwrap()));
             pipeline.set_state(gst::State::Null).unwrap();
