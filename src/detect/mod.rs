@@ -43,8 +43,8 @@
 //! # Following faces
 //! With `whole-frame-interval=n` every n-th inferred frame is looked at as a whole. In those between, the surroundings of each
 //! known face are cut from the frame and go through the network, those of all frames of a batch in one run. Where a face is not
-//! found again, that frame is looked at as a whole at once, and what comes after it follows what was found there. A
-//! SEGMENT, a flush, a GAP, other caps and another orientation begin anew. Frames are copied when they come, because what of them
+//! found again, that frame is looked at as a whole at once, and what comes after it follows what was found there. So is a frame
+//! with so many faces that their regions would take longer than itself. A SEGMENT, a flush, a GAP, other caps and another orientation begin anew. Frames are copied when they come, because what of them
 //! is looked at is known only when their batch runs; one batch runs at a time, on a GPU, too. At 1 none of that
 //! is in use.
 //!

@@ -11,14 +11,14 @@ const BATCH: usize = 4;
 fn options(interval: u32) -> FollowOptions {
     FollowOptions::default()
         .with_whole_frame_interval(interval)
-        .with_region_size(64)
+        .with_region_size(32)
 }
 
 fn following(interval: u32) -> gst::Element {
     let element = detector();
     element.set_property("batch-size", BATCH as u32);
     element.set_property("whole-frame-interval", interval);
-    element.set_property("region-size", 64u32);
+    element.set_property("region-size", 32u32);
     element
 }
 

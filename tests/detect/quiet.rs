@@ -260,7 +260,7 @@ fn detect(number: usize, batch_size: u32, more: &str) -> String {
     let model = text(model());
     format!(
         "img2posedetect name=detect{number} model={model} min-size=64 num-threads=1 batch-size={batch_size} \
-         score-threshold=0.05 max-faces=8 {more}"
+         score-threshold=0.05 max-faces=4 {more}"
     )
 }
 

@@ -218,7 +218,7 @@ pub fn faces_alone(stream: usize, picture: u8, threshold: usize) -> Vec<Face> {
                 .set_selection(
                     Selection::default()
                         .with_score_threshold(THRESHOLDS[threshold])
-                        .with_max_faces(8),
+                        .with_max_faces(4),
                 )
                 .unwrap();
             detect(detector, stream, picture)

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use img2pose::{Detector, Face, FollowCounts, FollowOptions, Follower, StreamFrame};
+use serde::Serialize;
 
 use crate::deviation::{Deviation, compare};
 use crate::frames::{Clip, Size};
@@ -63,6 +64,43 @@ pub struct Arguments {
     /// Rounds; each takes every way to look at the frames once
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Writes the results into this file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What was measured on one clip.
+#[derive(Serialize)]
+struct ClipReport {
+    source: String,
+    frames: usize,
+    rows: Vec<RowReport>,
+}
+
+/// One choice of options; times are medians over the rounds.
+#[derive(Serialize)]
+struct RowReport {
+    whole_frame_interval: u32,
+    region_size: u32,
+    region_margin: f64,
+    /// Of whole frames and followed ones, milliseconds a frame.
+    processor_ms: Both<f64>,
+    wall_ms: Both<f64>,
+    /// Median of the rounds' own ratios: whole over followed.
+    times_processor: f64,
+    times_wall: f64,
+    faces: Both<usize>,
+    deviation: Deviation,
+    whole_frames: u64,
+    regions: u64,
+    losses: u64,
+}
+
+/// A number of whole frames and one of followed ones.
+#[derive(Clone, Copy, Serialize)]
+struct Both<T> {
+    whole: T,
+    followed: T,
 }
 
 /// One way through the clip.
@@ -77,11 +115,17 @@ struct Pass {
 /// What was measured of one choice of options.
 struct Row {
     options: FollowOptions,
-    /// Times of whole frames over times of followed ones, a number a round: processor, and wall clock.
-    ratios: Vec<(f64, f64)>,
-    /// Processor time in milliseconds a frame, whole and followed, a pair a round.
-    milliseconds: Vec<(f64, f64)>,
-    last: Option<(Deviation, FollowCounts)>,
+    /// Milliseconds a frame, an entry a round.
+    processor: Vec<Both<f64>>,
+    wall: Vec<Both<f64>>,
+    last: Option<Last>,
+}
+
+/// What was found in the last round.
+struct Last {
+    deviation: Deviation,
+    faces: Both<usize>,
+    counts: FollowCounts,
 }
 
 pub fn measure(arguments: &Arguments) -> Result<()> {
@@ -102,6 +146,7 @@ pub fn measure(arguments: &Arguments) -> Result<()> {
         arguments.batch_size,
         arguments.rounds
     );
+    let mut reports = Vec::new();
     for video in &arguments.video {
         let clip = Clip::decode(
             video,
@@ -120,7 +165,17 @@ pub fn measure(arguments: &Arguments) -> Result<()> {
             clip.info.height(),
             100.0 * load.others()?
         );
+        let rows: Vec<RowReport> = rows.iter().filter_map(Row::report).collect();
         print(&rows, clip.len());
+        reports.push(ClipReport {
+            source: clip.source.clone(),
+            frames: clip.len(),
+            rows,
+        });
+    }
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, serde_json::to_vec(&reports)?)
+            .with_context(|| format!("{} cannot be written", file.display()))?;
     }
     Ok(())
 }
@@ -135,8 +190,8 @@ fn measure_clip(detector: &mut Detector, clip: &Clip, arguments: &Arguments) -> 
                         .with_whole_frame_interval(whole_frame_interval)
                         .with_region_size(region_size)
                         .with_region_margin(region_margin),
-                    ratios: Vec::new(),
-                    milliseconds: Vec::new(),
+                    processor: Vec::new(),
+                    wall: Vec::new(),
                     last: None,
                 });
             }
@@ -151,16 +206,25 @@ fn measure_clip(detector: &mut Detector, clip: &Clip, arguments: &Arguments) -> 
             let followed = pass(detector, clip, &row.options, batch_size)?;
             // The first one allocates and fills caches.
             if round > 0 {
-                let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
-                row.ratios.push((
-                    ratio(whole.processor, followed.processor),
-                    ratio(whole.elapsed, followed.elapsed),
-                ));
-                let frame = |time: Duration| 1e3 * time.as_secs_f64() / clip.len() as f64;
-                row.milliseconds
-                    .push((frame(whole.processor), frame(followed.processor)));
+                let both = |time: fn(&Pass) -> Duration| {
+                    let frame = |pass: &Pass| 1e3 * time(pass).as_secs_f64() / clip.len() as f64;
+                    Both {
+                        whole: frame(&whole),
+                        followed: frame(&followed),
+                    }
+                };
+                row.processor.push(both(|pass| pass.processor));
+                row.wall.push(both(|pass| pass.elapsed));
             }
-            row.last = Some((compare(&whole.faces, &followed.faces), followed.counts));
+            let number = |pass: &Pass| pass.faces.iter().map(Vec::len).sum();
+            row.last = Some(Last {
+                deviation: compare(&whole.faces, &followed.faces),
+                faces: Both {
+                    whole: number(&whole),
+                    followed: number(&followed),
+                },
+                counts: followed.counts,
+            });
         }
     }
     Ok(rows)
@@ -194,37 +258,61 @@ fn pass(detector: &mut Detector, clip: &Clip, options: &FollowOptions, batch_siz
     })
 }
 
-fn print(rows: &[Row], frames: usize) {
+impl Row {
+    /// `None` before the first round.
+    fn report(&self) -> Option<RowReport> {
+        let last = self.last.as_ref()?;
+        let median_of = |values: &[Both<f64>], which: fn(&Both<f64>) -> f64| {
+            median(&values.iter().map(which).collect::<Vec<_>>())
+        };
+        let medians = |values: &[Both<f64>]| Both {
+            whole: median_of(values, |both| both.whole),
+            followed: median_of(values, |both| both.followed),
+        };
+        let ratio = |both: &Both<f64>| both.whole / both.followed;
+        Some(RowReport {
+            whole_frame_interval: self.options.whole_frame_interval,
+            region_size: self.options.region_size,
+            region_margin: self.options.region_margin,
+            processor_ms: medians(&self.processor),
+            wall_ms: medians(&self.wall),
+            times_processor: median_of(&self.processor, ratio),
+            times_wall: median_of(&self.wall, ratio),
+            faces: last.faces,
+            deviation: last.deviation.clone(),
+            whole_frames: last.counts.whole_frames,
+            regions: last.counts.regions,
+            losses: last.counts.losses,
+        })
+    }
+}
+
+fn print(rows: &[RowReport], frames: usize) {
     println!(
         "| interval | size | margin | found of whole | false | angle median | p95 | box px median | ms/frame whole | followed \
          | times | wall | whole frames | regions | losses |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
-        let Some((deviation, counts)) = &row.last else {
-            continue;
-        };
-        let median_of = |values: &[(f64, f64)], which: fn(&(f64, f64)) -> f64| {
-            median(&values.iter().map(which).collect::<Vec<_>>())
-        };
+        let deviation = &row.deviation;
         let share = deviation.matched as f64 / (deviation.expected.max(1)) as f64;
         println!(
             "| {} | {} | {} | {share:.3} of {} | {} | {:.2} | {:.2} | {:.1} | {:.2} | {:.2} | {:.1} | {:.1} | {} of {frames} | {} | {} |",
-            row.options.whole_frame_interval,
-            row.options.region_size,
-            row.options.region_margin,
+            row.whole_frame_interval,
+            row.region_size,
+            row.region_margin,
             deviation.expected,
             deviation.extra,
             deviation.angle.median,
             deviation.angle.p95,
             deviation.bbox.median,
-            median_of(&row.milliseconds, |pair| pair.0),
-            median_of(&row.milliseconds, |pair| pair.1),
-            median_of(&row.ratios, |pair| pair.0),
-            median_of(&row.ratios, |pair| pair.1),
-            counts.whole_frames,
-            counts.regions,
-            counts.losses,
+            row.processor_ms.whole,
+            row.processor_ms.followed,
+            row.times_processor,
+            row.times_wall,
+            row.whole_frames,
+            row.regions,
+            row.losses,
         );
     }
 }

@@ -57,36 +57,21 @@ impl FollowOptions {
     pub const REGION_MARGINS: std::ops::RangeInclusive<f64> = 1.2..=8.0;
 
     pub(crate) fn validate(&self) -> Result<(), crate::Error> {
-        let checks = [
-            (
-                self.whole_frame_interval >= 1,
-                "whole_frame_interval",
-                self.whole_frame_interval.to_string(),
-                "1 or more",
-            ),
-            (
-                Self::REGION_SIZES.contains(&self.region_size),
-                "region_size",
-                self.region_size.to_string(),
-                "32 to 1024",
-            ),
-            (
-                Self::REGION_MARGINS.contains(&self.region_margin),
-                "region_margin",
-                self.region_margin.to_string(),
-                "1.2 to 8",
-            ),
-        ];
-        for (good, option, found, expected) in checks {
-            if !good {
-                return Err(crate::Error::Option {
-                    option,
-                    found,
-                    expected,
-                });
-            }
-        }
-        Ok(())
+        // Called for every batch: nothing is written out unless it is wrong.
+        let (option, found, expected): (_, &dyn std::fmt::Display, _) = if self.whole_frame_interval < 1 {
+            ("whole_frame_interval", &self.whole_frame_interval, "1 or more")
+        } else if !Self::REGION_SIZES.contains(&self.region_size) {
+            ("region_size", &self.region_size, "32 to 1024")
+        } else if !Self::REGION_MARGINS.contains(&self.region_margin) {
+            ("region_margin", &self.region_margin, "1.2 to 8")
+        } else {
+            return Ok(());
+        };
+        Err(crate::Error::Option {
+            option,
+            found: found.to_string(),
+            expected,
+        })
     }
 }
 

@@ -4,14 +4,18 @@ mod class_head;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
-use img2pose::{Detector, DetectorOptions, Selection};
+use img2pose::{Detector, DetectorOptions, FollowOptions, Follower, Selection, StreamFrame};
 
 /// The system's allocator, counting the calls of all threads. ONNX Runtime has its own and is not counted.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// Tests take turns: what one allocates is not counted in the other.
+static TURN: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call goes to the system's allocator unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
@@ -65,6 +69,7 @@ fn frame(pixels: &[u8]) -> Frame<'_> {
 
 #[test]
 fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let pixels = pixels();
     let frame = frame(&pixels);
     // Takes nearly everything for a face: with the head that ships, whether a drawn pattern has candidates would hang on the
@@ -100,4 +105,44 @@ fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
             );
         }
     }
+}
+
+/// Following costs the run of the regions, and nothing for each frame.
+#[test]
+fn a_warm_detector_follows_without_allocating() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let pixels = pixels();
+    let frame = frame(&pixels);
+    let model = class_head::model_with_class_bias([-4.0, 4.0]);
+    let selection = Selection::default().with_score_threshold(0.0).with_max_faces(1);
+    let options = DetectorOptions::default()
+        .with_min_size(HEIGHT as u32)
+        .with_selection(selection);
+    let mut detector = Detector::load(&model, options).unwrap();
+    let options = FollowOptions::default()
+        .with_whole_frame_interval(1000)
+        .with_region_size(32);
+    let mut followers = [Follower::default()];
+    let mut faces = Vec::new();
+    // How far above what the runs need, of calls with no other run than that of the regions.
+    let mut over = Vec::new();
+    for _ in 0..60 {
+        let (before, counts) = (ALLOCATIONS.load(Ordering::Relaxed), followers[0].counts());
+        let frames = [StreamFrame { frame, stream: 0 }; 4];
+        detector
+            .detect_following(&frames, &mut followers, &options, &mut faces)
+            .unwrap();
+        let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let now = followers[0].counts();
+        let regions = (now.regions - counts.regions) as usize;
+        if now.whole_frames == counts.whole_frames && regions > 0 {
+            over.push(count as i64 - (DENSE_RUN + 2 * regions * HEAD_RUN) as i64);
+        }
+    }
+    assert!(over.len() > 20, "{:?}", followers[0].counts());
+    over.sort_unstable();
+    assert!(
+        over[over.len() / 2] <= 0,
+        "allocations above those of the runs: {over:?}"
+    );
 }

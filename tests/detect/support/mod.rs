@@ -57,7 +57,7 @@ pub fn detector() -> gst::Element {
     gst::ElementFactory::make("img2posedetect")
         .property("model", model().to_str().unwrap())
         .property("min-size", 64u32)
-        .property("max-faces", 8i32)
+        .property("max-faces", 4i32)
         .property("score-threshold", 0.05f32)
         .property("num-threads", 1u32)
         .property("batch-size", 4u32)
@@ -68,7 +68,7 @@ pub fn detector() -> gst::Element {
 /// A detector with the settings of [`detector`], without GStreamer around it.
 pub fn bare_detector() -> Detector {
     let options = DetectorOptions::default()
-        .with_selection(Selection::default().with_score_threshold(0.05).with_max_faces(8))
+        .with_selection(Selection::default().with_score_threshold(0.05).with_max_faces(4))
         .with_min_size(64)
         .with_num_threads(1);
     Detector::open(model(), options).unwrap()

@@ -65,6 +65,21 @@ impl BatchMaker {
         Batch::new(layout, self, capacity)
     }
 
+    /// Side of the network image of a region, where `side` is asked for.
+    fn region_side(&self, side: u32) -> u32 {
+        let divisor = self.size_divisor.max(1);
+        side.div_ceil(divisor).saturating_mul(divisor)
+    }
+
+    /// How many regions with a network image of `side` x `side` pixels have as many pixels as a whole frame of `layout` has:
+    /// as the time goes with the pixels, more of them take longer than the frame.
+    pub(crate) fn regions_in_whole(&self, layout: &FrameLayout, side: u32) -> usize {
+        let whole = self.network_size(layout);
+        let pixels = u64::from(whole.padded_width) * u64::from(whole.padded_height);
+        let region = u64::from(self.region_side(side)).pow(2).max(1);
+        usize::try_from(pixels / region).unwrap_or(usize::MAX)
+    }
+
     /// An empty batch for `capacity` regions of frames of any layout, each brought to `side` x `side` pixels, which is
     /// rounded up to a multiple of what the network needs (32).
     ///

@@ -49,9 +49,8 @@ impl RegionBatch {
                 });
             }
         }
-        let divisor = maker.size_divisor.max(1);
         let conversion = RegionConversion {
-            side: side.div_ceil(divisor).saturating_mul(divisor),
+            side: maker.region_side(side),
             mean: maker.image_mean,
             std: maker.image_std,
         };

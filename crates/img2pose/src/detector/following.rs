@@ -1,7 +1,7 @@
 //! Frames of streams: the whole frame now and then, the surroundings of known faces in between.
 
 use super::Detector;
-use crate::batch::RegionBatch;
+use crate::batch::{BatchMaker, RegionBatch};
 use crate::error::Error;
 use crate::face::Face;
 use crate::follow::{FollowOptions, Follower, Outlook};
@@ -57,7 +57,8 @@ impl Detector {
     /// Whole frames, if there are any, share one run of the network for each layout. The regions of all other frames share
     /// one, whatever their layouts are (up to 32 regions; more take more runs). Where a face is not found again in its
     /// region, that frame is looked at whole, and the frames after it follow what was found there; this takes further runs. A
-    /// face that comes into the picture is seen with the next whole frame, or earlier where it gets into a region.
+    /// face that comes into the picture is seen with the next whole frame, or earlier where it gets into a region. Where the
+    /// regions of a frame would have more pixels together than its network image has, it is looked at whole, too.
     ///
     /// The faces of whole frames are those of [`detect`](Self::detect), bit for bit. In regions faces are seen at another
     /// scale, so scores, boxes and poses differ a little.
@@ -105,7 +106,7 @@ impl Detector {
         while work.looks.iter().any(|look| !look.is_done) {
             work.choose_whole(frames, followers, options);
             self.look_at_whole(frames, faces, work, &mut times)?;
-            work.plan_regions(frames, followers, options, faces);
+            work.plan_regions(frames, followers, options, faces, &self.batch_maker());
             self.look_at_regions(frames, options, faces, work, &mut times)?;
             work.tell(frames, followers, faces);
         }
@@ -246,13 +247,15 @@ impl Work {
         }
     }
 
-    /// Plans regions for the frames that are neither done nor looked at whole.
+    /// Plans regions for the frames that are neither done nor looked at whole. A frame with so many faces that their regions
+    /// would take longer than itself is to be looked at whole instead.
     fn plan_regions(
         &mut self,
         frames: &[StreamFrame<'_>],
         followers: &[Follower],
         options: &FollowOptions,
         faces: &[Vec<Face>],
+        maker: &BatchMaker,
     ) {
         self.regions.clear();
         self.boxes.clear();
@@ -264,12 +267,17 @@ impl Work {
                     continue;
                 }
                 let first = self.regions.len();
-                match look.is_whole {
+                match look.has_whole {
                     true => self.outlook.saw_whole(faces),
                     false => {
                         let layout = &frame.frame.layout;
                         let (regions, boxes) = (&mut self.regions, &mut self.boxes);
                         self.outlook.plan(layout, options, regions, boxes);
+                        if regions.len() - first > maker.regions_in_whole(layout, options.region_size) {
+                            regions.truncate(first);
+                            boxes.truncate(first);
+                            look.is_whole = true;
+                        }
                     }
                 }
                 look.regions = first..self.regions.len();
@@ -277,7 +285,8 @@ impl Work {
         }
     }
 
-    /// Tells the followers what was found, each up to its first loss: the frame with that is to be looked at whole.
+    /// Tells the followers what was found, each up to the first frame that is yet to be looked at whole, such as
+    /// one with a loss.
     fn tell(&mut self, frames: &[StreamFrame<'_>], followers: &mut [Follower], faces: &[Vec<Face>]) {
         for (stream, follower) in followers.iter_mut().enumerate() {
             let looks = self.looks.iter_mut().zip(frames).zip(faces);
@@ -285,8 +294,10 @@ impl Work {
                 if look.is_done || frame.stream != stream {
                     continue;
                 }
-                if look.is_whole {
+                if look.has_whole {
                     follower.saw_whole(&frame.frame.layout, faces);
+                } else if look.is_whole {
+                    break;
                 } else if follower
                     .saw_regions(&self.boxes[look.regions.clone()], faces)
                     .is_err()

@@ -272,8 +272,22 @@ fn drawn(seed: usize) -> Image {
     }
 }
 
+/// A detector for [`drawn`] pictures that reports few of the many faces that it sees in them.
+fn open_for_drawn() -> Detector {
+    let selection = Selection::default().with_score_threshold(0.05).with_max_faces(5);
+    let options = DetectorOptions::default()
+        .with_min_size(96)
+        .with_selection(selection);
+    Detector::open(&shipped_model(), options).expect("the model opens")
+}
+
 fn following(interval: u32) -> FollowOptions {
     FollowOptions::default().with_whole_frame_interval(interval)
+}
+
+/// With regions that are small beside the network image of a [`drawn`] picture.
+fn small(options: FollowOptions) -> FollowOptions {
+    options.with_region_size(32)
 }
 
 /// The faces of the frames of one stream, handed over `batch` at a time.
@@ -304,7 +318,7 @@ fn follow(
 
 #[test]
 fn whole_frames_are_those_of_the_detector_bit_for_bit() {
-    let mut detector = open(&shipped_model(), 96, 0.05);
+    let mut detector = open_for_drawn();
     let images: Vec<Image> = (0..5).map(drawn).collect();
     let frames: Vec<Frame<'_>> = images.iter().map(rgb).collect();
     let expected = detector.detect(&frames).unwrap();
@@ -317,9 +331,28 @@ fn whole_frames_are_those_of_the_detector_bit_for_bit() {
     assert_eq!(follower.counts().whole_frames, 5);
     assert_eq!(follower.counts().regions, 0);
     // Every third, and those between them are not.
-    let (found, follower) = follow(&mut detector, &frames[..4], &following(3), 4);
+    let (found, follower) = follow(&mut detector, &frames[..4], &small(following(3)), 4);
     assert_eq!([&found[0], &found[3]], [&expected[0], &expected[3]]);
     assert!(follower.counts().whole_frames >= 2 && follower.counts().regions > 0);
+}
+
+/// Regions with more pixels than the whole frame would take longer than it.
+#[test]
+fn a_crowd_is_looked_at_whole() {
+    let mut detector = open_for_drawn();
+    let images: Vec<Image> = (0..5).map(drawn).collect();
+    let frames: Vec<Frame<'_>> = images.iter().map(rgb).collect();
+    let expected = detector.detect(&frames).unwrap();
+    assert!(expected.iter().all(|faces| !faces.is_empty()), "no crowd");
+    // 128 x 96 pixels of a frame are 12 regions of 32 x 32 and none of 128 x 128.
+    for batch in [1, 5] {
+        let (found, follower) = follow(&mut detector, &frames, &following(100), batch);
+        assert_eq!(found, expected);
+        let counts = follower.counts();
+        assert_eq!((counts.whole_frames, counts.regions), (5, 0));
+        let (_, follower) = follow(&mut detector, &frames, &small(following(100)), batch);
+        assert!(follower.counts().regions > 0, "{:?}", follower.counts());
+    }
 }
 
 /// A window that moves over a picture.
@@ -385,10 +418,10 @@ fn a_cut_and_an_empty_scene_are_noticed_at_once() {
 
 #[test]
 fn streams_that_share_a_run_do_not_see_each_other() {
-    let mut detector = open(&shipped_model(), 96, 0.05);
+    let mut detector = open_for_drawn();
     let images: Vec<Image> = (0..12).map(drawn).collect();
     let frames: Vec<Frame<'_>> = images.iter().map(rgb).collect();
-    let options = following(4);
+    let options = small(following(4));
     let alone = [&frames[..6], &frames[6..]].map(|frames| follow(&mut detector, frames, &options, 3).0);
     assert!(alone.iter().flatten().any(|faces| !faces.is_empty()));
     let mut followers = [Follower::default(), Follower::default()];
