@@ -58,7 +58,7 @@ mosaic() {
 # compare VIDEO FACES
 compare() {
     step "Following faces in ${1##*/}"
-    "$venv/bin/python" "$ROOT/scripts/compare/mediapipe_turns.py" "$1" --faces "$2" --frames "$frames" --rounds "$rounds" \
+    "$venv/bin/python" -W ignore "$ROOT/scripts/compare/mediapipe_turns.py" "$1" --faces "$2" --frames "$frames" --rounds "$rounds" \
         --interval "$interval" --threads "$threads" --bench "$ROOT/target/release/img2pose-bench" \
         --model "$ROOT/models/img2pose-slim-int8.onnx" --work "$results" ${task:+--task "$task"}
 }
