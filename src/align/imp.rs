@@ -1,5 +1,7 @@
 //! The element behind the wrapper.
 
+mod held;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
@@ -7,6 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::best::BestCrops;
 use super::output::{self, Output};
 use super::settings::Settings;
 use super::source::{Crop, Source, crops};
@@ -40,6 +43,10 @@ struct State {
     counts: Counts,
     /// The warning about changed frames.
     warning: Once,
+    /// With `per-track-interval`: what is held back.
+    best: BestCrops,
+    /// The warning about faces that no tracker follows.
+    untracked: Once,
 }
 
 /// A frame at hand, and where its crops go.
@@ -78,6 +85,11 @@ impl ObjectImpl for Img2PoseAlign {
             self.size_is_set.store(true, Ordering::Relaxed);
             // With the next frame.
             self.pads.src.mark_reconfigure();
+        }
+        if pspec.name() == "per-track-interval" {
+            let latency = gst::message::Latency::builder().src(&*self.obj()).build();
+            // There is nobody to tell without a bus.
+            let _ = self.obj().post_message(latency);
         }
     }
 
@@ -132,6 +144,7 @@ impl Shell for Img2PoseAlign {
 
     fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let (source, number) = self.count_frame().ok_or_else(|| self.refuse_without_caps())?;
+        self.end_stretch(buffer.pts())?;
         let output = self.output()?;
         let Some(faces) = self.read_faces(&buffer, &source.format.info, number)? else {
             gst::trace!(CAT, obj = pad, "frame {number} was not inferred");
@@ -156,6 +169,9 @@ impl Shell for Img2PoseAlign {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::trace!(CAT, obj = pad, "{event:?}");
+        if held::ends_stretch(event.type_()) {
+            self.release_before(&event);
+        }
         match event.view() {
             gst::EventView::Caps(caps) => return self.set_caps(pad, caps.caps()),
             gst::EventView::FlushStart(_) => {
@@ -202,6 +218,7 @@ impl Shell for Img2PoseAlign {
                 answer(caps, &output::offered_caps(self.settings().size));
                 true
             }
+            gst::QueryViewMut::Latency(latency) => self.add_latency(latency),
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
     }
@@ -246,6 +263,8 @@ impl Img2PoseAlign {
         {
             return Ok(output);
         }
+        // What is held back has the caps that were.
+        self.release()?;
         self.negotiate()
     }
 
@@ -288,6 +307,9 @@ impl Img2PoseAlign {
         let mut settings = *self.settings();
         // Changed since the negotiation: the next frame has the new size.
         settings.size = frame.output.size();
+        if settings.per_track_interval().is_some() {
+            return self.keep_best(frame, &settings);
+        }
         let mut pushed = 0_usize;
         for crop in crops(frame.faces, &settings) {
             let mut buffer = self.cut(frame, &crop)?;
@@ -368,6 +390,8 @@ impl Img2PoseAlign {
         let mut state = self.state();
         state.counts = Counts::default();
         state.warning = Once::default();
+        state.untracked = Once::default();
+        state.best = BestCrops::default();
     }
 
     fn set_caps(&self, pad: &gst::Pad, caps: &gst::CapsRef) -> bool {

@@ -23,10 +23,17 @@
 //! `max-faces` takes the most confident ones, `min-face-size` leaves out those with too few pixels, `max-yaw` those that
 //! are turned too far to be recognised.
 //!
+//! # One crop of each person now and then
+//! Behind `img2posetrack`, `per-track-interval` (nanoseconds) gives one crop of each followed face in every stretch of that
+//! length: the best one, which is the largest that looks into the camera. Only what was seen in its frame counts, not what is
+//! predicted. Crops are held back until their stretch ends, which live pipelines are told as latency; those of one stretch leave
+//! together, in the order of their frames.
+//!
 //! # Scaled and cropped frames
 //! Faces are taken from where they are when the frame was scaled or converted since the detector. When it was cropped,
 //! padded or flipped, or nothing tells, the element posts a warning and gives no crops.
 
+mod best;
 mod imp;
 mod output;
 mod settings;

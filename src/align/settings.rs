@@ -24,6 +24,8 @@ pub struct Settings {
     pub min_face_size: u32,
     /// Most yaw to either side, in degrees.
     pub max_yaw: f64,
+    /// One crop of each followed face in every stretch of so many nanoseconds; 0: all crops.
+    pub per_track_interval: u64,
 }
 
 impl Default for Settings {
@@ -33,6 +35,7 @@ impl Default for Settings {
             max_faces: -1,
             min_face_size: 0,
             max_yaw: 90.0,
+            per_track_interval: 0,
         }
     }
 }
@@ -51,6 +54,11 @@ impl Settings {
         usize::try_from(self.max_faces).unwrap_or(usize::MAX)
     }
 
+    /// The stretch of time in which there is one crop of each followed face; `None`: all crops.
+    pub fn per_track_interval(&self) -> Option<gst::ClockTime> {
+        (self.per_track_interval > 0).then(|| gst::ClockTime::from_nseconds(self.per_track_interval))
+    }
+
     /// Takes the value of a property over. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
@@ -58,6 +66,7 @@ impl Settings {
             "max-faces" => self.max_faces = value_of(value),
             "min-face-size" => self.min_face_size = value_of(value),
             "max-yaw" => self.max_yaw = value_of(value),
+            "per-track-interval" => self.per_track_interval = value_of(value),
             name => unreachable!("no property '{name}'"),
         }
     }
@@ -69,6 +78,7 @@ impl Settings {
             "max-faces" => self.max_faces.to_value(),
             "min-face-size" => self.min_face_size.to_value(),
             "max-yaw" => self.max_yaw.to_value(),
+            "per-track-interval" => self.per_track_interval.to_value(),
             name => unreachable!("no property '{name}'"),
         }
     }
@@ -111,6 +121,17 @@ impl Settings {
                     .minimum(0.0)
                     .maximum(90.0)
                     .default_value(defaults.max_yaw)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt64::builder("per-track-interval")
+                    .nick("Interval per track")
+                    .blurb(
+                        "Behind img2posetrack: make one crop of each followed face in every stretch of this many \
+                         nanoseconds, the largest that looks into the camera, and hold it back until the stretch \
+                         ends; 0: make all crops",
+                    )
+                    .maximum(u64::MAX / 4)
+                    .default_value(defaults.per_track_interval)
                     .mutable_playing()
                     .build(),
             ]

@@ -9,3 +9,4 @@ mod formats;
 mod golden;
 mod negotiation;
 mod properties;
+mod tracks;

@@ -25,7 +25,16 @@ fn every_property_says_what_it_does_and_can_change_at_any_time() {
         assert!(spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING));
     }
     names.sort();
-    assert_eq!(names, ["max-faces", "max-yaw", "min-face-size", "size"]);
+    assert_eq!(
+        names,
+        [
+            "max-faces",
+            "max-yaw",
+            "min-face-size",
+            "per-track-interval",
+            "size"
+        ]
+    );
 }
 
 #[test]
