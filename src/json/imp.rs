@@ -1,6 +1,5 @@
 //! The element behind the wrapper.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use gst::glib;
@@ -8,7 +7,9 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::VideoInfo;
 
-use super::line;
+use super::line::{self, Origin};
+use super::settings::Settings;
+use super::time;
 use crate::meta::CurrentFaces;
 use crate::reader::{Counts, Once, Reader};
 use crate::shell::{self, Pads, Shell};
@@ -22,11 +23,9 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-const DEFAULT_INCLUDE_EMPTY: bool = true;
-
 pub struct Img2PoseJson {
     pads: Pads,
-    include_empty: AtomicBool,
+    settings: Mutex<Settings>,
     state: Mutex<State>,
 }
 
@@ -48,7 +47,7 @@ impl ObjectSubclass for Img2PoseJson {
     fn new() -> Self {
         Self {
             pads: Pads::new::<Self>(),
-            include_empty: AtomicBool::new(DEFAULT_INCLUDE_EMPTY),
+            settings: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -56,37 +55,15 @@ impl ObjectSubclass for Img2PoseJson {
 
 impl ObjectImpl for Img2PoseJson {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecBoolean::builder("include-empty")
-                    .nick("Include empty frames")
-                    .blurb(
-                        "Write a line for frames without faces too, with an empty list. A frame that was not \
-                         looked at has a line only if the detector's reuse-faces is set, or if img2posetrack \
-                         expects faces in it",
-                    )
-                    .default_value(DEFAULT_INCLUDE_EMPTY)
-                    .mutable_playing()
-                    .build(),
-            ]
-        });
-        &PROPERTIES
+        Settings::param_specs()
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        match pspec.name() {
-            "include-empty" => self
-                .include_empty
-                .store(value.get().expect("type checked upstream"), Ordering::Relaxed),
-            name => unreachable!("no property {name}"),
-        }
+        self.settings().set(pspec.name(), value);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
-            "include-empty" => self.include_empty.load(Ordering::Relaxed).to_value(),
-            name => unreachable!("no property {name}"),
-        }
+        self.settings().get(pspec.name())
     }
 
     fn constructed(&self) {
@@ -142,7 +119,7 @@ impl Shell for Img2PoseJson {
             return Ok(self.push_gap(&buffer));
         };
         self.state().counts.infer();
-        if current.recorded.faces.is_empty() && !self.include_empty.load(Ordering::Relaxed) {
+        if current.recorded.faces.is_empty() && !self.settings().include_empty {
             gst::trace!(CAT, obj = pad, "frame {frame} has no faces");
             return Ok(self.push_gap(&buffer));
         }
@@ -189,6 +166,10 @@ impl Reader for Img2PoseJson {
 }
 
 impl Img2PoseJson {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        shell::lock(&self.settings)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         shell::lock(&self.state)
     }
@@ -206,7 +187,18 @@ impl Img2PoseJson {
         frame: u64,
         current: &CurrentFaces,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let (line, frame_changed) = line::write(buffer.pts(), frame, current).map_err(|error| {
+        let (source, clock) = {
+            let settings = self.settings();
+            let stream = self.pads.sink.stream_id();
+            (settings.source(stream.as_deref()), settings.time)
+        };
+        let origin = Origin {
+            pts: buffer.pts(),
+            frame,
+            source: source.as_deref(),
+            time: time::of(buffer, clock),
+        };
+        let (line, frame_changed) = line::write(&origin, current).map_err(|error| {
             gst::element_imp_error!(self, gst::StreamError::Encode, ("Frame {frame}: {error}"));
             gst::FlowError::Error
         })?;

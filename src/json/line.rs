@@ -12,6 +12,10 @@ use crate::meta::{CurrentFaces, FrameFaces, Track};
 struct Line<'a> {
     pts: Option<u64>,
     frame: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<&'a str>,
     width: u32,
     height: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,12 +99,19 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// Which frame of what a line is about.
+pub(super) struct Origin<'a> {
+    pub pts: Option<gst::ClockTime>,
+    /// Number of the frame.
+    pub frame: u64,
+    /// Which camera or file it is from.
+    pub source: Option<&'a str>,
+    /// Its wall-clock time.
+    pub time: Option<String>,
+}
+
 /// The line for a frame, newline included, and whether its coordinates are those of another frame than the current.
-pub(super) fn write(
-    pts: Option<gst::ClockTime>,
-    frame: u64,
-    current: &CurrentFaces,
-) -> serde_json::Result<(Vec<u8>, bool)> {
+pub(super) fn write(origin: &Origin<'_>, current: &CurrentFaces) -> serde_json::Result<(Vec<u8>, bool)> {
     let located = current.located();
     let frame_changed = located.is_none();
     let faces = located.as_ref().unwrap_or(&current.recorded);
@@ -117,8 +128,10 @@ pub(super) fn write(
     serde_json::to_writer(
         &mut line,
         &Line {
-            pts: pts.map(gst::ClockTime::nseconds),
-            frame,
+            pts: origin.pts.map(gst::ClockTime::nseconds),
+            frame: origin.frame,
+            source: origin.source,
+            time: origin.time.as_deref(),
             width: *frame_width,
             height: *frame_height,
             pixel_aspect_ratio: (*pixel_aspect_ratio != gst::Fraction::new(1, 1))
@@ -176,14 +189,23 @@ mod tests {
         }
     }
 
+    fn untimed() -> Origin<'static> {
+        Origin {
+            pts: None,
+            frame: 0,
+            source: None,
+            time: None,
+        }
+    }
+
     #[test]
     fn the_whole_line() {
-        let (line, changed) = write(
-            Some(gst::ClockTime::from_mseconds(40)),
-            7,
-            &current(vec![face()], FrameChange::None),
-        )
-        .unwrap();
+        let origin = Origin {
+            pts: Some(gst::ClockTime::from_mseconds(40)),
+            frame: 7,
+            ..untimed()
+        };
+        let (line, changed) = write(&origin, &current(vec![face()], FrameChange::None)).unwrap();
         let line = String::from_utf8(line).unwrap();
         let [yaw, pitch, roll] = yaw_pitch_roll(&face().pose);
         assert!(!changed);
@@ -201,8 +223,20 @@ mod tests {
     }
 
     #[test]
+    fn where_and_when() {
+        let origin = Origin {
+            source: Some("door \"3\""),
+            time: Some("2026-11-30T20:15:00.250000Z".to_owned()),
+            ..untimed()
+        };
+        let (line, _) = write(&origin, &current(vec![], FrameChange::Scaled)).unwrap();
+        let expected = r#"{"pts":null,"frame":0,"source":"door \"3\"","time":"2026-11-30T20:15:00.250000Z","width":320,"#;
+        assert!(line.starts_with(expected.as_bytes()));
+    }
+
+    #[test]
     fn without_faces_and_without_a_timestamp() {
-        let (line, _) = write(None, 0, &current(vec![], FrameChange::Scaled)).unwrap();
+        let (line, _) = write(&untimed(), &current(vec![], FrameChange::Scaled)).unwrap();
         assert_eq!(
             line,
             b"{\"pts\":null,\"frame\":0,\"width\":320,\"height\":240,\"faces\":[]}\n"
@@ -214,7 +248,7 @@ mod tests {
         let mut current = current(vec![], FrameChange::None);
         current.recorded.pixel_aspect_ratio = gst::Fraction::new(16, 15);
         current.recorded.orientation = Orientation::CounterClockwise;
-        let (line, _) = write(None, 0, &current).unwrap();
+        let (line, _) = write(&untimed(), &current).unwrap();
         assert_eq!(
             String::from_utf8(line).unwrap(),
             "{\"pts\":null,\"frame\":0,\"width\":640,\"height\":480,\"pixel_aspect_ratio\":[16,15],\
@@ -222,7 +256,7 @@ mod tests {
         );
         // Brought to square pixels meanwhile.
         current.change = FrameChange::Scaled;
-        let (line, _) = write(None, 0, &current).unwrap();
+        let (line, _) = write(&untimed(), &current).unwrap();
         let line = String::from_utf8(line).unwrap();
         assert!(line.contains("\"height\":240,\"orientation\":\"90l\""), "{line}");
     }
@@ -230,7 +264,7 @@ mod tests {
     #[test]
     fn scaled_frames_scale_and_changed_frames_say_so() {
         let text = |change| {
-            let (line, changed) = write(None, 0, &current(vec![face()], change)).unwrap();
+            let (line, changed) = write(&untimed(), &current(vec![face()], change)).unwrap();
             (String::from_utf8(line).unwrap(), changed)
         };
         let (line, changed) = text(FrameChange::Scaled);
@@ -252,7 +286,7 @@ mod tests {
 
     #[test]
     fn numbers_read_back_as_they_were() {
-        let (line, _) = write(None, 0, &current(vec![face()], FrameChange::None)).unwrap();
+        let (line, _) = write(&untimed(), &current(vec![face()], FrameChange::None)).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let pose = value["faces"][0]["pose"].as_array().unwrap();
         for (written, original) in pose.iter().zip(face().pose) {

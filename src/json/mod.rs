@@ -11,6 +11,9 @@
 //! * `pts`: presentation timestamp of the frame's buffer in nanoseconds, or `null`.
 //! * `frame`: number of the frame, counting from 0 all frames that reached the element since the stream started or was
 //!   last flushed (by a seek). Frames without a line are counted too.
+//! * `source`: which camera or file the line is from, where the property `source` says it.
+//! * `time`: when the frame was taken, RFC 3339 in UTC, where its source says it (`GstReferenceTimestampMeta`) or the property `time` asks
+//!   for the time of its arrival.
 //! * `width`, `height`: size in pixels of the frame that all coordinates of the line belong to.
 //! * `faces`: in order of falling confidence; empty if the detector found none. `pose` is `rx, ry, rz, tx, ty, tz`
 //!   (rotation vector in radians, translation in head units), `yaw_pitch_roll_deg` the same rotation in degrees,
@@ -42,6 +45,8 @@
 
 mod imp;
 mod line;
+mod settings;
+mod time;
 
 use gst::glib;
 use gst::prelude::*;

@@ -64,6 +64,10 @@ fn lines_are_valid() {
             assert_valid(&written("img2posejson", vec![turned]));
         }
     }
+    let line = written("img2posejson source=door-{stream-id} time=arrival", vec![]);
+    assert!(line["source"].as_str().unwrap().starts_with("door-"), "{line}");
+    assert!(line["time"].is_string(), "{line}");
+    assert_valid(&line);
     let mut untimed = full_line();
     untimed["pts"] = Value::Null;
     assert_valid(&untimed);

@@ -242,6 +242,42 @@ fn any_memory_and_any_strides_are_welcome() {
     element.set_state(gst::State::Null).unwrap();
 }
 
+/// Lines of several cameras in one place are told apart, and put in order by the cameras' clocks.
+#[test]
+fn lines_say_which_camera_and_when() {
+    let info = video_info();
+    let mut harness = harness(&info);
+    let element = harness.element().unwrap();
+    let mut line = |stamp: Option<u64>| -> serde_json::Value {
+        let mut frame = looked_at(&info, 0);
+        if let Some(seconds) = stamp {
+            let unix = gst::Caps::new_empty_simple("timestamp/x-unix");
+            let time = gst::ClockTime::from_seconds(seconds);
+            gst::ReferenceTimestampMeta::add(frame.get_mut().unwrap(), &unix, time, None);
+        }
+        harness.push(frame).unwrap();
+        serde_json::from_str(&text(&harness.pull().unwrap())).unwrap()
+    };
+    let plain = line(None);
+    assert!(
+        plain.get("source").is_none() && plain.get("time").is_none(),
+        "{plain}"
+    );
+    element.set_property("source", "gate-2");
+    let stamped = line(Some(1_700_000_000));
+    assert_eq!(stamped["source"], "gate-2");
+    assert_eq!(stamped["time"], "2023-11-14T22:13:20.000000Z");
+    element.set_property_from_str("time", "arrival");
+    assert_eq!(
+        line(Some(1_700_000_000))["time"],
+        stamped["time"],
+        "the camera knows better"
+    );
+    assert!(line(None)["time"].as_str() > stamped["time"].as_str());
+    element.set_property_from_str("time", "none");
+    assert!(line(Some(1_700_000_000)).get("time").is_none());
+}
+
 #[test]
 fn what_gst_inspect_shows() {
     faces::init();
