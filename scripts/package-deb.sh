@@ -31,7 +31,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 
 cd "$ROOT"
 step 'Building (release)'
-cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli >&2 || die 'the build failed; see the lines above'
+cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli --features gst-plugin-img2pose/mqtt >&2 || die 'the build failed; see the lines above'
 deb=$(cargo_tool cargo-deb 3.8.0)
 
 # What the package holds and the checkout does not.

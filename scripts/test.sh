@@ -40,6 +40,10 @@ cd "$ROOT"
 export GST_REGISTRY=$CACHE/gst-registry-test.bin
 step 'cargo test'
 cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
+# What the default build leaves out. Alone, as features change what is built.
+step 'cargo test, features'
+cargo test --features mqtt --locked --no-fail-fast --lib mqtt:: </dev/null 2>&1 | tee -a "$log" || status=1
+cargo test --features mqtt --locked --no-fail-fast --test mqtt </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Soak'
 scripts/soak.sh 1 </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Acceptance'

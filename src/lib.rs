@@ -7,6 +7,8 @@ mod allocation;
 pub mod detect;
 mod json;
 pub mod meta;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 pub mod overlay;
 mod properties;
 mod reader;
@@ -32,6 +34,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     json::register(plugin)?;
     overlay::register(plugin)?;
     align::register(plugin)?;
+    #[cfg(feature = "mqtt")]
+    mqtt::register(plugin)?;
     track::register(plugin)
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use crate::properties::value_of;
+use crate::properties::{text_of, value_of};
 
 /// Stands for the id of the stream in the property `source`.
 const STREAM_ID: &str = "{stream-id}";
@@ -57,7 +57,7 @@ impl Default for Settings {
 impl Settings {
     /// What lines are to say of where they come from, in a stream of that id.
     pub fn source(&self, stream_id: Option<&str>) -> Option<String> {
-        let source = self.source.as_deref().filter(|source| !source.is_empty())?;
+        let source = self.source.as_deref()?;
         Some(source.replace(STREAM_ID, stream_id.unwrap_or_default()))
     }
 
@@ -65,7 +65,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "include-empty" => self.include_empty = value_of(value),
-            "source" => self.source = value_of(value),
+            "source" => self.source = text_of(value),
             "time" => self.time = value_of(value),
             name => unreachable!("no property '{name}'"),
         }
