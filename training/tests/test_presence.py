@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from img2pose_train.detect import network_size
+from img2pose_train.find_and_look import find
 from img2pose_train.finder import train as finder_train
-from img2pose_train.finder.network import FinderNetwork
-from img2pose_train.look import network, presence
+from img2pose_train.finder.network import FinderNetwork, cells
+from img2pose_train.look import cache, crops, network, presence
 from img2pose_train.look import train as look_train
 
 
@@ -57,3 +59,35 @@ def test_nothing_but_presence_changes(pack, tmp_path, capsys):
     assert torch.load(tmp_path / "out.pth", weights_only=True)["information"]["steps"] == 7
     with pytest.raises(ValueError, match="found nothing"):
         presence.main([*run, "--least", "1", "--min-size", "160", "--out", str(tmp_path / "none.pth")])
+
+
+class Everywhere:
+    """Sees faces of 40 pixels in a row of places, whatever it is shown."""
+
+    def __call__(self, x):
+        out = torch.zeros(len(x), 7, len(cells(*x.shape[2:])[0]))
+        out[:, 0], out[:, 5] = -8, 1
+        out[:, 3:5] = float(np.log(40 / 32))
+        row = x.shape[3] // 8
+        out[:, 0, 6 * row + 4 : 7 * row - 2 : 6] = 4
+        return out
+
+
+def test_false_places_of_photos_with_faces_become_patches(pack, tmp_path, capsys, monkeypatch):
+    """Those of the photos of the training alone, and none where a label is near."""
+    photos, labels, folder = pack
+    monkeypatch.setattr(cache.finder_train, "load_weights", lambda _: Everywhere())
+    monkeypatch.setattr(cache, "ready", lambda network: network)
+    run = ["--out", str(tmp_path / "false"), "--pack", str(folder), "--labels", str(folder / "refined.npz"), "--finder", "x", "--every", "1"]
+    cache.main([*run, "--min-size", "256"])
+    capsys.readouterr()
+    table, wanted = np.load(tmp_path / "false.npz"), 0
+    for i in np.nonzero(~labels.held_out)[0]:
+        image, mine = photos.read(i), labels.image == i
+        _, boxes, _ = find(Everywhere(), image, network_size(*image.shape[:2], 256), 0.2)
+        wanted += int((presence.judged(boxes, labels.box[mine].reshape(-1, 4), labels.quality[mine] >= 1) == 0).sum())
+    assert 0 < wanted == len(table["kind"]) and (table["kind"] == cache.NOTHING).all() and not table["held_out"].any()
+    assert np.load(tmp_path / "false.npy").shape == (wanted, crops.PATCH, crops.PATCH, 3)
+    with pytest.raises(SystemExit):
+        cache.main(["--out", str(tmp_path / "none"), "--finder", "x"])
+    assert "--pack" in capsys.readouterr().err
