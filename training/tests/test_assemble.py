@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from img2pose_train import assemble, deviation, evaluate, geometry, parts
+from img2pose_train import assemble, deviation, evaluate, geometry, parts, speed
 from img2pose_train.find_and_look import find
 from img2pose_train.finder.network import FinderNetwork, cells
 from img2pose_train.finder.train import save_weights as save_finder
@@ -143,6 +143,13 @@ def test_the_file_is_measured_part_by_part_without_a_detector(pack, networks, mo
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "none", [], [])), tmp_path / "other.onnx")
     with pytest.raises(ValueError, match="img2pose_train.assemble"):
         parts.contract_of(tmp_path / "other.onnx")
+
+
+def test_the_processor_time_of_both_parts_is_measured(model, capsys):
+    speed.main([str(model), "--size", "160x90", "--faces", "1", "3", "--rounds", "3"])
+    told = json.loads(capsys.readouterr().out)[str(model)]
+    assert set(told) == {"find, 640x384", "look, 1", "look, 3"}
+    assert all(0 < row["least"] <= row["median"] for row in told.values()) and told["look, 3"]["median"] > 1.5 * told["look, 1"]["least"]
 
 
 def test_in_8_bits_the_file_answers_nearly_the_same(networks, model, tmp_path):

@@ -18,7 +18,7 @@ def test_places_are_faces_none_or_left_out():
     labelled = np.array([[0, 0, 40, 40], [100, 0, 140, 40.0]])
     boxes = np.array([[2, 2, 42, 42], [102, 2, 142, 42], [25, 0, 65, 40], [10, 10, 20, 20], [200, 0, 240, 40.0]])
     assert presence.judged(boxes, labelled, np.array([True, False])).tolist() == [1, -1, -1, -1, 0]
-    assert presence.judged(boxes, np.zeros((0, 4)), np.zeros(0, bool)).tolist() == [0] * 5
+    assert presence.judged(boxes, np.zeros((0, 4)), np.zeros(0, bool)).tolist() == presence.judged(boxes, None, None).tolist() == [0] * 5
 
 
 def test_the_fit_tells_apart_and_is_held():
@@ -26,7 +26,7 @@ def test_the_fit_tells_apart_and_is_held():
     face = (torch.arange(400) % 4 == 0).float()
     feature = torch.randn(400, 8).abs()
     feature[:, 3] += 2 * face
-    places = presence.Places(feature, face, torch.arange(400))
+    places = presence.Places(feature, face, torch.arange(400), torch.ones(400), 400)
     start = torch.zeros(8), torch.zeros(())
     weight, bias = presence.fit(places, *start, 1e-4)
     logit = feature @ weight + bias
@@ -34,6 +34,20 @@ def test_the_fit_tells_apart_and_is_held():
     assert 0.4 < float(torch.sigmoid(logit)[face > 0].mean()), "faces are a quarter of the places and count as much as the others"
     held, _ = presence.fit(places, *start, 1e3)
     assert held.abs().max() < 0.05 < weight.abs().max()
+
+
+def test_a_score_of_a_half_lets_as_many_false_ones_through_as_asked():
+    torch.manual_seed(2)
+    logit, found = 3 * torch.randn(1000), 0.2 + 0.8 * torch.rand(1000)
+    face = (torch.arange(1000) % 3 == 0).float()
+    # The last 300 places are of pictures without faces, which say nothing about photos.
+    places = presence.Places(torch.zeros(1000, 1), face, torch.arange(1000) // 5, found, 140)
+    for rate in (0.0, 0.05, 0.5):
+        score = (found * torch.sigmoid(logit - presence.shift_for(logit, places, rate))).sqrt()
+        passed = (score > 0.5) & (face == 0) & (places.photo < 140)
+        assert int(passed.sum()) == int(rate * 140)
+    # More than there are.
+    assert presence.shift_for(logit, places, 50) == 0.0
 
 
 def test_nothing_but_presence_changes(pack, tmp_path, capsys):
