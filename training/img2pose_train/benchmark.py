@@ -19,6 +19,8 @@ import numpy as np
 import torch
 
 from . import evaluate, geometry
+from .find_and_look import MIN_SCORE
+from .look import picture
 from .metrics import median_interval
 from .pack import whole
 
@@ -145,8 +147,10 @@ def figures(columns, false, frames, threshold):
     return out
 
 
-def in_own_box(rotation, box, focal, width, height):
-    """Rotations [N, 3, 3] in the cameras of boxes [N, 4], of which `geometry.to_image` made rotations in the frame's camera."""
+def in_own_box(rotation, box, focal, width, height, to_image=geometry.to_image):
+    """Rotations [N, 3, 3] in the cameras of boxes [N, 4], of which `to_image` (see `evaluate.way_of`) made rotations in the frame's camera."""
+    if to_image is picture.to_image:
+        return along_the_line(rotation, (box[:, :2] + box[:, 2:]) / 2, focal, width, height)
     shift = (np.array([width / 2, height / 2]) - (box[:, :2] + box[:, 2:]) / 2) / focal
     return geometry.view_rotation(shift) @ rotation
 
@@ -154,7 +158,7 @@ def in_own_box(rotation, box, focal, width, height):
 def answers_of(model, folder, truth, own_box=False):
     """Lines of answers, as `--answers` reads them, of a model that takes RGB pictures and gives `detect.Faces`.
 
-    img2pose's way from a face's own box into the picture turns a head by only half of the angle between the line to it and the
+    An img2pose network's way from a face's own box into the picture turns a head by only half of the angle between the line to it and the
     camera's axis. own_box: what the network said in the box is compared, not what became of it."""
     for line in truth:
         image = np.ascontiguousarray(cv2.imread(str(folder / line["file"]))[:, :, ::-1])
@@ -162,7 +166,7 @@ def answers_of(model, folder, truth, own_box=False):
         height, width = image.shape[:2]
         rotation = geometry.rotation_matrix(found.pose[:, :3]) if len(found.pose) else np.zeros((0, 3, 3))
         if own_box and len(rotation):
-            rotation = in_own_box(rotation, found.box, float(width + height), width, height)
+            rotation = in_own_box(rotation, found.box, float(width + height), width, height, evaluate.way_of(model))
         yield {
             "file": line["file"], "focal": None if own_box else float(width + height),
             "faces": [
@@ -179,6 +183,7 @@ def main(argv=None):
     parser.add_argument("--finder", help="instead of a model: weights of finder.train...")
     parser.add_argument("--look", help="... and of look.train")
     parser.add_argument("--looks", type=int, default=1)
+    parser.add_argument("--least", type=float, default=MIN_SCORE, help="as for evaluate")
     parser.add_argument("--answers", help="instead of a model: a file of answers (see above)")
     parser.add_argument("--detector", help="program for ONNX files")
     parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")

@@ -1,7 +1,7 @@
 """Measure a model on the held-out photos of a pack: `python -m img2pose_train.evaluate --help`.
 
-The model is a checkpoint (run by `detect`, the reference's post-processing in PyTorch) or an ONNX
-file. An ONNX file is measured through the detector that ships: `--detector` names a program that
+The model is a checkpoint (run by `detect`, the reference's post-processing in PyTorch), finder and close look (`--finder`, `--look`), or an ONNX
+file. One of `assemble` is run part by part in ONNX Runtime, where no `--detector` is given; other ONNX files are measured through the detector that ships: `--detector` names a program that
 reads frames from its standard input, each a line "WIDTH HEIGHT" and the RGB pixels, and answers each with
 one line of JSON, `[{"box": [x0, y0, x1, y1], "score": s, "pose": [rx, ry, rz, tx, ty, tz]}, ...]`
 (`cargo build --release -p img2pose --example detect_stdin`). With `--video` clips are measured, too:
@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 import torch
 
-from . import checkpoint, geometry
+from . import checkpoint, geometry, parts
 from .clutter import Clutter
 from .detect import Faces, detect, network_size
 from .find_and_look import MIN_SCORE, FindAndLook, Follow
 from .finder import train as finder
+from .look import picture
 from .look import train as look
 from .metrics import Evaluation, Truth
 from .pack import Labels, Photos, is_portrait, whole
@@ -48,7 +49,8 @@ class CheckpointModel:
 class OnnxModel:
     """Detections of an ONNX file, through the program that `--detector` names."""
 
-    def __init__(self, path, min_side, program):
+    def __init__(self, path, min_side, program, to_image=geometry.to_image):
+        self.to_image = to_image
         self.process = subprocess.Popen(
             [program, str(path), str(min_side)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -90,10 +92,15 @@ def turn(image, truth, degrees):
     return turned, Truth(box, quality, rotation, translation, truth.focal, centre)
 
 
+def way_of(model):
+    """How a model brings poses from the camera of a face's own box into the picture's: by the whole angle in contract version 2."""
+    return getattr(model, "to_image", geometry.to_image)
+
+
 def evaluate_pack(model, photos, labels, min_side, portraits=False, degrees=0.0, progress=None):
     """`Evaluation.summary` over the held-out photos, turned by `degrees`: scenes, or (`portraits`)
     crops of a single face."""
-    rows, evaluation = labels.faces_of(), Evaluation()
+    rows, evaluation = labels.faces_of(), Evaluation(to_image=way_of(model))
     size = labels.size
     for i in np.nonzero(labels.held_out)[0]:
         width, height = photos.sizes[i]
@@ -188,9 +195,15 @@ def open_model(options, parser):
     if options.finder:
         return FindAndLook(finder.load_weights(options.finder), look.load_weights(options.look), options.min_size, options.looks, options.least)
     if options.model.endswith(".onnx"):
-        if not options.detector:
-            parser.error("an ONNX file needs --detector")
-        return OnnxModel(options.model, options.min_size, options.detector)
+        contract = parts.contract_of(options.model)
+        pair = contract["contract_version"] == 2
+        if options.detector:
+            way = picture.to_image if pair else geometry.to_image
+            return OnnxModel(options.model, options.min_size, options.detector, way)
+        if not pair:
+            parser.error("an ONNX file of img2pose convert needs --detector")
+        finder_part, look_part = (parts.Part(options.model, name, contract) for name in ("find", "look"))
+        return FindAndLook(finder_part, look_part, options.min_size, options.looks, options.least)
     return CheckpointModel(options.model, options.min_size)
 
 
@@ -216,7 +229,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=1000, help="for --clutter and --seen; trainings use small numbers")
     parser.add_argument("--every", type=int, default=1, help="only every n-th frame of the clips")
     parser.add_argument("--min-size", type=int, default=480, help="short side of the network's image")
-    parser.add_argument("--detector", help="program for ONNX files")
+    parser.add_argument("--detector", help="program for ONNX files; those of assemble do without")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", help="JSON file to write")
     options = parser.parse_args(argv)

@@ -5,10 +5,11 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
+from . import geometry
 from .detect import Faces, network_size
 from .finder import network as finder_network
-from .look import crops, fit
-from .look.answer import Looker, poses_of, squares_of
+from .look import crops, fit, picture
+from .look.answer import Answers, Looker, poses_of, ready, squares_of
 from .metrics import iou
 
 MIN_SCORE = 0.05
@@ -43,23 +44,40 @@ def find(finder, image, size, min_score=MIN_SCORE, most=300):
     return squares, box[kept].double().numpy() * np.tile(k, 2), score[kept].double().numpy()
 
 
+SECOND_LOOK = 45.0
+"""Degrees of yaw below which a second look is better than the first; beyond, a first answer that is off takes the crop along."""
+
+
+def look_again(looker, image, answers):
+    """`Answers` of faces that were looked at, better where a second look, at the square of the first answer, is: see `SECOND_LOOK`."""
+    if not len(answers.points):
+        return answers
+    solved = fit.solve(answers.points)[:5]
+    front = np.nonzero(np.abs(geometry.yaw(solved[0])) < SECOND_LOOK)[0]
+    second = looker(image, [squares_of(*solved)[k] for k in front])
+    merged = Answers(*(values.copy() for values in (answers.points, answers.direct, answers.presence, answers.spread)))
+    for mine, theirs in zip(vars(merged).values(), vars(second).values()):
+        mine[front] = theirs
+    return merged
+
+
 class FindAndLook:
-    """Model for `evaluate`: an RGB picture to `Faces`, by falling score. `looks`: how often each face is looked at, again where the
-    answer says that it is. `least`: squares that the finder gives a lower score are not looked at."""
+    """Model for `evaluate`: an RGB picture to `Faces`, by falling score. The networks may be PyTorch's or `parts.Part`s. `looks`: how
+    often each face is looked at (`look_again`). `least`: squares that the finder gives a lower score are not looked at."""
+
+    to_image = staticmethod(picture.to_image)
 
     def __init__(self, finder, look, min_side=360, looks=1, least=MIN_SCORE):
-        self.finder = finder.eval().to(memory_format=torch.channels_last)
+        self.finder = ready(finder)
         self.looker, self.min_side, self.looks, self.least = Looker(look), min_side, looks, least
 
     def __call__(self, image):
         height, width = image.shape[:2]
         size = network_size(height, width, self.min_side)
         squares, _, score = find(self.finder, image, size, self.least)
-        answers = None
-        for k in range(self.looks):
-            if k:
-                squares = squares_of(*fit.solve(answers.points)[:5]) if len(answers.points) else squares
-            answers = self.looker(image, squares)
+        answers = self.looker(image, squares)
+        for _ in range(self.looks - 1):
+            answers = look_again(self.looker, image, answers)
         pose, box, _ = poses_of(answers.points, width, height)
         # Both have to see a face.
         score = np.sqrt(score * answers.presence)
@@ -83,7 +101,7 @@ class Follow:
     finder runs only in every `every`-th frame, for new ones."""
 
     def __init__(self, finder, look, min_side=360, every=10):
-        self.finder = finder.eval().to(memory_format=torch.channels_last)
+        self.finder = ready(finder)
         self.looker, self.min_side, self.every = Looker(look), min_side, every
         self.frame, self.squares, self.found = 0, [], np.zeros(0)
 

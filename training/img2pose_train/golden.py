@@ -11,18 +11,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 
-from . import geometry
-from .assemble import METADATA_KEY
 from .checkpoint import fingerprint
 from .detect import network_size
 from .find_and_look import find
 from .look import answer, crops, fit, network
-from .look.picture import picture_pose
+from .look.picture import faces_of
 from .look.reliability import sigma_of
+from .parts import Part, contract_of
 
 WIDTH, HEIGHT = 320, 240
 
@@ -47,25 +44,9 @@ def drawn():
     return image
 
 
-class Part:
-    """A part of the file in ONNX Runtime, called like a network; `last` is what it answered."""
-
-    def __init__(self, path, name, contract):
-        ends = contract["parts"][name]
-        model = onnx.utils.Extractor(onnx.load(path)).extract_model([ends["input"]], [ends["output"]])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        self.input = ends["input"]
-
-    def __call__(self, x):
-        self.last = self.session.run(None, {self.input: np.ascontiguousarray(x.numpy())})[0]
-        return torch.from_numpy(self.last)
-
-
 def numbers(path, image, most):
     """(arrays by name, what golden.json says) for the `most` best places of an RGB picture, however low they score."""
-    contract = json.loads(next(p.value for p in onnx.load(path).metadata_props if p.key == METADATA_KEY))
+    contract = contract_of(path)
     height, width = image.shape[:2]
     size = network_size(height, width, contract["min_size"])
     finder, look = Part(path, "find", contract), Part(path, "look", contract)
@@ -74,11 +55,7 @@ def numbers(path, image, most):
     answers = look(network.normalise(torch.from_numpy(np.stack(cut)))).double().numpy()
     seen = answer.decode(answers, maps, [s.angle for s in squares])
     solved = rotation, origin, scale, flatness, lean, residual = fit.solve(seen.points)
-    box = geometry.face_box(fit.project(*solved[:5]), geometry.rotation_vector(rotation)[:, 2])
-    focal, middle = float(width + height), np.array([width / 2, height / 2])
-    turned, translation = picture_pose(rotation, origin, scale, box, focal, middle)
-    rvec = geometry.rotation_vector(turned)
-    in_picture = geometry.project(turned, translation, focal, np.tile(middle, (len(rvec), 1)), geometry.REFERENCE_68)
+    rvec, translation, in_picture, box = faces_of(solved, width, height)
     sigma = sigma_of(np.degrees(seen.spread), (contract["sigma"]["a"], contract["sigma"]["b"]))
     plain = lambda value: np.round(np.asarray(value, float), 6).tolist()
     faces = [{
@@ -89,12 +66,12 @@ def numbers(path, image, most):
         "fit": {"rotation": plain(rotation[k]), "origin": plain(origin[k]), "scale": plain(scale[k]), "flatness": plain(flatness[k]),
                 "lean": plain(lean[k]), "residual": plain(residual[k]), "box": plain(box[k])},
         "pose": {"rotation_vector": plain(rvec[k]), "translation": plain(translation[k])},
-        "box": plain(geometry.face_box(in_picture[k : k + 1], rvec[k : k + 1, 2])[0]),
+        "box": plain(in_picture[k]),
         "score": plain(np.sqrt(found[k] * seen.presence[k])),
     } for k, s in enumerate(squares)]
     told = {
         "model_sha256": fingerprint(path), "picture": [width, height], "network": [size[1], size[0]],
-        "padded": [-(-size[1] // 32) * 32, -(-size[0] // 32) * 32], "camera": {"focal": focal, "middle": middle.tolist()}, "faces": faces,
+        "padded": [-(-size[1] // 32) * 32, -(-size[0] // 32) * 32], "camera": {"focal": float(width + height), "middle": [width / 2, height / 2]}, "faces": faces,
     }
     return {"cells": finder.last, "crops": np.stack(cut), "answers": answers.astype(np.float32)}, told
 

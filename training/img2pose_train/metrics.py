@@ -1,5 +1,6 @@
 """What is counted when faces are compared with labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,13 +93,15 @@ class Truth:
 
 @dataclass
 class Evaluation:
-    """Collects images one by one; `summary` gives the figures."""
+    """Collects images one by one; `summary` gives the figures. to_image: the model's way from the camera of a face's own box, which
+    the labels are in, into the picture's (`geometry.to_image` or `look.picture.to_image`)."""
 
     images: int = 0
     score: list = field(default_factory=list)
     true_size: list = field(default_factory=list)  # network pixels of the matched label; 0: false
     label_size: list = field(default_factory=list)
     poses: list = field(default_factory=list)  # rows of `_pose`
+    to_image: Callable = geometry.to_image
 
     def add(self, faces, truth, image_size, scale):
         """One image: detected `Faces`, its `Truth`, its (height, width), and the scale to network pixels."""
@@ -117,14 +120,13 @@ class Evaluation:
             if truth.quality[k] == 2:
                 self.poses.append(self._pose(faces.pose[i], size[k], truth, k, image_size))
 
-    @staticmethod
-    def _pose(pose, size, truth, k, image_size):
+    def _pose(self, pose, size, truth, k, image_size):
         """Size, yaw of the label, angle to the label, angle to a PnP in the photo's camera, the two
         errors as rotation vectors, relative error of the translation, by how much the yaw is too small. Angles in degrees."""
         height, width = image_size
         focal, middle = float(width + height), np.array([width / 2, height / 2])
         one = slice(k, k + 1)
-        wanted, translation = geometry.to_image(
+        wanted, translation = self.to_image(
             truth.rotation[one], truth.translation[one], truth.focal[one], truth.centre[one], focal, middle
         )
         landmarks = geometry.project(

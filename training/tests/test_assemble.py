@@ -1,6 +1,7 @@
 """Both networks in one ONNX file: it finds what they find, whole and in parts."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from img2pose_train import assemble, deviation, geometry
+from img2pose_train import assemble, deviation, evaluate, geometry, parts, speed
 from img2pose_train.find_and_look import find
 from img2pose_train.finder.network import FinderNetwork, cells
 from img2pose_train.finder.train import save_weights as save_finder
@@ -18,6 +19,9 @@ from img2pose_train.look.answer import Looker
 from img2pose_train.look.network import LookNetwork
 from img2pose_train.look.train import save_weights as save_look
 from img2pose_train.quantize import quantize
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +124,34 @@ def test_cells_known_only_in_the_graph_are_the_same():
     assert torch.equal(middles, wanted[0]) and torch.equal(strides, wanted[1])
 
 
+def test_the_file_is_measured_part_by_part_without_a_detector(pack, networks, model, tmp_path, capsys):
+    photos, labels, folder = pack
+    measured = []
+    at = ["--pack", str(folder), "--labels", str(folder / "refined.npz"), "--min-size", "256"]
+    pair = ["--finder", str(model.parent / "finder.pth"), "--look", str(model.parent / "look.pth")]
+    for source in ([str(model)], pair):
+        evaluate.main([*source, *at])
+        measured.append(json.loads(capsys.readouterr().out))
+    file, wanted = (m["detection"] for m in measured)
+    assert file["images"] == wanted["images"] == 1 and file["faces"] == wanted["faces"] == 2
+    # As many places, however false.
+    apart = [abs(file["false_positives_per_image"][s] - n) for s, n in wanted["false_positives_per_image"].items()]
+    assert wanted["false_positives_per_image"]["0.3"] > 10 and max(apart) <= 0.05 * wanted["false_positives_per_image"]["0.3"]
+    with pytest.raises(SystemExit):
+        evaluate.main([str(ROOT / "models/img2pose-slim.onnx"), *at])
+    assert "needs --detector" in capsys.readouterr().err
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "none", [], [])), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="img2pose_train.assemble"):
+        parts.contract_of(tmp_path / "other.onnx")
+
+
+def test_the_processor_time_of_both_parts_is_measured(model, capsys):
+    speed.main([str(model), "--size", "160x90", "--faces", "1", "3", "--rounds", "3"])
+    told = json.loads(capsys.readouterr().out)[str(model)]
+    assert set(told) == {"find, 640x384", "look, 1", "look, 3"}
+    assert all(0 < row["least"] <= row["median"] for row in told.values()) and told["look, 3"]["median"] > 1.5 * told["look, 1"]["least"]
+
+
 def test_in_8_bits_the_file_answers_nearly_the_same(networks, model, tmp_path):
     photos = [picture(seed) for seed in (11, 12)]
     whole = onnx.load(model)
@@ -134,6 +166,14 @@ def test_in_8_bits_the_file_answers_nearly_the_same(networks, model, tmp_path):
     cells, rough = (s.run(None, {"images": x})[1] for s in sessions)
     assert len(rough) > 0.5 * len(cells)
     assert len(eight.SerializeToString()) < 0.45 * len(whole.SerializeToString())
+    # Part by part: what is found, and what is said about it.
+    onnx.save(whole, tmp_path / "whole.onnx")
+    onnx.save(eight, tmp_path / "eight.onnx")
+    seen = torch.from_numpy(fed([picture(13, 112, 112), picture(14, 112, 112)]))
+    for name, feed in (("find", torch.from_numpy(x)), ("look", seen)):
+        exact, rough = (parts.Part(tmp_path / f"{kind}.onnx", name, contract)(feed).numpy() for kind in ("whole", "eight"))
+        assert exact.shape == rough.shape and not np.array_equal(exact, rough)
+        assert np.abs(exact - rough).mean() < 0.2 * exact.std(), name
     with pytest.raises(ValueError, match="quantized already"):
         quantize(eight, photos, tmp_path)
 

@@ -13,6 +13,7 @@ from img2pose_train.detect import Faces
 from img2pose_train.heads import backs
 from img2pose_train.heads import benchmark as making
 from img2pose_train.heads import compose, frames, people, render
+from img2pose_train.look import picture
 
 
 def test_frames_show_what_their_parts_are_for():
@@ -216,6 +217,14 @@ def test_what_the_network_saw_in_its_box_is_recovered(folder):
     angle = np.degrees(np.arctan(np.hypot(24, -12) / 112))
     line = benchmark.along_the_line(rotation[False], [[56, 12]], 112, 64, 48)
     assert geometry.rotation_angle(line, seen)[0] == pytest.approx(angle / 2, rel=0.05)
+
+
+def test_the_own_box_of_the_whole_angle_is_the_line():
+    rng, box = np.random.default_rng(5), np.array([[50.0, 4, 62, 20]])
+    seen = geometry.rotation_matrix(rng.normal(0, 0.4, (1, 3)))
+    rotation, _ = picture.to_image(seen, np.array([[0, 0, 10.0]]), np.array([28.0]), (box[:, :2] + box[:, 2:]) / 2, 112.0, [32, 24])
+    assert np.allclose(benchmark.in_own_box(rotation, box, 112.0, 64, 48, picture.to_image), seen)
+    assert geometry.rotation_angle(benchmark.in_own_box(rotation, box, 112.0, 64, 48), seen)[0] > 3
 
 
 def test_a_face_is_found_once():

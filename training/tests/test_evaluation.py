@@ -14,15 +14,17 @@ from img2pose_train import checkpoint, evaluate, geometry
 from img2pose_train.clutter import FONT_SUFFIXES, Clutter, files
 from img2pose_train.detect import Faces, detect, faces_of, network_size
 from img2pose_train.evaluate import OnnxModel, evaluate_clutter, evaluate_pack, evaluate_video, seen_instead, turn
+from img2pose_train.find_and_look import FindAndLook
 from img2pose_train.labels import difference_hash, validation_split
+from img2pose_train.look import picture
 from img2pose_train.metrics import Truth, average_precision, match, median_interval, threshold_for
 from img2pose_train.network import TINY, Network
 
 
-def perfect(labels, rows, image_size):
+def perfect(labels, rows, image_size, to_image=geometry.to_image):
     """What a detector without faults answers."""
     height, width = image_size
-    rotation, translation = geometry.to_image(
+    rotation, translation = to_image(
         labels.rotation[rows], labels.translation[rows], labels.focal[rows], labels.centre[rows],
         float(width + height), np.array([width / 2, height / 2]),
     )
@@ -41,6 +43,27 @@ def test_a_perfect_detector_gets_perfect_figures(pack):
     assert summary["pose"]["all"]["translation_median_relative"] == pytest.approx(0, abs=1e-4)
     by_size = [figures["faces"] for name, figures in summary["pose"].items() if name.endswith(" pixels")]
     assert sum(by_size) == summary["pose"]["yaw 0-45"]["faces"] > 0
+
+
+def test_a_model_is_measured_in_its_own_contract(pack):
+    """The labels go into the picture by the whole angle for the second, by half of it for img2pose networks."""
+    photos, labels, _ = pack
+    rows = np.nonzero(labels.image == 7)[0]
+    labels = dataclasses.replace(labels, centre=labels.centre + [400, 0])
+
+    class Whole:
+        to_image = staticmethod(picture.to_image)
+
+        def __call__(self, image):
+            return perfect(labels, rows, image.shape[:2], picture.to_image)
+
+    class Half(Whole):
+        to_image = staticmethod(geometry.to_image)
+
+    whole, half = (evaluate_pack(kind(), photos, labels, 480)["pose"]["all"] for kind in (Whole, Half))
+    assert whole["rotation_median"] == pytest.approx(0, abs=0.01) and whole["translation_median_relative"] == pytest.approx(0, abs=1e-4)
+    assert half["rotation_median"] > 3
+    assert FindAndLook.to_image is picture.to_image and OnnxModel.__init__.__defaults__ == (geometry.to_image,)
 
 
 def test_what_the_training_saw_can_be_measured_instead(pack):

@@ -11,13 +11,14 @@ import torch
 
 from img2pose_train import evaluate, geometry
 from img2pose_train.compose import Composer, Crop
-from img2pose_train.find_and_look import FindAndLook, Follow, find
+from img2pose_train.find_and_look import FindAndLook, Follow, find, look_again
 from img2pose_train.finder import mine, network
 from img2pose_train.finder import train as finder_train
 from img2pose_train.finder.batches import FinderBatches, collate
 from img2pose_train.finder.losses import giou_loss, losses, upright_iou
 from img2pose_train.finder.negatives import Negatives
 from img2pose_train.finder.targets import Upright, assign, upright_faces
+from img2pose_train.look.answer import Answers
 from img2pose_train.look.network import PRESENCE, LookNetwork
 from img2pose_train.look.train import save_weights as save_look
 
@@ -218,6 +219,27 @@ def test_both_have_to_see_a_face():
     assert not len(found[-8.0].score)
     # A frontal face in a crop that was turned upright is one that lies on its side.
     assert abs(np.degrees(found[8.0].pose[0, 2]) - 90) < 3
+
+
+def test_only_faces_in_front_are_looked_at_again():
+    """The second look is taken at the square of the first answer, and left out where that may have led astray."""
+    rotation = geometry.rotation_matrix([[0.0, 0.3, 0.2], [0.0, -1.1, 0.0], [0.1, 0.0, 0.0]])
+    translation = np.array([[0, 0, 10.0], [4, 0, 10.0], [-4, 0, 10.0]])
+    points = geometry.project(rotation, translation, 500.0, np.full((3, 2), 250.0), geometry.REFERENCE_68)
+    first = Answers(points, rotation, np.full(3, 0.5), np.full(3, 0.1))
+    asked = []
+
+    def looker(image, squares):
+        asked.extend(squares)
+        return Answers(points[[0, 2]] + 1, rotation[[2, 0]], np.full(2, 0.9), np.full(2, 0.05))
+
+    second = look_again(looker, None, first)
+    assert len(asked) == 2 and np.abs(asked[0].angle - 0.2) < 0.1 and asked[1].centre[0] < 100
+    assert np.allclose(second.points - points, np.array([1, 0, 1])[:, None, None]) and second.presence.tolist() == [0.9, 0.5, 0.9]
+    assert np.allclose(second.direct[[0, 1, 2]], rotation[[2, 1, 0]]) and second.spread.tolist() == [0.05, 0.1, 0.05]
+    assert first.presence.tolist() == [0.5] * 3
+    none = Answers(points[:0], rotation[:0], np.zeros(0), np.zeros(0))
+    assert look_again(looker, None, none) is none and len(asked) == 2
 
 
 def test_negatives_hold_no_face_and_are_determined(tmp_path):

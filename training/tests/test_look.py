@@ -13,6 +13,7 @@ from img2pose_train.pack import Labels
 from img2pose_train.look import cache, crops, fit, landmarks, network, reliability, samples, second
 from img2pose_train.look import train as look_train
 from img2pose_train.look.answer import Looker, decode, poses_of
+from img2pose_train.look.picture import to_image
 from img2pose_train.look.evaluate import figures, gather, held_out
 from img2pose_train.look.losses import fitted_turn, left_over, losses
 
@@ -266,6 +267,32 @@ def test_the_true_points_give_the_pose_of_the_pictures_camera():
     assert off < 1 and np.allclose(pose[0, 3:], tvec, rtol=0.03, atol=0.05)
     assert np.allclose(box, geometry.face_box(points, rvec[2:]), atol=8)
     assert residual[0] < 0.01
+
+
+@pytest.mark.parametrize("x, y, most", [(320, 240, 1.0), (560, 240, 1.5), (620, 460, 2.0), (-200, 240, 2.5)])
+def test_a_face_off_the_axis_is_turned_by_the_whole_angle(x, y, most):
+    """Half of it, as img2pose networks turn, would be 6, 9 and 12 degrees off."""
+    rng, focal, middle = np.random.default_rng(3), 1120.0, np.array([[320.0, 240.0]])
+    rotation = geometry.rotation_matrix(rng.normal(0, 0.3, (40, 3)))
+    depth = rng.uniform(8, 30, 40)
+    translation = np.concatenate([(np.array([x, y]) - middle) / focal * depth[:, None], depth[:, None]], 1)
+    points = geometry.project(rotation, translation, focal, np.repeat(middle, 40, 0), geometry.REFERENCE_68)
+    pose, box, _ = poses_of(points, 640, 480)
+    assert np.median(geometry.rotation_angle(geometry.rotation_matrix(pose[:, :3]), rotation)) < most
+    assert np.median(np.linalg.norm(pose[:, 3:] - translation, axis=1) / depth) < 0.03
+    assert np.median(np.abs(box - geometry.face_box(points, geometry.rotation_vector(rotation)[:, 2])).max(1)) < 3
+
+
+def test_labels_go_the_same_way_into_the_picture():
+    rng = np.random.default_rng(4)
+    rotation = geometry.rotation_matrix(rng.normal(0, 0.3, (20, 3)))
+    translation = np.concatenate([rng.normal(0, 0.3, (20, 2)), rng.uniform(10, 20, (20, 1))], 1)
+    focal, centre = rng.uniform(300, 900, 20), rng.uniform(0, 400, (20, 2))
+    points = geometry.project(rotation, translation, focal, centre, geometry.REFERENCE_68)
+    turned, moved = to_image(rotation, translation, focal, centre, 1120.0, [320, 240])
+    pose, _, _ = poses_of(points, 640, 480)
+    assert np.median(geometry.rotation_angle(geometry.rotation_matrix(pose[:, :3]), turned)) < 1.5
+    assert np.median(np.linalg.norm(pose[:, 3:] - moved, axis=1) / moved[:, 2]) < 0.03
 
 
 def test_points_come_back_to_the_picture():

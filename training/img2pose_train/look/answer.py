@@ -7,6 +7,7 @@ import torch
 
 from .. import geometry
 from . import crops, fit, network
+from .picture import faces_of
 
 
 @dataclass
@@ -20,11 +21,16 @@ class Answers:
     spread: np.ndarray
 
 
+def ready(network):
+    """A network to ask: PyTorch's in the layout that is fastest, anything else as it is."""
+    return network.eval().to(memory_format=torch.channels_last) if isinstance(network, torch.nn.Module) else network
+
+
 class Looker:
     """Runs a network on the crops of squares."""
 
     def __init__(self, look, batch=64):
-        self.look, self.batch = look.eval().to(memory_format=torch.channels_last), batch
+        self.look, self.batch = ready(look), batch
 
     @torch.no_grad()
     def raw(self, images):
@@ -63,13 +69,6 @@ def poses_of(points, width, height):
     [N, 4] of the projected reference points, and the fit's residual [N], of points [N, 68, 2] in pixels of the picture."""
     if not len(points):
         return np.zeros((0, 6)), np.zeros((0, 4)), np.zeros(0)
-    rotation, origin, scale, flatness, lean, residual = fit.solve(points)
-    depth = 1 / flatness
-    translation = np.concatenate([lean * depth[:, None], depth[:, None]], 1)
-    focal = scale * depth
-    centre = origin - lean * focal[:, None]
-    image_focal, middle = float(width + height), np.array([width / 2, height / 2])
-    turned, moved = geometry.to_image(rotation, translation, focal, centre, image_focal, middle)
-    rvec = geometry.rotation_vector(turned)
-    seen = geometry.project(turned, moved, image_focal, np.tile(middle, (len(rvec), 1)), geometry.REFERENCE_68)
-    return np.concatenate([rvec, moved], 1), geometry.face_box(seen, rvec[:, 2]), residual
+    solved = fit.solve(points)
+    rvec, translation, box, _ = faces_of(solved, width, height)
+    return np.concatenate([rvec, translation], 1), box, solved[-1]

@@ -20,13 +20,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from .. import geometry
 from ..clutter import PHOTO_SUFFIXES, files
+from ..detect import network_size
+from ..find_and_look import find
+from ..finder import train as finder_train
 from ..finder.mine import AROUND
 from ..metrics import iou
 from ..pack import Labels, Photos, whole
 from . import crops, fit, landmarks
+from .answer import ready
+from .presence import judged, pictures_of
 
 FACE, RENDER, NOTHING = 0, 1, 2
 MAX_RESIDUAL = 0.08
@@ -158,6 +164,15 @@ def add_mined(patches, folder, seed=1):
         patches.add_empty(np.ascontiguousarray(image[:, :, ::-1]), square)
 
 
+def add_false(patches, finder, pictures, min_side, least):
+    """The places in which this finder sees a face where no label is near, of pictures as `presence.pictures_of` gives them: photos with
+    faces, too, whose hands, ears and collars no picture without a face shows."""
+    for image, labelled, trusted in pictures:
+        squares, boxes, _ = find(finder, image, network_size(*image.shape[:2], min_side), least)
+        for k in np.nonzero(judged(boxes, labelled, trusted) == 0)[0]:
+            patches.add_empty(image, squares[k])
+
+
 def add_renders(patches, folder, convention):
     for line in (Path(folder) / "faces.jsonl").read_text().splitlines():
         entry = json.loads(line)
@@ -186,11 +201,17 @@ def main(argv=None):
     parser.add_argument("--smallest", type=float, default=16, help="size of the smallest face, pixels")
     parser.add_argument("--nothing", type=int, default=0, help="how many places without a face")
     parser.add_argument("--mined", nargs="*", default=[], help="folders of finder.mine: places that only look like a face")
+    parser.add_argument("--finder", help="weights of finder.train: places of the pack's photos and of --pictures that it takes for a face")
+    parser.add_argument("--pictures", nargs="*", default=[], help="with --finder: folders with pictures without a face")
+    parser.add_argument("--every", type=int, default=3, help="with --finder: every n-th photo of the pack")
+    parser.add_argument("--least", type=float, default=0.2, help="with --finder: score from which on a place counts")
+    parser.add_argument("--min-size", type=int, default=360, help="with --finder: short side of its image")
     parser.add_argument("--renders", nargs="*", default=[], help="folders of heads.portraits")
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0],
                         help="rotation vector (degrees, head's frame) from the renders' labels to the photos'")
     options = parser.parse_args(argv)
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     patches = Patches()
     if options.pack:
         labels = Labels.load(options.labels)
@@ -201,6 +222,11 @@ def main(argv=None):
                 second, turn = opinion["rotation"], opinion["convention"]
             add_photos(patches, options.pack, labels, found, second, turn, options.smallest)
         add_nothing(patches, options.pack, labels, options.nothing)
+    if options.finder:
+        if not options.pack:
+            parser.error("--finder needs --pack and --labels")
+        finder = ready(finder_train.load_weights(options.finder))
+        add_false(patches, finder, pictures_of(options), options.min_size, options.least)
     convention = geometry.rotation_matrix(np.radians(options.convention))[0]
     for folder in options.mined:
         add_mined(patches, folder)

@@ -2,7 +2,8 @@
 
 The finder looks at photos of the training and at pictures without faces; each place that it finds is a face (it lies where a label
 does), is none (nothing labelled is near), or is left out. The last layer's row for presence is fitted to the features of these places:
-a logistic regression that is held near what the row was. Nothing else of the network changes, so points and poses stay as they are.
+a logistic regression that is held near what the row was. Its constant is then set so that a score (root of the finder's and of the
+presence) of 0.5 lets as many places through that are none as `--false` says. Nothing else of the network changes, so points and poses stay as they are.
 """
 
 import argparse
@@ -32,16 +33,23 @@ APART = 0.1
 
 @dataclass
 class Places:
-    """feature [N, 384] of the pooled layer, face [N] (1 or 0), photo [N]: the picture's number."""
+    """feature [N, 384] of the pooled layer, face [N] (1 or 0), photo [N]: the picture's number, found [N]: the finder's score; real:
+    how many pictures, the first ones, are photos with labels."""
 
     feature: torch.Tensor
     face: torch.Tensor
     photo: torch.Tensor
+    found: torch.Tensor
+    real: int
+
+    def part(self, chosen):
+        return Places(self.feature[chosen], self.face[chosen], self.photo[chosen], self.found[chosen], self.real)
 
 
 def judged(boxes, labelled, trusted):
-    """1 for boxes [N, 4] that are one of the `trusted` of the labelled boxes [G, 4], 0 for those that are far from all, -1 for others."""
-    if not len(labelled):
+    """1 for boxes [N, 4] that are one of the `trusted` of the labelled boxes [G, 4], 0 for those that are far from all, -1 for others. labelled None: the picture
+    shows no face."""
+    if labelled is None or not len(labelled):
         return np.zeros(len(boxes), int)
     overlap = box_iou(boxes, labelled)
     face = np.where(trusted, overlap, 0).max(1) >= SAME
@@ -56,20 +64,22 @@ def features(look, images):
 
 @torch.no_grad()
 def gather(finder, look, pictures, min_side, least):
-    """`Places` of (picture, boxes of its labels [G, 4], which are trusted [G]) one after the other."""
-    found, face, photo = [], [], []
+    """`Places` of (picture, boxes of its labels [G, 4] or None, which are trusted [G]) one after the other."""
+    feature, face, photo, found, real = [], [], [], [], 0
     for k, (image, labelled, trusted) in enumerate(pictures):
-        squares, boxes, _ = find(finder, image, network_size(*image.shape[:2], min_side), least)
+        real = real if labelled is None else k + 1
+        squares, boxes, score = find(finder, image, network_size(*image.shape[:2], min_side), least)
         kind = judged(boxes, labelled, trusted)
         kept = np.nonzero(kind >= 0)[0]
         if not len(kept):
             continue
-        found.append(features(look, np.stack([crops.cut(image, squares[j])[0] for j in kept])))
+        feature.append(features(look, np.stack([crops.cut(image, squares[j])[0] for j in kept])))
         face += kind[kept].tolist()
         photo += [k] * len(kept)
-    if not found:
+        found += score[kept].tolist()
+    if not feature:
         raise ValueError("the finder found nothing at all")
-    return Places(torch.cat(found), torch.tensor(face, dtype=torch.float32), torch.tensor(photo))
+    return Places(torch.cat(feature), torch.tensor(face, dtype=torch.float32), torch.tensor(photo), torch.tensor(found), real)
 
 
 def fit(places, weight, bias, hold):
@@ -93,6 +103,17 @@ def fit(places, weight, bias, hold):
     return w.detach(), b.detach()
 
 
+def shift_for(logit, places, rate):
+    """By how much the logits [N] of the presence must fall so that on the photos with labels `rate` places a photo that are none have a score
+    above 0.5. The photos need not be many: `rate` of them are a few places."""
+    none = (places.face == 0) & (places.photo < places.real) & (places.found > 0.25)
+    # The root of found and presence is above 0.5 where the presence is above 0.25 / found.
+    least = 0.25 / places.found[none].double()
+    margin = (logit[none].double() - torch.logit(least)).sort(descending=True)[0]
+    allowed = int(rate * places.real)
+    return float(margin[allowed]) if allowed < len(margin) else 0.0
+
+
 def told_apart(logit, face):
     """Share of the others above the presence that 95 of 100 faces have."""
     if not (face > 0).any() or not (face == 0).any():
@@ -101,7 +122,7 @@ def told_apart(logit, face):
 
 
 def pictures_of(options):
-    """Photos of the training with their labels, then the pictures without a face."""
+    """Photos of the training with their labels, then the pictures without a face, as `judged` takes them."""
     photos, labels = Photos(options.pack), Labels.load(options.labels)
     rows = labels.faces_of()
     for i in np.nonzero(~labels.held_out)[0][:: options.every]:
@@ -110,7 +131,7 @@ def pictures_of(options):
     for path in files(options.pictures, PHOTO_SUFFIXES) if options.pictures else []:
         image = cv2.imread(str(path))
         if image is not None and min(image.shape[:2]) >= 32:
-            yield np.ascontiguousarray(image[:, :, ::-1]), np.zeros((0, 4)), np.zeros(0, bool)
+            yield np.ascontiguousarray(image[:, :, ::-1]), None, None
 
 
 def main(argv=None):
@@ -123,6 +144,7 @@ def main(argv=None):
     parser.add_argument("--pictures", nargs="*", default=[], help="folders with pictures without a face")
     parser.add_argument("--least", type=float, default=0.2, help="score of the finder from which on a place counts")
     parser.add_argument("--min-size", type=int, default=360, help="short side of the finder's image")
+    parser.add_argument("--false", type=float, default=0.03, help="places a photo that are none and may have a score above 0.5")
     parser.add_argument("--hold", type=float, default=1e-3, help="how strongly the row is held to what it was")
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args(argv)
@@ -134,15 +156,17 @@ def main(argv=None):
     row = (look.head.weight[network.PRESENCE].detach(), look.head.bias[network.PRESENCE].detach())
     # What a fit to the other photos says about every fifth.
     kept = places.photo % 5 == 0
-    part = lambda chosen: Places(places.feature[chosen], places.face[chosen], places.photo[chosen])
-    weight, bias = fit(part(~kept), *row, options.hold)
-    test = part(kept)
+    weight, bias = fit(places.part(~kept), *row, options.hold)
+    test = places.part(kept)
     figures = {
         "places": len(places.face), "faces": int(places.face.sum()),
         "others above 95 % of the faces, before": told_apart(test.feature @ row[0] + row[1], test.face),
         "after": told_apart(test.feature @ weight + bias, test.face),
     }
     weight, bias = fit(places, *row, options.hold)
+    if places.real:
+        shift = shift_for(places.feature @ weight + bias, places, options.false)
+        figures["shift"], bias = round(shift, 3), bias - shift
     with torch.no_grad():
         look.head.weight[network.PRESENCE], look.head.bias[network.PRESENCE] = weight, bias
     information = torch.load(options.look, map_location="cpu", weights_only=True)["information"]

@@ -21,6 +21,7 @@ def arguments(argv=None):
     parser.add_argument("--looker", help="weights whose answers say where second crops are, as at inference with two looks")
     parser.add_argument("--second-looks", type=float, default=0.4, help="with --looker: share of those second crops")
     parser.add_argument("--agreement", type=float, default=Weights.agreement, help="weight of that loss")
+    parser.add_argument("--presence", type=float, default=Weights.presence, help="weight of that loss")
     loop.add_arguments(parser)
     return parser.parse_args(argv)
 
@@ -40,7 +41,7 @@ def main(argv=None):
     data = SampleBatches(
         Patches(options.patches), options.batch, options.seed, options.shares, options.wild, looker=looker, second_looks=options.second_looks
     )
-    weights = asdict(Weights(agreement=options.agreement))
+    weights = asdict(Weights(agreement=options.agreement, presence=options.presence))
 
     def loss_of(network, samples):
         found, figures = losses(network(samples.images), samples)
