@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import time
 import warnings
 import weakref
@@ -39,7 +40,7 @@ class Pipeline:
         self._error: PipelineError | None = None
         self._elements: dict[str, int] = {}
         # Also when nobody closes it: threads of its own run in it.
-        self._close = weakref.finalize(self, _close, self.gst, self._bin, self._bus, self._elements)
+        self._close = weakref.finalize(self, _close, os.getpid(), self.gst, self._bin, self._bus, self._elements)
         try:
             for name, values in properties.items():
                 for key, value in values.items():
@@ -198,7 +199,10 @@ def _missing(text: str) -> str:
     return ""
 
 
-def _close(g: _gst.Gst, pipeline: int, bus: int, elements: dict[str, int]) -> None:
+def _close(process: int, g: _gst.Gst, pipeline: int, bus: int, elements: dict[str, int]) -> None:
+    if os.getpid() != process:
+        # A forked process has none of the threads that would have to stop.
+        return
     g.gst_element_set_state(pipeline, _gst.NULL)
     for element in elements.values():
         g.gst_object_unref(element)

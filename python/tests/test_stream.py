@@ -136,7 +136,7 @@ def test_ctrl_c_while_nothing_comes() -> None:
     program = (
         "import img2pose\n"
         "source = img2pose.Launch('videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=1/1000')\n"
-        "stream = img2pose.faces(source, min_size=64)\n"
+        "stream = img2pose.faces(source, live=True, min_size=64)\n"
         "next(stream)\n"
         "print('waits', flush=True)\n"
         "next(stream)\n"
