@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 
 from . import _setup
@@ -18,8 +19,6 @@ def main() -> None:
     parser.parse_args()
     # Importing the package has set them in this process; what is printed is for the process that asks.
     names = (_setup.plugin_path_variable(), _setup.LIBRARY_VARIABLE, _setup.TELEMETRY_VARIABLE)
-    import os
-
     for name in names:
         if os.environ.get(name):
             print(f"export {name}={shlex.quote(os.environ[name])}")

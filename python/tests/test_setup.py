@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import img2pose
 from img2pose import _setup
 
 
@@ -68,6 +70,16 @@ def test_the_environment_for_a_shell() -> None:
     assert first.split(":")[-1] == folder
     assert others == ["/opt/libonnxruntime.so", "1"]
     assert all(shlex.split(line)[0] == "export" for line in ended.stdout.splitlines())
+
+
+def test_one_version() -> None:
+    """Of the package, of the wheel, of the plugin."""
+    root = Path(__file__).parents[2]
+    wheel = re.search(r'^version = "(.*)"', (root / "python" / "pyproject.toml").read_text(), re.MULTILINE)
+    plugin = re.search(r'^version = "(.*)"', (root / "Cargo.toml").read_text(), re.MULTILINE)
+    assert wheel is not None
+    assert plugin is not None
+    assert wheel[1] == plugin[1] == img2pose.__version__
 
 
 def test_importing_loads_no_library() -> None:
