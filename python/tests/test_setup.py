@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,15 +89,22 @@ def test_importing_loads_no_library() -> None:
     assert ended.stdout == "False\n"
 
 
-def test_gstreamer_that_is_initialised_already_still_finds_the_plugin() -> None:
-    if not _setup.PLUGIN_FILE.is_file():
-        pytest.skip("the package has no plugin of its own")
+def test_gstreamer_that_is_initialised_already_still_finds_the_plugin(tmp_path: Path) -> None:
+    """With the package as a wheel leaves it; the environment comes too late then."""
+    folders = [Path(folder) for folder in os.environ[_setup.plugin_path_variable()].split(os.pathsep)]
+    plugin = next(folder / "libgstimg2pose.so" for folder in folders if (folder / "libgstimg2pose.so").is_file())
+    package = Path(img2pose.__file__).parent
+    shutil.copytree(package, tmp_path / "img2pose", ignore=shutil.ignore_patterns("plugin", "__pycache__"))
+    (tmp_path / "img2pose" / "plugin").mkdir()
+    (tmp_path / "img2pose" / "plugin" / "libgstimg2pose.so").symlink_to(plugin.resolve())
     program = (
         "import ctypes\n"
         "ctypes.CDLL('libgstreamer-1.0.so.0').gst_init(None, None)\n"
         "import img2pose, numpy\n"
         "print(len(img2pose.detect(numpy.zeros((64, 64, 3), numpy.uint8), min_size=64)))\n"
+        "print(img2pose.__file__)\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GST_PLUGIN_PATH")}
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert ended.stdout == "0\n"
+    environment |= {"PYTHONPATH": str(tmp_path), "GST_REGISTRY": str(tmp_path / "registry.bin")}
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["0", str(tmp_path / "img2pose" / "__init__.py")]
