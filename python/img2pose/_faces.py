@@ -16,7 +16,7 @@ Image = npt.NDArray[np.uint8]
 KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One face. Numbers are those of one row of :class:`Faces`.
 
@@ -180,7 +180,7 @@ class Faces:
         return rotations
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A frame of a stream and its faces.
 

@@ -45,7 +45,7 @@ def check(image: object, what: str, channels: str) -> tuple[Image, str]:
         raise ValueError(f"{what} is {image.shape[1]}x{image.shape[0]}; the sides of a picture have 1 to {LARGEST_SIDE} pixels")
     depth = image.shape[2]
     # A part of a larger picture is read where it lies; one that is mirrored, or has every second pixel, is not.
-    as_it_lies = image.strides[2] == 1 and image.strides[1] == depth and image.strides[0] >= image.shape[1] * depth
+    as_it_lies = (depth == 1 or image.strides[2] == 1) and image.strides[1] == depth and image.strides[0] >= image.shape[1] * depth
     return (image if as_it_lies else np.ascontiguousarray(image)), FORMATS[depth, channels]
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from conftest import QUICK, Lines, same_as_lines
 
 import img2pose
+from img2pose import _pixels
 
 Image = npt.NDArray[np.uint8]
 
@@ -50,6 +51,16 @@ def test_views_are_read_where_they_lie(group: Image) -> None:
     assert img2pose.detect(mirrored, min_size=QUICK) == img2pose.detect(mirrored.copy(), min_size=QUICK)
     every_second = group[::2, ::2]
     assert img2pose.detect(every_second, min_size=QUICK) == img2pose.detect(every_second.copy(), min_size=QUICK)
+
+
+def test_only_rows_that_are_not_contiguous_are_copied(group: Image) -> None:
+    for image in (group, group[100:, 200:600], group[::2], group[:, :, 1].copy(), group[:, :, 1:2].copy()):
+        checked, _ = _pixels.check(image, "the picture", "RGB")
+        assert np.shares_memory(checked, image)
+    for image in (group[:, ::-1], group[::-1], group[:, ::2], group[:, :, ::-1], group[:, :, 1]):
+        checked, _ = _pixels.check(image, "the picture", "RGB")
+        assert checked.flags.c_contiguous
+        assert not np.shares_memory(checked, image)
 
 
 def test_channels(group: Image) -> None:
