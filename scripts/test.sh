@@ -2,7 +2,7 @@
 # Usage: scripts/test.sh [--training] [--help]
 #
 # Sets up what is missing, builds, and runs every test: cargo's, a minute of scripts/soak.sh, then
-# scripts/acceptance.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
+# scripts/acceptance.sh and scripts/test-python.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
 #
 # Those of training/ run with --training, which sets up PyTorch for them (3 GB to download; 11 GB of disk, 7 afterwards),
 # or when it is there already.
@@ -48,6 +48,8 @@ step 'Soak'
 scripts/soak.sh 1 </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Acceptance'
 scripts/acceptance.sh </dev/null 2>&1 | tee -a "$log" || status=1
+step 'Python package'
+scripts/test-python.sh </dev/null 2>&1 | tee -a "$log" || status=1
 
 untried=0
 if [[ $training ]]; then

@@ -16,3 +16,5 @@ source "$lib/wheels.sh"
 source "$lib/build.sh"
 # shellcheck source=scripts/lib/models.sh
 source "$lib/models.sh"
+# shellcheck source=scripts/lib/python.sh
+source "$lib/python.sh"

@@ -52,8 +52,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             "onnxruntime-library",
             "ONNX Runtime library",
             "The ONNX Runtime library (libonnxruntime.so) to load; unset: the one in the environment variable \
-             ORT_DYLIB_PATH, then one beside the plugin, then the system's. The first element that starts decides \
-             for the whole process",
+             ORT_DYLIB_PATH, then one beside the plugin or in the Python package onnxruntime there, then the system's. \
+             The first element that starts decides for the whole process",
         ),
         uint(
             "batch-size",

@@ -166,9 +166,27 @@ fn candidates() -> Vec<PathBuf> {
             folders.push(prefix.join(lib).join("gstreamer-1.0"));
         }
     }
+    folders.extend(
+        beside
+            .and_then(Path::parent)
+            .into_iter()
+            .flat_map(python_packages),
+    );
     folders
         .into_iter()
         .map(|folder| folder.join(PLUGIN_FILE))
+        .collect()
+}
+
+/// Where the Python package of this project has its plugin, if this tool was installed with it: in each Python of the prefix.
+fn python_packages(prefix: &Path) -> Vec<PathBuf> {
+    let pythons = std::fs::read_dir(prefix.join("lib"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    pythons
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("python3"))
+        .map(|entry| entry.path().join("site-packages/img2pose/plugin"))
         .collect()
 }
 

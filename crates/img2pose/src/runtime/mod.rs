@@ -138,8 +138,9 @@ impl Runtime {
 /// Loads ONNX Runtime, or returns the one that this process has loaded.
 ///
 /// Looks at `explicit`, then at the environment variable [`LIBRARY_VARIABLE`], then for `libonnxruntime.so*` in
-/// the folder `beside`, then in the system's library folders. The first two are orders: when such a library
-/// cannot be used that is an error, and nothing else is tried.
+/// the folder `beside`, then in the Python package `onnxruntime` where `beside` is a part of a Python package installed next
+/// to it, then in the system's library folders. The first two are orders: when such a library cannot be used that is an error,
+/// and nothing else is tried.
 pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static Runtime, RuntimeError> {
     // OnceCell would let two threads try different libraries one after the other; the first one wins instead.
     static LOADING: Mutex<()> = Mutex::new(());
@@ -191,6 +192,8 @@ fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'st
     let mut tried = Vec::new();
     let in_folder =
         |folder: PathBuf, origin| libraries_in(&folder).into_iter().map(move |path| (path, origin));
+    let python = beside.into_iter().flat_map(python_packages);
+    let python = python.flat_map(|folder| in_folder(folder, "of the Python package onnxruntime"));
     let beside = beside
         .into_iter()
         .flat_map(|folder| in_folder(folder.to_owned(), "beside the plugin"));
@@ -199,7 +202,7 @@ fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'st
         .flat_map(|folder| in_folder(folder, "the system's"));
     let named = ["libonnxruntime.so", "libonnxruntime.so.1"]
         .map(|name| (PathBuf::from(name), "from where the system's loader looks"));
-    for (path, origin) in beside.chain(system).chain(named) {
+    for (path, origin) in beside.chain(python).chain(system).chain(named) {
         match Loaded::open(&path) {
             Ok(library) => return start(library, origin),
             Err(reason) => tried.push(format!("{} ({reason})", path.display())),
@@ -235,6 +238,13 @@ fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, Runt
     }
 }
 
+/// Where the Python package `onnxruntime` has its library, if one is installed where the plugin is: as in
+/// `site-packages/img2pose/plugin`, or in a package's own folder.
+fn python_packages(folder: &Path) -> Vec<PathBuf> {
+    let above = folder.ancestors().skip(1).take(2);
+    above.map(|above| above.join("onnxruntime/capi")).collect()
+}
+
 fn system_folders() -> Vec<PathBuf> {
     let triplet = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     ["/usr/local/lib", &triplet, "/usr/lib64", "/usr/lib"]
@@ -262,6 +272,14 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_python_package_beside_that_of_the_plugin() {
+        let found = python_packages(Path::new("/venv/lib/python3.11/site-packages/img2pose/plugin"));
+        let wanted = "/venv/lib/python3.11/site-packages/onnxruntime/capi";
+        assert!(found.contains(&PathBuf::from(wanted)), "{found:?}");
+        assert_eq!(python_packages(Path::new("/")), Vec::<PathBuf>::new());
+    }
 
     #[test]
     fn newest_library_of_a_folder_comes_first() {
