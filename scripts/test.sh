@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh [--training] [--help]
 #
-# Sets up what is missing, builds, and runs every test: cargo's, a minute of scripts/soak.sh, then
-# scripts/acceptance.sh and scripts/test-python.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
+# Sets up what is missing, builds, and runs every test: cargo's, scripts/test-gpu-software.sh, a minute of scripts/soak.sh, scripts/acceptance.sh and
+# scripts/test-python.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
 #
 # Those of training/ run with --training, which sets up PyTorch for them (3 GB to download; 11 GB of disk, 7 afterwards),
 # or when it is there already.
@@ -40,6 +40,8 @@ cd "$ROOT"
 export GST_REGISTRY=$CACHE/gst-registry-test.bin
 step 'cargo test'
 cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
+step 'On a GPU made of software'
+scripts/test-gpu-software.sh </dev/null 2>&1 | tee -a "$log" || status=1
 # What the default build leaves out. Alone, as features change what is built.
 step 'cargo test, features'
 cargo test --features mqtt --locked --no-fail-fast --lib mqtt:: </dev/null 2>&1 | tee -a "$log" || status=1

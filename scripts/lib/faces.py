@@ -75,13 +75,31 @@ def misprinted(frames, lines):
     return None
 
 
+def differing(frames, others):
+    """Says where the faces of two runs differ by more than the order of sums explains, or nothing."""
+    if len(frames) != len(others):
+        return f"{len(frames)} frames, {len(others)} expected"
+    for frame, other in zip(frames, others):
+        where = f"frame {frame['frame']}"
+        if len(frame["faces"]) != len(other["faces"]):
+            return f"{where}: {len(frame['faces'])} faces, {len(other['faces'])} expected"
+        for face in other["faces"]:
+            pixels = lambda found: max(abs(a - b) for a, b in zip(found["box"], face["box"]))
+            nearest = min(frame["faces"], key=pixels)
+            score = abs(nearest["confidence"] - face["confidence"])
+            if pixels(nearest) > 1e-3 or score > 1e-4:
+                return f"{where}: a box is {pixels(nearest)} pixels off, a confidence {score}"
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["summary", "count", "found", "none", "only", "plausible", "printed"])
+    parser.add_argument("command", choices=["summary", "count", "found", "none", "only", "plausible", "printed", "same"])
     parser.add_argument("file")
     parser.add_argument("--frames", help="the range A:B")
     parser.add_argument("--exactly", type=int, help="count: how many frames there must be")
     parser.add_argument("--share", type=float, default=1.0, help="found: share of the frames that must have a face")
+    parser.add_argument("--as", dest="other", help="same: the file of the other run")
     parser.add_argument("--text", help="printed: the output of examples/python/read_faces.py")
     parser.add_argument("--milliseconds", type=int, help="summary: how long the run took")
     options = parser.parse_args()
@@ -119,6 +137,10 @@ def main():
     elif options.command == "plausible":
         wrong = [(frame["frame"], reason) for frame in selected if (reason := implausible(frame))]
         print(f"{len(wrong)} of {len(selected)} frames are implausible" + (f": frame {wrong[0][0]}: {wrong[0][1]}" if wrong else ""))
+        sys.exit(bool(wrong) or not faces)
+    elif options.command == "same":
+        wrong = differing(frames, read(options.other))
+        print(wrong or f"{faces} faces of {len(frames)} frames are the same in {options.other}")
         sys.exit(bool(wrong) or not faces)
     elif options.command == "printed":
         with open(options.text, encoding="utf-8") as lines:

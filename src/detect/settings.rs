@@ -39,6 +39,9 @@ pub enum ExecutionProvider {
     /// The processor through OpenVINO, which is for Intel's.
     #[enum_value(name = "Processor through OpenVINO, for Intel", nick = "openvino")]
     OpenVino,
+    /// A GPU of any maker through WebGPU, which is on Vulkan.
+    #[enum_value(name = "GPU through WebGPU (Vulkan)", nick = "webgpu")]
+    WebGpu,
 }
 
 impl From<ExecutionProvider> for img2pose::ExecutionProvider {
@@ -49,6 +52,7 @@ impl From<ExecutionProvider> for img2pose::ExecutionProvider {
             ExecutionProvider::Cuda => Self::Cuda,
             ExecutionProvider::TensorRt => Self::TensorRt,
             ExecutionProvider::OpenVino => Self::OpenVino,
+            ExecutionProvider::WebGpu => Self::WebGpu,
         }
     }
 }
@@ -66,7 +70,7 @@ pub enum Precision {
     #[enum_value(name = "32-bit floats", nick = "fp32")]
     Fp32,
     /// 16-bit floats.
-    #[enum_value(name = "16-bit floats (cuda, tensorrt)", nick = "fp16")]
+    #[enum_value(name = "16-bit floats (cuda, tensorrt, webgpu)", nick = "fp16")]
     Fp16,
     /// 16-bit floats with the range of 32-bit ones.
     #[enum_value(

@@ -117,7 +117,7 @@ fn a_precision_that_the_model_does_not_have() {
 
 #[test]
 fn a_provider_that_cannot_be_had() {
-    for provider in ["cuda", "tensorrt", "openvino"] {
+    for provider in ["cuda", "tensorrt", "openvino", "webgpu"] {
         let element = detector();
         element.set_property_from_str("execution-provider", provider);
         let error = start_fails(&element);

@@ -142,6 +142,8 @@ fn substituted(pipeline: &str, clip: &Path) -> String {
             "model=model.onnx" => format!("model={ROOT}/models/img2pose-slim.onnx"),
             word if word.starts_with("uri=rtsp://") => format!("uri=file://{clip}"),
             word if word.starts_with("location=") && word.ends_with(".mp4") => format!("location={clip}"),
+            // Only for those who have one.
+            "execution-provider=webgpu" => "execution-provider=cpu".to_owned(),
             // A smaller network image: what is found does not matter here.
             "img2posedetect" => "img2posedetect min-size=128".to_owned(),
             word => word.to_owned(),

@@ -64,11 +64,27 @@ fn what_is_missing_is_named() {
     );
 }
 
+/// Where Vulkan has no driver, whatever the machine has.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_missing_vulkan_device_is_named() {
+    let output = Command::new(root().join("scripts/gpu-check.sh"))
+        .args(["--check-only", "--provider", "webgpu"])
+        .env("VK_DRIVER_FILES", "/nonexistent")
+        .env("VK_ICD_FILENAMES", "/nonexistent")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let is_named = text.contains("Vulkan has no GPU") || text.contains("vulkan-tools");
+    assert!(is_named && text.starts_with("error: "), "{text}");
+}
+
 #[test]
 fn bad_arguments_are_refused() {
     let folder = scratch("arguments");
     for (arguments, part) in [
-        (&["--provider", "cpu"][..], "expected cuda or tensorrt"),
+        (&["--provider", "cpu"][..], "expected cuda, tensorrt or webgpu"),
         (&["--model", "/nowhere.onnx"], "no such model"),
         (&["--nonsense"], "unknown argument"),
         (&["--video"], "needs a value"),

@@ -52,7 +52,7 @@ struct Arguments {
     /// Batch sizes, one after the other
     #[arg(long, value_delimiter = ',', default_values_t = [1u32, 2, 4, 8, 16], value_parser = clap::value_parser!(u32).range(1..=64))]
     batch_size: Vec<u32>,
-    /// Execution providers, each with a precision or without: cpu, openvino:bf16, cuda:fp16. Without it, all that the
+    /// Execution providers, each with a precision or without: cpu, openvino:bf16, webgpu:fp16. Without it, all that the
     /// loaded ONNX Runtime has and that work here
     #[arg(long, value_delimiter = ',')]
     provider: Vec<Place>,

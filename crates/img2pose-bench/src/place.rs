@@ -33,7 +33,7 @@ impl FromStr for Place {
         match (provider, precision) {
             (Some(provider), Some(precision)) => Ok(Self { provider, precision }),
             _ => Err(
-                "expected cpu, openvino, cuda or tensorrt, and after a colon fp32, fp16, bf16 or int8, such as openvino:bf16"
+                "expected cpu, openvino, cuda, tensorrt or webgpu, and after a colon fp32, fp16, bf16 or int8, such as openvino:bf16"
                     .to_owned(),
             ),
         }

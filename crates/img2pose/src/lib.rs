@@ -48,6 +48,7 @@ pub mod telemetry;
 mod tensor;
 pub mod text;
 mod times;
+mod turns;
 mod view;
 pub mod whole;
 

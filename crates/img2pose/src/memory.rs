@@ -26,8 +26,9 @@ pub(crate) enum Place {
 pub(crate) struct Memory {
     /// What the processor writes or reads: frames and proposals, RPN outputs, scores, poses.
     pub exchange: Place,
-    /// What goes from one part of the network to the next: pyramid features, pooled regions.
-    pub between: Place,
+    /// What goes from one part of the network to the next: pyramid features, pooled regions. `None`: it stays where the part
+    /// leaves it; the memory has a name that only the part's session knows.
+    pub between: Option<Place>,
     /// Which GPU.
     pub device_id: i32,
 }
@@ -37,7 +38,14 @@ impl Memory {
     #[cfg(test)]
     pub const HOST: Self = Self {
         exchange: Place::Host,
-        between: Place::Host,
+        between: Some(Place::Host),
+        device_id: 0,
+    };
+
+    /// The memory of a device that only its provider knows. It reads the processor's by copying it.
+    pub const OF_SESSION: Self = Self {
+        exchange: Place::Host,
+        between: None,
         device_id: 0,
     };
 
@@ -45,15 +53,27 @@ impl Memory {
     pub fn of_gpu(device_id: u32) -> Self {
         Self {
             exchange: Place::Pinned,
-            between: Place::Device,
+            between: Some(Place::Device),
             device_id: i32::try_from(device_id).unwrap_or(i32::MAX),
         }
     }
 
-    /// ONNX Runtime's words for the memory between the parts.
-    pub fn between(&self) -> ort::Result<MemoryInfo<'static>> {
-        info(self.between, self.device_id)
+    /// Where what goes from one part to the next is put.
+    pub fn between(&self) -> ort::Result<Destination> {
+        match self.between {
+            Some(place) => info(place, self.device_id).map(Destination::Named),
+            None => Ok(Destination::Own),
+        }
     }
+}
+
+/// Where an output of a session is put.
+#[derive(Clone, Debug)]
+pub(crate) enum Destination {
+    /// In memory that has a name.
+    Named(MemoryInfo<'static>),
+    /// Where the session leaves it by itself.
+    Own,
 }
 
 fn info(place: Place, device_id: i32) -> ort::Result<MemoryInfo<'static>> {

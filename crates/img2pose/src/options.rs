@@ -17,6 +17,8 @@ pub enum ExecutionProvider {
     TensorRt,
     /// The processor through OpenVINO, which is for Intel's.
     OpenVino,
+    /// GPUs of any maker through WebGPU, which is on Vulkan.
+    WebGpu,
 }
 
 /// The number format in which the network computes.

@@ -25,6 +25,7 @@ use crate::rcnn::ScoredProposal;
 use crate::runtime::Runtime;
 use crate::shapes::Shapes;
 use crate::times::StageTimes;
+use crate::turns::Turns;
 pub(crate) use host::HostEngine;
 
 /// A network that is loaded and ready.
@@ -64,6 +65,10 @@ pub(crate) struct Setting {
     /// What errors say of the model.
     pub origin: Arc<Origin>,
     pub shapes: Shapes,
+    /// Where its sessions take turns with all others of the process.
+    pub turns: Option<&'static Turns>,
+    /// Whether the provider has RoIAlign.
+    pub pools_regions: bool,
     /// Threads for what is not ONNX Runtime's: proposals, RoIAlign.
     pub pool: Arc<rayon::ThreadPool>,
     /// Stops a run from another thread.
@@ -85,6 +90,8 @@ impl Setting {
                 true => Shapes::Free,
                 false => placement.provider.shapes,
             },
+            turns: placement.provider.turns,
+            pools_regions: placement.provider.pools_regions,
             pool,
             canceller: Canceller::new().map_err(Error::inference("set up a run"))?,
         })

@@ -25,12 +25,13 @@ pub(super) fn load_session(
         // Loading a part cannot be stopped, so none is begun any more: the end waits for it.
         return Err(Error::Cancelled);
     }
-    let failed = || Error::inference(format!("load the {name} of {}", model.display()));
-    let builder = builder(runtime, placement.threads).map_err(failed())?;
+    let _turn = placement.turn()?;
+    let failed = |error| placement.failed(format!("load the {name} of {}", model.display()), error);
+    let builder = builder(runtime, placement.threads).map_err(failed)?;
     placement
         .register(builder, engines)?
         .commit_from_memory(bytes)
-        .map_err(failed())
+        .map_err(failed)
 }
 
 fn builder(runtime: &Runtime, threads: usize) -> ort::Result<ort::session::builder::SessionBuilder> {

@@ -18,12 +18,16 @@ pub(super) static PROVIDER: Provider = Provider {
     ],
     precisions: &[Precision::Fp32, Precision::Fp16],
     memory: Some(Memory::of_gpu),
+    turns: None,
     shapes: Shapes::Few,
     heads_at: None,
+    pools_regions: true,
     sums_features: true,
     takes_half_graph: true,
     builds_engines: false,
     is_built_in: ep::CUDA::is_available,
+    refuses: |_| None,
+    cure: |_| None,
     dispatch: |placement, _| {
         // TF32 would keep 10 bits of the mantissa; the exhaustive search would stall at every new shape.
         let provider = ep::CUDA::default()

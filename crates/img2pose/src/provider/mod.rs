@@ -7,6 +7,7 @@ mod cuda;
 mod engine_cache;
 mod openvino;
 mod tensorrt;
+mod webgpu;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +15,15 @@ use std::sync::Arc;
 use ort::ep::ExecutionProviderDispatch;
 use ort::session::builder::SessionBuilder;
 
-use crate::Error;
 use crate::memory::Memory;
 use crate::model::Model;
 use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::origin::Origin;
 use crate::runtime::Runtime;
 use crate::shapes::Shapes;
+use crate::text::one_line;
+use crate::turns::{Turn, Turns};
+use crate::{Error, ending};
 
 /// What is known of an execution provider.
 pub(crate) struct Provider {
@@ -37,11 +40,16 @@ pub(crate) struct Provider {
     pub precisions: &'static [Precision],
     /// The memory of device number N that the parts of the network are bound to; `None`: it computes with the processor's own.
     pub memory: Option<fn(u32) -> Memory>,
+    /// Where its sessions take turns: it cannot do with two of them at one time, in the whole process.
+    pub turns: Option<&'static Turns>,
     /// How the shapes of its runs are chosen.
     pub shapes: Shapes,
     /// Where the heads run that go with a dense part run here, when that is elsewhere. What it does not take of the dense part
     /// goes there, too.
     pub heads_at: Option<&'static Provider>,
+    /// Whether it has RoIAlign. Where not, the processor pools the regions: the features go there once for a batch, and the pooled
+    /// regions back.
+    pub pools_regions: bool,
     /// Whether it can sum up the features that stay on the device: a sum that is not finite shows that one of them is not.
     pub sums_features: bool,
     /// Whether the graph must be brought to 16 bits to compute in them.
@@ -50,20 +58,25 @@ pub(crate) struct Provider {
     pub builds_engines: bool,
     /// Whether the loaded ONNX Runtime has it.
     pub is_built_in: fn() -> ort::Result<bool>,
+    /// Why it cannot run there, whatever the machine has.
+    pub refuses: fn(&Placement) -> Option<String>,
+    /// What a user can do about a message of ONNX Runtime's.
+    pub cure: fn(&str) -> Option<&'static str>,
     /// How ONNX Runtime is asked for it; `None`: it is always there. The path is where its engines are kept.
     pub dispatch: fn(&Placement, Option<&Path>) -> Option<ExecutionProviderDispatch>,
 }
 
 /// All of them, as users see them listed.
-static PROVIDERS: [&Provider; 4] = [
+static PROVIDERS: [&Provider; 5] = [
     &cpu::PROVIDER,
     &openvino::PROVIDER,
     &cuda::PROVIDER,
     &tensorrt::PROVIDER,
+    &webgpu::PROVIDER,
 ];
 
 /// What `auto` tries, best first. TensorRT is left out: it builds an engine for minutes at the first start, which
-/// nobody should get without having asked.
+/// nobody should get without having asked. So is WebGPU as long as it has not met a GPU that is none of software.
 static AUTOMATIC: [&Provider; 3] = [&cuda::PROVIDER, &openvino::PROVIDER, &cpu::PROVIDER];
 
 /// The row of a provider; `None` for `auto`, which stands for several.
@@ -170,7 +183,7 @@ impl Placement {
             return Err(refusal(
                 "auto",
                 format!(
-                    "no provider of ONNX Runtime {} computes in {}; set precision to fp32 or auto, or load a build \
+                    "no provider that it tries of ONNX Runtime {} computes in {}; set precision to fp32 or auto, or load a build \
                      with OpenVINO (bf16), CUDA (fp16) or TensorRT (fp16, bf16)",
                     runtime.path().display(),
                     options.precision.name()
@@ -196,6 +209,9 @@ impl Placement {
             runtime
                 .check_companion(name)
                 .map_err(|reason| refusal(self.provider.name, reason))?;
+        }
+        if let Some(reason) = (self.provider.refuses)(self) {
+            return Err(refusal(self.provider.name, reason));
         }
         let precision = self.precision.resolved();
         let precisions = self.provider.precisions;
@@ -229,6 +245,34 @@ impl Placement {
     /// The memory that the parts are bound to; `None`: nothing is bound.
     pub fn memory(&self) -> Option<Memory> {
         self.provider.memory.map(|memory| memory(self.device_id))
+    }
+
+    /// Waits for the turn of a session that is to be loaded here, where they take turns. Loading cannot be stopped, so this may
+    /// wait for the end of a load or a run.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when the process ends.
+    pub fn turn(&self) -> Result<Option<Turn<'static>>, Error> {
+        let take = |turns: &'static Turns| turns.take(ending::process_is_ending).ok_or(Error::Cancelled);
+        self.provider.turns.map(take).transpose()
+    }
+
+    /// The error for a session that cannot be loaded here, where `action` was tried.
+    pub fn failed(&self, action: String, error: ort::Error) -> Error {
+        match (self.provider.cure)(error.message()) {
+            Some(_) => self.refused(&error),
+            None => Error::failed_to(action, error),
+        }
+    }
+
+    /// The error for what ONNX Runtime says of the provider.
+    fn refused<R>(&self, error: &ort::Error<R>) -> Error {
+        let message = one_line(error.message());
+        let reason = match (self.provider.cure)(error.message()) {
+            Some(cure) => format!("{message} ({cure})"),
+            None => message.to_string(),
+        };
+        refusal(self.provider.name, reason)
     }
 
     /// The number of the device, as ONNX Runtime takes it.
@@ -277,7 +321,7 @@ impl Placement {
         }
         builder
             .with_execution_providers(providers)
-            .map_err(|error| refusal(self.provider.name, error.message().trim().replace('\n', " ")))
+            .map_err(|error| self.refused(&error))
     }
 }
 
@@ -301,7 +345,7 @@ mod tests {
     #[test]
     fn every_provider_has_its_row() {
         let names: Vec<&str> = ExecutionProvider::all().map(ExecutionProvider::name).collect();
-        assert_eq!(names, ["cpu", "openvino", "cuda", "tensorrt"]);
+        assert_eq!(names, ["cpu", "openvino", "cuda", "tensorrt", "webgpu"]);
         for provider in PROVIDERS {
             assert!(
                 std::ptr::eq(row(provider.id).unwrap(), provider),
@@ -311,7 +355,7 @@ mod tests {
             assert_eq!(provider.precisions[0], Precision::Fp32, "{}", provider.name);
         }
         assert!(row(ExecutionProvider::Auto).is_none());
-        for name in ["auto", "cpu", "openvino", "cuda", "tensorrt"] {
+        for name in ["auto", "cpu", "openvino", "cuda", "tensorrt", "webgpu"] {
             assert_eq!(ExecutionProvider::from_name(name).unwrap().name(), name);
         }
         assert_eq!(ExecutionProvider::from_name("CPU"), None);
@@ -341,9 +385,39 @@ mod tests {
     #[test]
     fn the_provider_says_where_tensors_lie() {
         for provider in PROVIDERS {
-            let is_gpu = [ExecutionProvider::Cuda, ExecutionProvider::TensorRt].contains(&provider.id);
-            let memory = placement(provider, Precision::Auto).memory();
-            assert_eq!(memory, is_gpu.then(|| Memory::of_gpu(2)), "{}", provider.name);
+            let memory = match provider.id {
+                ExecutionProvider::Cuda | ExecutionProvider::TensorRt => Some(Memory::of_gpu(2)),
+                ExecutionProvider::WebGpu => Some(Memory::OF_SESSION),
+                _ => None,
+            };
+            assert_eq!(
+                placement(provider, Precision::Auto).memory(),
+                memory,
+                "{}",
+                provider.name
+            );
         }
+    }
+
+    #[test]
+    fn webgpu_says_what_to_do_without_a_gpu_and_about_the_number_of_one() {
+        let error = ort::Error::new("Failed to get a WebGPU adapter:\n No supported adapters.");
+        let text = placement(&webgpu::PROVIDER, Precision::Auto)
+            .failed("load it".to_owned(), error)
+            .to_string();
+        assert!(
+            text.contains("'webgpu'") && text.contains("mesa-vulkan-drivers") && !text.contains('\n'),
+            "{text}"
+        );
+        let refused = (webgpu::PROVIDER.refuses)(&placement(&webgpu::PROVIDER, Precision::Auto)).unwrap();
+        assert!(
+            refused.contains("number 2") && refused.contains("device-id"),
+            "{refused}"
+        );
+        let first = Placement {
+            device_id: 0,
+            ..placement(&webgpu::PROVIDER, Precision::Auto)
+        };
+        assert_eq!((webgpu::PROVIDER.refuses)(&first), None);
     }
 }

@@ -17,12 +17,16 @@ pub(super) static PROVIDER: Provider = Provider {
     ],
     precisions: &[Precision::Fp32, Precision::Bf16, Precision::Int8],
     memory: None,
+    turns: None,
     shapes: Shapes::Free,
     heads_at: None,
+    pools_regions: true,
     sums_features: true,
     takes_half_graph: true,
     builds_engines: false,
     is_built_in: ep::OpenVINO::is_available,
+    refuses: |_| None,
+    cure: |_| None,
     dispatch: |placement, _| {
         let provider = ep::OpenVINO::default()
             .with_device_type("CPU")

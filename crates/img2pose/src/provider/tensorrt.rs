@@ -22,14 +22,18 @@ pub(super) static PROVIDER: Provider = Provider {
     ],
     precisions: &[Precision::Fp32, Precision::Fp16, Precision::Bf16],
     memory: Some(Memory::of_gpu),
+    turns: None,
     shapes: Shapes::Few,
     heads_at: Some(&super::cuda::PROVIDER),
+    pools_regions: true,
     // It may sum in 16 bits, which hold too little.
     sums_features: false,
     // It takes graphs in 32 bits and chooses itself.
     takes_half_graph: false,
     builds_engines: true,
     is_built_in: ep::TensorRT::is_available,
+    refuses: |_| None,
+    cure: |_| None,
     dispatch: |placement, engines| {
         let provider = ep::TensorRT::default()
             .with_device_id(placement.device_number())

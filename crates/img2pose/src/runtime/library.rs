@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use libloading::Library;
 use ort::sys::{ORT_API_VERSION, OrtApi};
 
+use super::later::{self, LaterApi};
 use super::{MINIMUM_VERSION, elf};
 
 /// A loaded ONNX Runtime of a version that can be used.
@@ -19,6 +20,8 @@ pub(super) struct Loaded {
     pub version: String,
     /// Its functions, of the version that `ort` calls.
     pub api: OrtApi,
+    /// The same with those of a later version, where it has them.
+    pub later: Option<&'static LaterApi>,
     /// What the file was when it was loaded.
     identity: Option<Identity>,
     /// Never closed: threads of the library may run until the process ends.
@@ -70,7 +73,7 @@ impl Loaded {
         let mapped = Mapped::at(*get_base as *const c_void);
         // SAFETY: as above; what it gives is null or a constant of the library.
         let base = unsafe { get_base().as_ref() };
-        let (version, api) = usable(base)?;
+        let (version, api, later) = usable(base)?;
         let asked = path.clone();
         let (path, identity) = match mapped {
             // The system gave a library that was loaded before from a file of this name, which is another one now.
@@ -86,6 +89,7 @@ impl Loaded {
             asked,
             version,
             api,
+            later,
             identity,
             _library: library,
         })
@@ -111,7 +115,7 @@ impl Loaded {
 }
 
 /// Version and functions of the library that gave `base`.
-fn usable(base: Option<&ApiBase>) -> Result<(String, OrtApi), String> {
+fn usable(base: Option<&ApiBase>) -> Result<(String, OrtApi, Option<&'static LaterApi>), String> {
     let broken = |what: &str| format!("it is not a usable ONNX Runtime: {what}; install it again");
     let base = base.ok_or_else(|| broken("its OrtGetApiBase gives nothing"))?;
     let version = base.version.ok_or_else(|| broken("it cannot tell its version"))?;
@@ -136,7 +140,9 @@ fn usable(base: Option<&ApiBase>) -> Result<(String, OrtApi), String> {
             "it says that it is version {version}, and lacks the functions of {MINIMUM_VERSION}"
         ))
     })?;
-    Ok((version, api.clone()))
+    // SAFETY: as above; `LaterApi` is laid out as the table of that version, which is a constant of a library that is never closed.
+    let later = unsafe { get_api(later::VERSION).cast::<LaterApi>().as_ref() };
+    Ok((version, api.clone(), later))
 }
 
 fn is_new_enough(version: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Finding and loading the ONNX Runtime library, once per process.
 
 mod elf;
+mod later;
 mod library;
 
 use std::path::{Path, PathBuf};
@@ -8,9 +9,11 @@ use std::sync::Mutex;
 
 use once_cell::sync::OnceCell;
 use ort::environment::Environment;
+use ort::session::Session;
 
 use crate::failure::OnnxRuntimeFailure;
 use crate::{ending, telemetry};
+pub(crate) use later::SessionMemory;
 use library::Loaded;
 
 /// Oldest ONNX Runtime that has every call this crate makes.
@@ -166,6 +169,19 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
         };
         find_and_start(explicit, beside)
     })
+}
+
+/// Where `session` leaves its outputs when nobody says where to, in their order.
+///
+/// # Errors
+/// When the library is older than 1.23, and what ONNX Runtime says.
+pub(crate) fn output_memory(session: &Session) -> ort::Result<Vec<SessionMemory>> {
+    let later = RUNTIME.get().and_then(|runtime| runtime.library.later);
+    later
+        .ok_or_else(|| {
+            ort::Error::new("version 1.23 or newer is needed to learn where tensors lie on this device")
+        })?
+        .output_memory(session)
 }
 
 fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static Runtime, RuntimeError> {

@@ -56,6 +56,7 @@ fn a_provider_that_the_library_lacks_is_an_error_and_no_fallback() {
         (ExecutionProvider::Cuda, "onnxruntime-gpu"),
         (ExecutionProvider::TensorRt, "onnxruntime-gpu"),
         (ExecutionProvider::OpenVino, "onnxruntime-openvino"),
+        (ExecutionProvider::WebGpu, "onnxruntime-webgpu"),
     ] {
         match open(provider, Precision::Auto) {
             Ok(detector) => assert_eq!(detector.active_provider(), provider.name()),

@@ -8,6 +8,7 @@ use crate::cancel::Canceller;
 use crate::frame::Conversion;
 use crate::memory::{HostTensor, Memory};
 use crate::model::frame_graph;
+use crate::turns::Turns;
 use crate::{Error, contract};
 
 /// Layouts whose graphs are kept; streams of more layouts that share a model load them again and again. Each keeps the
@@ -22,6 +23,7 @@ pub(super) struct DeviceFrames {
     load: Load,
     memory: Memory,
     canceller: Canceller,
+    turns: Option<&'static Turns>,
     /// The one that was used last comes last.
     parts: Vec<(Conversion, BoundPart)>,
 }
@@ -32,11 +34,17 @@ pub(super) struct BoundImages<'s> {
 }
 
 impl DeviceFrames {
-    pub(super) fn new(load: Load, memory: Memory, canceller: Canceller) -> Self {
+    pub(super) fn new(
+        load: Load,
+        memory: Memory,
+        canceller: Canceller,
+        turns: Option<&'static Turns>,
+    ) -> Self {
         Self {
             load,
             memory,
             canceller,
+            turns,
             parts: Vec::new(),
         }
     }
@@ -62,7 +70,7 @@ impl DeviceFrames {
         }
         let last = self.parts.len() - 1;
         let (_, part) = &mut self.parts[last];
-        part.bind(0, frames.value())?;
+        part.bind(0, frames.value(), &self.canceller)?;
         Ok(BoundImages {
             outputs: part.run(&self.canceller)?,
         })
@@ -77,7 +85,7 @@ impl DeviceFrames {
             memory: self.memory.between().map_err(failed())?,
             is_read: false,
         };
-        BoundPart::new(NAME, session, vec![images]).map_err(failed())
+        BoundPart::new(NAME, session, vec![images], self.turns).map_err(failed())
     }
 }
 

@@ -27,6 +27,7 @@ use network::{BoundDense, DeviceHeads, Network, PartKind, SortedBoxes};
 pub(crate) struct BoundEngine {
     network: Network,
     work: Work,
+    takes_turns: bool,
 }
 
 /// Memory that is used again for every batch.
@@ -122,6 +123,7 @@ impl BoundEngine {
         Ok(Self {
             network,
             work: Work::default(),
+            takes_turns: setting.turns.is_some(),
         })
     }
 
@@ -149,9 +151,13 @@ impl Engine for BoundEngine {
         Some(&self.network.exchange)
     }
 
-    /// The device computes one batch while the processor chooses among the proposals of the other.
+    /// The device computes one batch while the processor chooses among the proposals of the other; not where sessions take turns,
+    /// as all but that choice is done in one.
     fn batches_in_flight(&self) -> usize {
-        2
+        match self.takes_turns {
+            true => 1,
+            false => 2,
+        }
     }
 
     fn infer(
@@ -162,7 +168,7 @@ impl Engine for BoundEngine {
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
-        let Self { network, work } = self;
+        let Self { network, work, .. } = self;
         let mut clock = Clock::start();
         let [height, width] = batch.padded();
         let frames = setting.shapes.frames(batch.len(), batch.capacity());

@@ -12,9 +12,10 @@ use crate::Error;
 use crate::cancel::Canceller;
 use crate::contract::{CLASS_SCORES, FEATURE_LEVELS, POSE_REGRESSION, PROPOSAL_LEVELS, ROI_FEATURES};
 use crate::finite::are_finite;
-use crate::memory::{Element, Exchange, HostTensor, Memory};
+use crate::memory::{Destination, Element, Exchange, HostTensor, Memory};
 use crate::model::DeviceParts;
 use crate::origin::Origin;
+use crate::runtime::{self, SessionMemory};
 use crate::tensor::Tensor;
 
 /// The loaded parts of one model on a device.
@@ -102,6 +103,9 @@ impl Network {
         let (canceller, origin) = (&setting.canceller, &setting.origin);
         let failed = || Error::inference("set up the memory of the network");
         let dense = load("dense part", &parts.dense, PartKind::Dense)?;
+        if memory.between.is_none() {
+            check_place(&dense, setting)?;
+        }
         let exchange = Exchange::open(&dense, memory).map_err(failed())?;
         let (between, read) = (
             memory.between().map_err(failed())?,
@@ -109,21 +113,26 @@ impl Network {
         );
         let output = |name: &str, is_read: bool| BoundOutput {
             name: name.to_owned(),
-            memory: if is_read { read.clone() } else { between.clone() },
+            memory: match is_read {
+                true => Destination::Named(read.clone()),
+                false => between.clone(),
+            },
             is_read,
         };
-        let bound = |name, session, outputs| BoundPart::new(name, session, outputs).map_err(failed());
+        let turns = setting.turns;
+        let bound = |name, session, outputs| BoundPart::new(name, session, outputs, turns).map_err(failed());
         let dense_outputs = parts.dense_outputs.iter().enumerate();
         let dense_outputs = dense_outputs
-            .map(|(index, name)| output(name, index >= FEATURE_LEVELS))
+            .map(|(index, name)| output(name, index >= FEATURE_LEVELS || !setting.pools_regions))
             .collect();
+        let dense = bound("dense part", dense, dense_outputs)?;
         let regions = load("regions part", &parts.regions, PartKind::Heads)?;
         let poses = load("pose head", &parts.poses, PartKind::Heads)?;
         let frames = Box::new(move |name, bytes: &[u8]| load(name, bytes, PartKind::Frames));
         Ok(Self {
-            frames: DeviceFrames::new(frames, *memory, canceller.clone()),
+            frames: DeviceFrames::new(frames, *memory, canceller.clone(), turns),
             dense: DeviceDense {
-                part: bound("dense part", dense, dense_outputs)?,
+                part: dense,
                 canceller: canceller.clone(),
                 has_sums: parts.dense_outputs.len() > FEATURE_LEVELS + 2 * PROPOSAL_LEVELS,
                 origin: origin.clone(),
@@ -149,10 +158,28 @@ impl Network {
     }
 }
 
+/// Fails when the network would run on the processor, though ONNX Runtime has taken the provider: it takes what it can for a node,
+/// and says nothing.
+fn check_place(dense: &Session, setting: &Setting) -> Result<(), Error> {
+    let refused = |reason: String| Error::Provider {
+        provider: setting.provider.name(),
+        reason,
+    };
+    let memory = runtime::output_memory(dense).map_err(|error| refused(error.to_string()))?;
+    // SAFETY: the session that the memory is of lives.
+    let is_host = |memory: &SessionMemory| unsafe { memory.is_host() };
+    match memory[..FEATURE_LEVELS].iter().any(is_host) {
+        true => Err(refused(
+            "ONNX Runtime leaves the network to the processor; another version of it may take it".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
 impl DeviceDense {
     /// One run over a whole batch: `images` is `[frames, 3, height, width]`, wherever it lies.
     pub fn run<T: ValueTypeMarker + ?Sized>(&mut self, images: &Value<T>) -> Result<BoundDense<'_>, Error> {
-        self.part.bind(0, images)?;
+        self.part.bind(0, images, &self.canceller)?;
         Ok(BoundDense {
             outputs: self.part.run(&self.canceller)?,
             has_sums: self.has_sums,
@@ -203,7 +230,8 @@ impl DeviceHeads {
         rows: usize,
     ) -> Result<Regions<'_>, Error> {
         for level in 0..FEATURE_LEVELS {
-            self.regions.bind(level, features.features(level))?;
+            self.regions
+                .bind(level, features.features(level), &self.canceller)?;
         }
         self.run_regions(frame, sorted, rows)
     }
@@ -214,7 +242,7 @@ impl DeviceHeads {
             let side = 8 >> level;
             let blank = self.exchange.tensor::<f32>(&[1, channels, side, side]);
             let blank = blank.map_err(Error::inference("set up blank features"))?;
-            self.regions.bind(level, blank.value())?;
+            self.regions.bind(level, blank.value(), &self.canceller)?;
         }
         let none = SortedBoxes {
             boxes: &[],
@@ -233,18 +261,21 @@ impl DeviceHeads {
         let (used, blank) = boxes.as_mut_slice().split_at_mut(sorted.boxes.len() * 4);
         used.copy_from_slice(sorted.boxes.as_flattened());
         blank.fill(0.0);
-        self.regions.bind(FEATURE_LEVELS, boxes.value())?;
+        self.regions
+            .bind(FEATURE_LEVELS, boxes.value(), &self.canceller)?;
 
         let frames = self.frames.of(&self.exchange, &[rows])?;
         frames.as_mut_slice().fill(frame as i64);
-        self.regions.bind(FEATURE_LEVELS + 1, frames.value())?;
+        self.regions
+            .bind(FEATURE_LEVELS + 1, frames.value(), &self.canceller)?;
 
         for (count, &boxes) in self.counts.as_mut_slice().iter_mut().zip(&sorted.counts) {
             *count = boxes as i64;
         }
         // The blank ones come last, so they belong to the last level, the smallest.
         self.counts.as_mut_slice()[FEATURE_LEVELS - 1] += (rows - sorted.boxes.len()) as i64;
-        self.regions.bind(FEATURE_LEVELS + 2, self.counts.value())?;
+        self.regions
+            .bind(FEATURE_LEVELS + 2, self.counts.value(), &self.canceller)?;
 
         Ok(Regions {
             outputs: self.regions.run(&self.canceller)?,
@@ -283,8 +314,8 @@ impl Regions<'_> {
         for (number, row) in numbers.iter_mut().zip(wanted) {
             *number = row as i64;
         }
-        self.poses.bind(0, self.outputs.value(1))?;
-        self.poses.bind(1, tensor.value())?;
+        self.poses.bind(0, self.outputs.value(1), self.canceller)?;
+        self.poses.bind(1, tensor.value(), self.canceller)?;
         let outputs = self.poses.run(self.canceller)?;
         into.extend_from_slice(rows_of(self.origin, &outputs, POSE_REGRESSION, rows, 6)?);
         Ok(())

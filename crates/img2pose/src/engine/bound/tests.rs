@@ -1,21 +1,56 @@
-//! The path of the GPUs, on the processor: everything but where the memory is.
+//! The path of the GPUs, on the processor: everything but where the memory is. With a provider's name in the environment variable
+//! [`DEVICE`] on that provider's device, see `scripts/test-gpu-software.sh`.
 
+use std::collections::BTreeMap;
+
+use img2pose_onnx::{Builder, ModelProto, ValueInfoProto, data_type};
 use ort::session::Session;
-use ort::value::TensorRef;
+use ort::value::{DynValue, TensorRef};
+use prost::Message;
 use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_png, shipped_model};
 
+use super::part::{BoundOutput, BoundPart};
 use super::*;
+use crate::cancel::Canceller;
 use crate::engine::{Opened, new_pool};
 use crate::frame::{
     ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, Region,
     View,
 };
+use crate::memory::Destination;
 use crate::options::{DetectorOptions, ExecutionProvider, Precision};
 use crate::pose::angle_between;
 use crate::shapes::Shapes;
+use crate::tensor::Tensor;
 use crate::{Batch, Detector, Face, runtime};
 
+/// Names the provider whose device the parts are bound to; unset: the processor.
+const DEVICE: &str = "IMG2POSE_TEST_DEVICE";
+
 const SIDE: usize = 96;
+
+/// The provider that [`DEVICE`] names.
+fn device() -> Option<ExecutionProvider> {
+    let name = std::env::var(DEVICE).ok()?;
+    let provider = ExecutionProvider::from_name(&name);
+    Some(provider.unwrap_or_else(|| panic!("{DEVICE} is '{name}', which is no execution provider")))
+}
+
+/// Where bound parts run.
+fn placement(options: &DetectorOptions, precision: Precision) -> Placement {
+    let Some(execution_provider) = device() else {
+        return Placement {
+            precision,
+            ..Placement::on_processor(options)
+        };
+    };
+    let options = DetectorOptions {
+        execution_provider,
+        precision,
+        ..options.clone()
+    };
+    Placement::candidates(&options, runtime::load(None, None).unwrap()).unwrap()[0]
+}
 
 fn options(min_size: u32, score_threshold: f32) -> DetectorOptions {
     DetectorOptions {
@@ -36,16 +71,52 @@ fn engine(
     precision: Precision,
     shapes: Shapes,
 ) -> (Setting, BoundEngine) {
-    let placement = Placement {
-        precision,
-        ..Placement::on_processor(options)
-    };
+    let placement = placement(options, precision);
+    let memory = placement.memory().unwrap_or(Memory::HOST);
     let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
     setting.shapes = shapes;
     let runtime = runtime::load(None, None).unwrap();
-    let mut engine = BoundEngine::load(model, runtime, placement, &setting, &Memory::HOST).unwrap();
+    let mut engine = BoundEngine::load(model, runtime, placement, &setting, &memory).unwrap();
     engine.warm_up(&setting).unwrap();
     (setting, engine)
+}
+
+/// Fetches tensors from wherever they lie.
+struct Reader {
+    part: BoundPart,
+    canceller: Canceller,
+}
+
+impl Reader {
+    fn new(setting: &Setting, engine: &BoundEngine, options: &DetectorOptions) -> Self {
+        let mut graph = Builder::piece("reader");
+        let read = graph.op("Identity", &["value"], vec![]);
+        graph.rename(&read, "read");
+        let mut graph = graph.into_graph("reader");
+        graph.input = vec![ValueInfoProto::tensor("value", data_type::FLOAT, None)];
+        graph.output = vec![ValueInfoProto::tensor("read", data_type::FLOAT, None)];
+        let bytes = ModelProto::of(graph).encode_to_vec();
+        let placement = placement(options, Precision::Fp32);
+        let runtime = runtime::load(None, None).unwrap();
+        let session = load_session("a test".as_ref(), runtime, placement, None, "reader", &bytes).unwrap();
+        let output = BoundOutput {
+            name: "read".to_owned(),
+            memory: Destination::Named(engine.network.exchange.info().unwrap()),
+            is_read: true,
+        };
+        Self {
+            part: BoundPart::new("reader", session, vec![output], setting.turns).unwrap(),
+            canceller: setting.canceller.clone(),
+        }
+    }
+
+    /// Shape and elements.
+    fn read(&mut self, value: &DynValue) -> (Vec<i64>, Vec<f32>) {
+        self.part.bind(0, value, &self.canceller).unwrap();
+        let outputs = self.part.run(&self.canceller).unwrap();
+        let tensor = outputs.read(0).unwrap();
+        (tensor.shape.to_vec(), tensor.data.to_vec())
+    }
 }
 
 fn bound_in(model: &Model, options: DetectorOptions, precision: Precision, shapes: Shapes) -> Detector {
@@ -102,20 +173,60 @@ fn batch(detector: &Detector, images: &[Image], capacity: usize) -> Batch {
     batch
 }
 
-/// The pictures of the golden data that are at hand, else drawn ones, and the network size for them.
-fn pictures(test: &str) -> (Vec<Image>, u32) {
+/// What the networks are shown, at which size.
+struct Pictures {
+    images: Vec<Image>,
+    min_size: u32,
+    /// Drawn pictures show no face: there everything above the floor counts.
+    have_faces: bool,
+}
+
+/// The pictures of the golden data that are at hand, else drawn ones. A device may be made of software, which is slow: fewer and
+/// smaller.
+fn pictures(test: &str) -> Pictures {
     let Some(golden) = golden(test) else {
-        return (
-            (0..6).map(|seed| picture(seed, SIDE, SIDE)).collect(),
-            SIDE as u32,
-        );
+        return Pictures {
+            images: (0..6).map(|seed| picture(seed, SIDE, SIDE)).collect(),
+            min_size: SIDE as u32,
+            have_faces: false,
+        };
     };
-    let names: Vec<String> = read_collages(&golden).into_keys().take(8).collect();
+    let (count, min_size) = match device() {
+        None => (8, 480),
+        Some(_) => (2, 256),
+    };
+    let names: Vec<String> = read_collages(&golden).into_keys().take(count).collect();
     let folder = golden.join("collages");
-    (
-        names.iter().map(|name| read_png(&folder.join(name))).collect(),
-        480,
-    )
+    Pictures {
+        images: names.iter().map(|name| read_png(&folder.join(name))).collect(),
+        min_size,
+        have_faces: true,
+    }
+}
+
+impl Pictures {
+    fn threshold(&self) -> f32 {
+        if self.have_faces { 0.3 } else { 0.0 }
+    }
+}
+
+/// A device computes in another order than the processor.
+fn assert_same(expected: &[f32], found: &[f32], what: &str) {
+    assert_eq!(expected.len(), found.len(), "{what}");
+    if device().is_none() {
+        let bits = |data: &[f32]| data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert!(bits(expected) == bits(found), "{what} differs");
+        return;
+    }
+    let largest = expected
+        .iter()
+        .fold(0.0, |most: f32, value| most.max(value.abs()));
+    let pairs = expected.iter().zip(found);
+    let furthest = pairs.fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()));
+    assert!(
+        furthest <= 2e-5 * largest,
+        "{what} differs by {furthest}, the largest number is {largest}"
+    );
 }
 
 /// How far faces are from those expected.
@@ -175,7 +286,8 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
     let model = Model::open(&shipped_model()).unwrap();
     let options = options(SIDE as u32, 0.0);
     let detector = bound(&model, options.clone(), Precision::Fp32);
-    let (_, mut engine) = engine(&model, &options, Precision::Fp32, Shapes::Free);
+    let (setting, mut engine) = engine(&model, &options, Precision::Fp32, Shapes::Free);
+    let mut reader = Reader::new(&setting, &engine, &options);
     let whole = HalfParts {
         dense: false,
         heads: false,
@@ -203,36 +315,26 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         let device = &mut engine.network;
         let (conversion, _, tensor) = batch.input().frames().unwrap();
         let images = device.frames.images(conversion, tensor).unwrap();
-        let (_, numbers) = images.value().try_extract_tensor::<f32>().unwrap();
-        let input = TensorRef::from_array_view((shape, numbers)).unwrap();
+        let (_, numbers) = reader.read(images.value());
+        let input = TensorRef::from_array_view((shape, &numbers[..])).unwrap();
         let expected = unbound.run(ort::inputs![input]).unwrap();
         let found = device.dense.run(images.value()).unwrap();
         let mut compared = 0;
         for (index, name) in parts.dense_outputs.iter().enumerate() {
             let (shape, data) = expected[&**name].try_extract_tensor::<f32>().unwrap();
-            let read;
+            let owned = |tensor: Tensor<'_>| (tensor.shape.to_vec(), tensor.data.to_vec());
             let (found_shape, found_data) = match index {
-                0..4 => {
-                    let (shape, data) = found.features(index).try_extract_tensor::<f32>().unwrap();
-                    (&shape[..], data)
-                }
-                4..9 => {
-                    read = found.objectness(index - 4).unwrap();
-                    (read.shape, read.data)
-                }
-                9..14 => {
-                    read = found.deltas(index - 9).unwrap();
-                    (read.shape, read.data)
-                }
+                0..4 => reader.read(found.features(index)),
+                4..9 => owned(found.objectness(index - 4).unwrap()),
+                9..14 => owned(found.deltas(index - 9).unwrap()),
                 _ => {
                     assert_eq!((&shape[..], data.len()), (&[frames as i64][..], frames), "{name}");
                     found.check_features(frames).unwrap();
                     continue;
                 }
             };
-            assert_eq!(&shape[..], found_shape, "{name}");
-            let bits = |data: &[f32]| data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            assert!(bits(data) == bits(found_data), "round {round}: {name} differs");
+            assert_eq!(shape[..], found_shape, "{name}");
+            assert_same(data, &found_data, &format!("round {round}: {name}"));
             compared += data.len();
         }
         assert!(compared > 10_000);
@@ -261,7 +363,9 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
     let bytes = noise(300_000);
     let mut on_processor = Detector::load(&model, options(SIDE as u32, 0.5)).unwrap();
     let on_device = bound(&model, options(SIDE as u32, 0.5), Precision::Fp32);
-    let (_, mut engine) = engine(&model, &options(SIDE as u32, 0.5), Precision::Fp32, Shapes::Free);
+    let options = options(SIDE as u32, 0.5);
+    let (setting, mut engine) = engine(&model, &options, Precision::Fp32, Shapes::Free);
+    let mut reader = Reader::new(&setting, &engine, &options);
     for format in PixelFormat::ALL {
         for (matrix, range) in [
             (ColorMatrix::Bt601, ColorRange::Limited),
@@ -306,7 +410,7 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
                 let device = &mut engine.network;
                 let (conversion, _, tensor) = found.input().frames().unwrap();
                 let images = device.frames.images(conversion, tensor).unwrap();
-                let (shape, images) = images.value().try_extract_tensor::<f32>().unwrap();
+                let (shape, images) = reader.read(images.value());
                 let size = expected.network_size();
                 let sides = [size.padded_height, size.padded_width].map(i64::from);
                 assert_eq!(shape[..], [2, 3, sides[0], sides[1]], "{layout:?}");
@@ -373,15 +477,14 @@ fn frames_for_a_device_move_to_another_batch() {
 
 #[test]
 fn bound_parts_find_the_same_faces() {
-    let (images, min_size) = pictures("bound_parts_find_the_same_faces");
-    // Drawn pictures show no face: there everything above the floor counts.
-    let threshold = if min_size == 480 { 0.3 } else { 0.0 };
+    let pictures = pictures("bound_parts_find_the_same_faces");
+    let (images, threshold) = (&pictures.images, pictures.threshold());
     let model = Model::open(&shipped_model()).unwrap();
     // As they are, and resized where the network computes.
-    for min_size in [min_size, min_size * 3 / 4] {
+    for min_size in [pictures.min_size, pictures.min_size * 3 / 4] {
         let mut expected = Detector::load(&model, options(min_size, threshold)).unwrap();
         let mut found = bound(&model, options(min_size, threshold), Precision::Fp32);
-        let sum = deviation(&mut expected, &mut found, &images);
+        let sum = deviation(&mut expected, &mut found, images);
         println!("{min_size}: {sum:?}");
         assert!(
             sum.expected > 5 && sum.matched == sum.expected && sum.extra == 0,
@@ -440,7 +543,11 @@ fn two_bound_detectors_run_batches_side_by_side() {
     const BATCHES: usize = 6;
     let model = Model::open(&shipped_model()).unwrap();
     let mut detectors = [(), ()].map(|()| bound(&model, options(SIDE as u32, 0.05), Precision::Fp32));
-    assert_eq!(detectors[0].batches_in_flight(), 2);
+    let in_flight = match device() {
+        Some(ExecutionProvider::WebGpu) => 1,
+        _ => 2,
+    };
+    assert_eq!(detectors[0].batches_in_flight(), in_flight);
     let batches: Vec<Batch> = (0..BATCHES)
         .map(|i| {
             let images: Vec<Image> = (0..=i % 3).map(|j| picture(3 * i + j, SIDE, SIDE)).collect();
@@ -478,17 +585,16 @@ fn a_cancelled_bound_detector_runs_again_after_the_reset() {
 /// its sums comes on top.
 #[test]
 fn fp16_moves_faces_a_little() {
-    let (images, min_size) = pictures("fp16_moves_faces_a_little");
-    let has_faces = min_size == 480;
+    let pictures = pictures("fp16_moves_faces_a_little");
     let model = Model::open(&shipped_model()).unwrap();
-    let threshold = if has_faces { 0.3 } else { 0.0 };
-    let mut expected = Detector::load(&model, options(min_size, threshold)).unwrap();
-    let mut found = bound(&model, options(min_size, threshold), Precision::Fp16);
-    let sum = deviation(&mut expected, &mut found, &images);
+    let options = options(pictures.min_size, pictures.threshold());
+    let mut expected = Detector::load(&model, options.clone()).unwrap();
+    let mut found = bound(&model, options, Precision::Fp16);
+    let sum = deviation(&mut expected, &mut found, &pictures.images);
     println!("{sum:?}");
     assert!(sum.expected > 5 && sum.score > 0.0, "{sum:?}");
     assert!(sum.score < 0.02, "{sum:?}");
-    if has_faces {
+    if pictures.have_faces {
         assert!(sum.matched == sum.expected && sum.extra == 0, "{sum:?}");
         assert!(sum.pixels <= 2.0 && sum.degrees < 2.0, "{sum:?}");
     }
@@ -496,7 +602,6 @@ fn fp16_moves_faces_a_little() {
 
 #[test]
 fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
-    use prost::Message;
     let bytes = std::fs::read(shipped_model()).unwrap();
     let mut proto = img2pose_onnx::ModelProto::decode(&bytes[..]).unwrap();
     let nodes = &mut proto.graph.as_mut().unwrap().node;
@@ -542,7 +647,6 @@ fn weights_that_are_stored_in_16_bits_serve_too() {
 /// Features stay on the device, and the heads may hide that one of them is NaN: frames had no faces then.
 #[test]
 fn features_that_are_no_numbers_are_seen_where_they_lie() {
-    use prost::Message;
     let bytes = std::fs::read(shipped_model()).unwrap();
     let mut proto = img2pose_onnx::ModelProto::decode(&bytes[..]).unwrap();
     let graph = proto.graph.as_mut().unwrap();
@@ -610,4 +714,126 @@ fn regions_show_bound_parts_what_they_show_the_others() {
         assert_eq!((sum.matched, sum.extra), (sum.expected, 0), "{sum:?}");
         assert!(sum.score < 1e-3 && sum.degrees < 0.1, "{sum:?}");
     }
+}
+
+/// What ran each kind of node, in ONNX Runtime's own words.
+fn ran(
+    placement: Placement,
+    name: &str,
+    part: &[u8],
+    inputs: &[(&str, &[i64], Numbers)],
+) -> BTreeMap<String, String> {
+    let folder = std::env::temp_dir().join(format!("img2pose-profile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let runtime = runtime::load(None, None).unwrap();
+    let _turn = placement.turn().unwrap();
+    let builder = Session::builder(runtime.environment()).unwrap();
+    let builder = builder.with_profiling(folder.join(name)).unwrap();
+    let mut session = placement
+        .register(builder, None)
+        .unwrap()
+        .commit_from_memory(part)
+        .unwrap();
+    let values = inputs.iter().map(|(name, shape, numbers)| {
+        let len = shape.iter().product::<i64>() as usize;
+        let value = match numbers {
+            Numbers::Floats => ort::value::Tensor::from_array((shape.to_vec(), vec![0.5f32; len]))
+                .unwrap()
+                .into_dyn(),
+            Numbers::Integers(number) => ort::value::Tensor::from_array((shape.to_vec(), vec![*number; len]))
+                .unwrap()
+                .into_dyn(),
+        };
+        ((*name).to_owned(), value)
+    });
+    let values: Vec<(String, DynValue)> = values.collect();
+    session.run(values).unwrap();
+    let file = session.end_profiling().unwrap();
+    let events: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let nodes = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["cat"] == "Node");
+    let of = |event: &serde_json::Value| {
+        let text = |name: &str| event["args"][name].as_str().unwrap_or_default().to_owned();
+        (text("op_name"), text("provider"))
+    };
+    nodes
+        .map(of)
+        .filter(|(operator, _)| !operator.is_empty())
+        .collect()
+}
+
+#[derive(Clone, Copy)]
+enum Numbers {
+    Floats,
+    Integers(i64),
+}
+
+/// Nothing is left to the processor but what is known to be.
+#[test]
+fn the_device_runs_the_network() {
+    use Numbers::{Floats, Integers};
+    let model = Model::open(&shipped_model()).unwrap();
+    let options = options(SIDE as u32, 0.5);
+    let placement = placement(&options, Precision::Fp32);
+    let whole = HalfParts {
+        dense: false,
+        heads: false,
+    };
+    let parts = model
+        .device_parts(whole, placement.provider.sums_features)
+        .unwrap();
+    let dense = ran(
+        placement,
+        "dense",
+        &parts.dense,
+        &[("images", &[1, 3, 96, 96], Floats)],
+    );
+    let channels = model.channels() as i64;
+    let regions = ran(
+        placement,
+        "regions",
+        &parts.regions,
+        &[
+            ("features_0", &[1, channels, 24, 24], Floats),
+            ("features_1", &[1, channels, 12, 12], Floats),
+            ("features_2", &[1, channels, 6, 6], Floats),
+            ("features_3", &[1, channels, 3, 3], Floats),
+            ("boxes", &[8, 4], Floats),
+            ("box_frames", &[8], Integers(0)),
+            ("level_counts", &[4], Integers(2)),
+        ],
+    );
+    let side = model.contract().roi.output_size as i64;
+    let poses = ran(
+        placement,
+        "poses",
+        &parts.poses,
+        &[
+            ("roi_features", &[8, channels, side, side], Floats),
+            ("wanted_rows", &[8], Integers(1)),
+        ],
+    );
+    println!("{dense:?}\n{regions:?}\n{poses:?}");
+    let on_processor = |nodes: &BTreeMap<String, String>| -> Vec<String> {
+        let nodes = nodes
+            .iter()
+            .filter(|(_, provider)| *provider == "CPUExecutionProvider");
+        nodes.map(|(operator, _)| operator.clone()).collect()
+    };
+    if device().is_none() {
+        assert!(on_processor(&dense).contains(&"Conv".to_owned()));
+        return;
+    }
+    assert!(dense.contains_key("Conv"), "{dense:?}");
+    assert_eq!(on_processor(&dense), Vec::<String>::new());
+    assert_eq!(on_processor(&poses), Vec::<String>::new());
+    let left = match placement.provider.pools_regions {
+        true => vec![],
+        false => vec!["RoiAlign"],
+    };
+    assert_eq!(on_processor(&regions), left);
 }

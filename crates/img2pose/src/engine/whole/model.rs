@@ -17,6 +17,7 @@ use crate::options::DetectorOptions;
 use crate::origin::Origin;
 use crate::provider::Placement;
 use crate::runtime::{self, Runtime};
+use crate::turns::InTurns;
 
 /// A model file that is loaded as it is, in one session, the way a user of the bare file would load it.
 ///
@@ -25,7 +26,7 @@ use crate::runtime::{self, Runtime};
 pub struct WholeModel {
     contract: Contract,
     origin: Arc<Origin>,
-    session: Held<Session>,
+    session: Held<InTurns<Session>>,
 }
 
 /// A batch of network images of one size.
@@ -138,14 +139,16 @@ impl WholeModel {
             .map_err(failed())?
             .with_intra_threads(placement.threads)
             .map_err(|error| failed()(error.into()))?;
+        let turn = placement.turn()?;
         let session = placement
             .register(builder, None)?
             .commit_from_memory(&bytes)
-            .map_err(failed())?;
+            .map_err(|error| placement.failed(format!("load {}", path.display()), error))?;
+        drop(turn);
         Ok(Self {
             contract: model.contract().clone(),
             origin: placement.origin(model),
-            session: Held::new(session),
+            session: Held::new(InTurns::new(session, placement.provider.turns)),
         })
     }
 
@@ -182,10 +185,13 @@ impl WholeModel {
         let size = unpadded.map(|side| side as i64);
         let size = TensorRef::from_array_view(([2], &size[..])).map_err(failed)?;
         let inputs = ort::inputs![contract::IMAGES => values, contract::IMAGE_SIZE => size];
+        let (turn, session) = self.session.enter(is_cancelled).ok_or(Error::Cancelled)?;
         let outputs = match canceller {
-            Some(canceller) => self.session.run_with_options(inputs, canceller.run_options()),
-            None => self.session.run(inputs),
+            Some(canceller) => session.run_with_options(inputs, canceller.run_options()),
+            None => session.run(inputs),
         };
+        // What it gave lies with the processor.
+        drop(turn);
         // A terminated run and a failed one return the same kind of error.
         let outputs = outputs.map_err(|error| match is_cancelled() {
             true => Error::Cancelled,
