@@ -5,7 +5,7 @@ use ort::value::TensorRef;
 use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_png, shipped_model};
 
 use super::*;
-use crate::engine::{Opened, new_pool};
+use crate::engine::{self, Opened, new_pool};
 use crate::frame::{
     ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, Region,
     View,
@@ -52,10 +52,10 @@ fn bound_in(model: &Model, options: DetectorOptions, precision: Precision, shape
     let (setting, engine) = engine(model, &options, precision, shapes);
     let opened = Opened {
         setting,
-        engine: Box::new(engine),
+        network: engine::Network::Rcnn(Box::new(engine)),
         passed_over: Vec::new(),
     };
-    Detector::with_engine(options, opened)
+    Detector::with_network(model, options, opened).unwrap()
 }
 
 /// A detector with bound parts.
@@ -180,7 +180,7 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         dense: false,
         heads: false,
     };
-    let parts = model.device_parts(whole, true).unwrap();
+    let parts = model.rcnn().unwrap().device_parts(whole, true).unwrap();
     let threads = options.threads();
     let mut unbound = Session::builder(runtime::load(None, None).unwrap().environment())
         .unwrap()
@@ -508,7 +508,7 @@ fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
         dense: false,
         heads: false,
     };
-    let error = model.device_parts(parts, true).err().unwrap();
+    let error = model.rcnn().unwrap().device_parts(parts, true).err().unwrap();
     assert!(matches!(error, Error::Contract { .. }), "{error}");
     let text = error.to_string();
     assert!(

@@ -143,7 +143,7 @@ impl WholeModel {
             .commit_from_memory(&bytes)
             .map_err(failed())?;
         Ok(Self {
-            contract: model.contract().clone(),
+            contract: model.rcnn_facts()?.contract.clone(),
             origin: placement.origin(model),
             session: Held::new(session),
         })
