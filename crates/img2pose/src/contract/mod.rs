@@ -27,13 +27,15 @@
 //! | [`FRAMES`] (output) | i64 `[n]` | index in the batch of each face, rising; within a frame the scores fall |
 
 mod facts;
+mod images;
 mod pair;
 mod reference_points;
 mod validate;
 
 use serde::{Deserialize, Serialize};
 
-pub use facts::{Facts, ImageFacts};
+pub use facts::Facts;
+pub use images::ImageFacts;
 #[cfg(test)]
 pub(crate) use pair::tests as pair_tests;
 pub(crate) use pair::{ANSWER, ANSWER_POINTS, ANSWER_PRESENCE, ANSWER_SPREAD, CELL};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use nalgebra::{Matrix3, Vector3};
 use serde::{Deserialize, Serialize};
 
-use super::validate::{all_within, demand, validate_points, within};
-use super::{ContractError, ImageFacts};
+use super::images::ImageFacts;
+use super::validate::{ContractError, all_within, demand, validate_points, within};
 
 /// The version of the contract of two networks that find and look.
 pub const PAIR_CONTRACT_VERSION: u32 = 2;
@@ -158,7 +159,14 @@ impl PairContract {
         all_within("bbox_x_factor", &factors[..1], 0.01..=100.0)?;
         all_within("bbox_y_factor", &factors[1..], 0.01..=100.0)?;
         within("expand_forehead", self.expand_forehead, 0.0..=100.0)?;
-        validate_points(&self.reference_points)
+        validate_points(&self.reference_points)?;
+        let flatness = relative_volume(&self.reference_points);
+        demand(
+            flatness > 1e-6,
+            "reference_points",
+            &format_args!("points of relative volume {flatness:e}"),
+            "points in space, not in a plane",
+        )
     }
 
     /// Cells of a network image of `height` x `width` pixels.
@@ -168,6 +176,17 @@ impl PairContract {
             .map(|&stride| (height / stride as usize) * (width / stride as usize))
             .sum()
     }
+}
+
+/// The volume of a cloud of points relative to a ball of its size: 0 when they lie in a plane, so that no pose follows from them.
+fn relative_volume(points: &[[f32; 3]]) -> f64 {
+    let count = points.len() as f64;
+    let points = points.iter().map(|point| Vector3::from(point.map(f64::from)));
+    let mean = points.clone().sum::<Vector3<f64>>() / count;
+    let spread = points
+        .map(|point| (point - mean) * (point - mean).transpose())
+        .sum::<Matrix3<f64>>();
+    spread.determinant() / (spread.trace() / 3.0).powi(3)
 }
 
 #[cfg(test)]
@@ -239,6 +258,9 @@ pub(crate) mod tests {
             ("expand_forehead", |c| c.expand_forehead = -1.0),
             ("reference_points", |c| c.reference_points.truncate(5)),
             ("reference_points", |c| c.reference_points[3][0] = f32::NAN),
+            ("reference_points", |c| {
+                c.reference_points.iter_mut().for_each(|point| point[2] = 0.0);
+            }),
         ];
         for (number, (field, change)) in changes.iter().enumerate() {
             let mut contract = contract();

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
-use super::{CONTRACT_VERSION, Contract, ImageFacts, REFERENCE_POINTS_68};
+use super::images::ImageFacts;
+use super::{CONTRACT_VERSION, Contract, REFERENCE_POINTS_68};
 
 /// Largest side of a network image or of an anchor that is believed, in pixels.
 const LARGEST_SIDE: u32 = 16_384;
