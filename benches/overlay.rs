@@ -44,6 +44,7 @@ fn face(x: f32, y: f32, height: f32) -> Face {
         confidence: 0.98,
         pose,
         keypoints: project_keypoints(&pose, WIDTH, HEIGHT),
+        sigma: None,
     }
 }
 

@@ -113,6 +113,7 @@ mod imp {
                 [0.16, 0.36],
             ]
             .map(|[dx, dy]| [(x + dx) * width, (y + dy) * height]),
+            sigma: None,
         };
         vec![face(0.125, 0.25, 0.9375), face(0.5, 0.125, 0.8125)]
     }

@@ -125,6 +125,7 @@ fn buffer(input: &Input, info: &VideoInfo) -> gst::Buffer {
             confidence: 0.9,
             pose,
             keypoints: [[x, y]; 5],
+            sigma: None,
         }
     });
     meta::attach(frame, &FrameFaces::new(info, faces.collect())).unwrap();

@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         test_support::damage(&mut model, &mut random);
     }
     if let Ok(model) = Model::parse(Path::new("fuzz.onnx"), model.encode_to_vec()) {
-        assert!(model.channels() > 0);
+        assert!(model.channels().is_none_or(|channels| channels > 0));
         let _ = stages::cut(&model);
     }
 });

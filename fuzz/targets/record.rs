@@ -84,6 +84,7 @@ fuzz_target!(|changes: Vec<Change>| {
             [14.0, 40.0],
             [26.0, 40.0],
         ],
+        sigma: None,
     };
     let frame = meta::FrameFaces {
         frame_width: 64,

@@ -97,6 +97,7 @@ mod tests {
             confidence: 0.9,
             pose: [rx, ry, rz, x, y, 9.0],
             keypoints: [[0.0; 2]; 5],
+            sigma: None,
         }
     }
 

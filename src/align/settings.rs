@@ -150,6 +150,7 @@ mod tests {
             confidence: 0.9,
             pose: [0.0, ry, 0.0, 0.0, 0.0, 20.0],
             keypoints: [[0.0; 2]; 5],
+            sigma: None,
         }
     }
 

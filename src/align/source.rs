@@ -112,6 +112,7 @@ mod tests {
             confidence: 0.9,
             pose: [0.1, 0.2, 0.1, 0.5, -0.5, z],
             keypoints: [[0.0; 2]; 5],
+            sigma: None,
         }
     }
 

@@ -105,6 +105,7 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     }
     let options = settings.detector_options();
     let model = Model::open_in(&model, options.precision).map_err(load_error)?;
+    check_following(&model, &settings.load)?;
     let detector = Detector::load(&model, options).map_err(load_error)?;
     let active_provider = detector.active_provider().to_owned();
     for reason in detector.passed_over() {
@@ -185,6 +186,20 @@ fn check_sizes(settings: &LoadSettings) -> Result<(), LoadError> {
              short side; raise max-size, or set it to 0"
         ),
     })
+}
+
+/// The surroundings of known faces are looked at with img2pose networks.
+fn check_following(model: &Model, settings: &LoadSettings) -> Result<(), LoadError> {
+    let interval = settings.whole_frame_interval;
+    if interval <= 1 || model.contract().is_some() {
+        return Ok(());
+    }
+    Err(LoadError::from(format!(
+        "whole-frame-interval is {interval}, and model {} is of architecture '{}', with which every frame is looked at as a \
+         whole; set whole-frame-interval to 1, or take an img2pose network",
+        model.path().display(),
+        model.facts().architecture()
+    )))
 }
 
 fn model_path(settings: &LoadSettings, plugin_file: Option<&Path>) -> Result<PathBuf, LoadError> {

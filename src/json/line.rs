@@ -39,6 +39,8 @@ struct LineFace<'a> {
     confidence: f32,
     pose: &'a [f32; 6],
     yaw_pitch_roll_deg: [f32; 3],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sigma: Option<f32>,
     keypoints: Keypoints,
     #[serde(skip_serializing_if = "Option::is_none")]
     track: Option<LineTrack>,
@@ -78,6 +80,7 @@ impl<'a> LineFace<'a> {
             confidence: face.confidence,
             pose: &face.pose,
             yaw_pitch_roll_deg: yaw_pitch_roll(&face.pose),
+            sigma: face.sigma,
             keypoints: Keypoints {
                 left_eye,
                 right_eye,
@@ -186,6 +189,7 @@ mod tests {
                 [1.0, 2.0],
                 [3.0, 4.0],
             ],
+            sigma: None,
         }
     }
 

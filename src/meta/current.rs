@@ -310,6 +310,7 @@ mod tests {
             confidence: 0.9,
             pose: [0.1, 0.2, 0.3, 1.0, 2.0, 30.0],
             keypoints: [[x + 10.0, y + 20.0]; 5],
+            sigma: None,
         };
         FrameFaces::new(
             &info(width, height, par),

@@ -20,6 +20,7 @@ const Y_MIN: &str = "y_min";
 const Y_MAX: &str = "y_max";
 const CONFIDENCE: &str = "confidence";
 const LABEL_ID: &str = "label_id";
+const SIGMA: &str = "sigma";
 
 const POSE: [&str; 6] = ["rx", "ry", "rz", "tx", "ty", "tz"];
 const ANGLES: [&str; 3] = ["yaw", "pitch", "roll"];
@@ -51,7 +52,7 @@ pub(super) fn set_detection(s: &mut gst::StructureRef, (width, height): (u32, u3
     s.set(LABEL_ID, FACE_LABEL);
 }
 
-/// Pose, angles and keypoints: with [`set_frame`] the `face-pose` parameter of an ROI.
+/// Pose, angles, keypoints and how sure the rotation is: with [`set_frame`] the `face-pose` parameter of an ROI.
 pub(super) fn set_pose(s: &mut gst::StructureRef, face: &Face) {
     for (name, value) in POSE.into_iter().zip(face.pose) {
         s.set(name, f64::from(value));
@@ -63,6 +64,9 @@ pub(super) fn set_pose(s: &mut gst::StructureRef, face: &Face) {
         for (name, value) in names.into_iter().zip(point) {
             s.set(name, f64::from(value));
         }
+    }
+    if let Some(sigma) = face.sigma {
+        s.set(SIGMA, f64::from(sigma));
     }
 }
 
@@ -136,6 +140,10 @@ pub(super) fn get_face(s: &gst::StructureRef, (width, height): (u32, u32)) -> Re
         confidence: number(CONFIDENCE)? as f32,
         pose: [0.0; 6],
         keypoints: [[0.0; 2]; 5],
+        sigma: match s.has_field(SIGMA) {
+            true => Some(number(SIGMA)? as f32),
+            false => None,
+        },
     };
     for (name, value) in POSE.into_iter().zip(&mut face.pose) {
         *value = number(name)? as f32;

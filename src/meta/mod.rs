@@ -16,6 +16,7 @@
 //!     confidence: 0.98,
 //!     pose: [0.1, -0.2, 0.05, -2.5, 0.75, 18.0],
 //!     keypoints: [[120.0, 130.0], [160.0, 131.0], [139.0, 150.0], [124.0, 170.0], [157.0, 171.0]],
+//!     sigma: None,
 //! };
 //!
 //! let mut buffer = gst::Buffer::new();
@@ -42,6 +43,7 @@
 //! | `tx`, `ty`, `tz` | double | translation in head units, in the camera of that frame ([`FrameFaces::camera`]: focal length width + height, principal point in the middle) |
 //! | `yaw`, `pitch`, `roll` | double | degrees, see [`img2pose::pose::yaw_pitch_roll`] |
 //! | `left-eye-x`, `left-eye-y`, and so for `right-eye`, `nose`, `mouth-left`, `mouth-right` | double | pixels of that frame; left and right of a head that is upright in the pixels |
+//! | `sigma` | double | degrees: how sure the rotation is, see [`img2pose::Face::sigma`]; absent where the model does not say |
 //! | `pixel-aspect-ratio` | fraction | width of a pixel over its height; the camera depends on it. Beside `frame-width`; absent where pixels are square, but always in the record |
 //! | `orientation` | string | how that frame was turned to look at it: `90r`, `180`, `90l`, `horiz`, `vert`, `ul-lr` or `ur-ll`, see [`img2pose::frame::Orientation`]. Beside `frame-width`; absent where it was not. Box, pose and keypoints are those of the pixels as they lie |
 //!
@@ -54,7 +56,7 @@
 //! The ROI of face `i` has the type `face`, the id `i`, no parent (-1), the smallest box of whole pixels that
 //! holds the face's box, and two parameter structures: `detection` (`x_min`, `x_max`, `y_min`, `y_max`,
 //! `confidence`, `label_id`, the fields that readers of DL Streamer know) and `face-pose` (`version`,
-//! `frame-width`, `frame-height`, `pixel-aspect-ratio`, `orientation`, pose, angles, keypoints, `reused` as in the record).
+//! `frame-width`, `frame-height`, `pixel-aspect-ratio`, `orientation`, pose, angles, keypoints, `sigma`, `reused` as in the record).
 //!
 //! # Faces through time
 //!

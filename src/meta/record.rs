@@ -55,7 +55,8 @@ fn check_face(index: usize, face: &Face) -> Result<(), MetaError> {
     finite("the box", &face.bbox)?;
     finite("the confidence", &[face.confidence])?;
     finite("the pose", &face.pose)?;
-    finite("a keypoint", face.keypoints.as_flattened())
+    finite("a keypoint", face.keypoints.as_flattened())?;
+    finite("sigma", face.sigma.as_slice())
 }
 
 pub(super) fn add(buffer: &mut gst::BufferRef, frame: &FrameFaces) -> Result<(), MetaError> {

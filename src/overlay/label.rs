@@ -138,6 +138,7 @@ mod tests {
             confidence: 0.987,
             pose: [0.0, 0.5, 0.0, -13.109, 2.3118, 60.632],
             keypoints: [[0.0; 2]; 5],
+            sigma: None,
         };
         let track = id.map(|id| Track {
             id,

@@ -142,6 +142,8 @@ impl Known {
                 confidence: face.confidence,
                 pose: face.pose,
                 keypoints,
+                // Of a pose that was not seen nobody has said how sure it is.
+                sigma: seen.and_then(|seen| seen.sigma),
             };
             (face, Some(track))
         });

@@ -18,6 +18,7 @@ mod following;
 mod interval;
 mod latency;
 mod log;
+mod pair;
 mod passthrough;
 mod pools;
 mod preroll;

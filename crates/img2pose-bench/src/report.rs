@@ -113,16 +113,17 @@ impl Kind {
 impl Report {
     pub fn new(arguments: &Arguments, clip: &Clip) -> Result<Self> {
         let info = &clip.info;
-        let contract = img2pose::Model::open(&arguments.model)?.contract().clone();
+        let model = img2pose::Model::open(&arguments.model)?;
+        let images = model.facts().images();
         let size = img2pose::frame::NetworkSize::of_layout(
             &clip.layout()?,
-            arguments.min_size.unwrap_or(contract.min_size),
-            arguments.max_size.unwrap_or(contract.max_size),
-            contract.size_divisor,
+            arguments.min_size.unwrap_or(images.min_size),
+            arguments.max_size.unwrap_or(images.max_size),
+            images.size_divisor,
         );
         Ok(Self {
             machine: Machine::read()?,
-            model: format!("{} ({})", arguments.model.display(), contract.architecture),
+            model: format!("{} ({})", arguments.model.display(), model.facts().architecture()),
             frames: format!(
                 "{}, {}x{} {}",
                 clip.source,

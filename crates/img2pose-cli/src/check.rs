@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use img2pose::contract::{CLASS_SCORES, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS, deltas, objectness};
+use img2pose::contract::{
+    CLASS_SCORES, Facts, PROPOSAL_FRAMES, PROPOSAL_LEVELS, PROPOSALS, deltas, objectness,
+};
 use img2pose::frame::Frame;
 use img2pose::runtime;
 use img2pose::whole::{Images, Outputs, WholeModel};
-use img2pose::{Detector, DetectorOptions, ExecutionProvider, Face, Model};
+use img2pose::{Detector, DetectorOptions, ExecutionProvider, Face, Model, Selection};
 
 use crate::error::Result;
 use crate::output;
@@ -41,14 +43,12 @@ impl Check {
         // Numbers that are none propose nothing, so that the proposals would not tell.
         cut_points.extend((0..PROPOSAL_LEVELS).flat_map(|level| [objectness(level), deltas(level)]));
         let model = Model::open(&self.model)?;
+        let facts = model.facts();
+        let Facts::Img2pose(contract) = facts else {
+            return check_pair(&model, started);
+        };
         let mut whole = WholeModel::load(&model, &on_processor(), &cut_points)?;
-        let contract = model.contract();
-        output::line(format_args!(
-            "{}: {}, contract {}",
-            self.model.display(),
-            contract.architecture,
-            contract.contract_version
-        ));
+        name(&model);
         let library = runtime::load(None, None).map_err(img2pose::Error::from)?;
         output::line(format_args!("ONNX Runtime {}", library.path().display()));
         output::line(format_args!("loaded in {} ms", started.elapsed().as_millis()));
@@ -96,6 +96,52 @@ impl Check {
     }
 }
 
+/// Says which model it is.
+fn name(model: &Model) {
+    let facts = model.facts();
+    output::line(format_args!(
+        "{}: {}, contract {}",
+        model.path().display(),
+        facts.architecture(),
+        facts.contract_version()
+    ));
+}
+
+/// Loads a model that finds and looks as the element does, and compares a batch with its frames alone.
+fn check_pair(model: &Model, started: Instant) -> Result<()> {
+    name(model);
+    // Every place that the finder lets pass is looked at.
+    let selection = Selection::default().with_score_threshold(0.0);
+    let mut detector = Detector::load(model, on_processor().with_selection(selection))?;
+    let library = runtime::load(None, None).map_err(img2pose::Error::from)?;
+    output::line(format_args!("ONNX Runtime {}", library.path().display()));
+    output::line(format_args!("loaded in {} ms", started.elapsed().as_millis()));
+    let (width, height) = FRAME;
+    let noise = noise();
+    let blank = vec![0; noise.len()];
+    let frames = [&noise, &blank, &noise].map(|pixels| Frame::rgb(pixels, width, height));
+    let mut find = |what: &str, frames: &[Frame<'_>]| -> Result<Vec<Vec<Face>>> {
+        let started = Instant::now();
+        let faces = detector.detect(frames)?;
+        output::line(format_args!(
+            "{what}: {} faces in {} ms",
+            faces.iter().map(Vec::len).sum::<usize>(),
+            started.elapsed().as_millis()
+        ));
+        Ok(faces)
+    };
+    let mut alone = find("noise", &frames[..1])?;
+    alone.extend(find("blank", &frames[1..2])?);
+    alone.push(alone[0].clone());
+    if find(&format!("batch of {BATCH}"), &frames)? != alone {
+        let reason = "a batch gives other results than its frames alone".to_owned();
+        let path = model.path().to_owned();
+        return Err(img2pose::Error::Contract { path, reason }.into());
+    }
+    output::line(format_args!("the batch equals its frames alone, bit for bit"));
+    Ok(())
+}
+
 /// On the processor, which every model runs on.
 fn on_processor() -> DetectorOptions {
     DetectorOptions::default().with_execution_provider(ExecutionProvider::Cpu)
@@ -105,16 +151,7 @@ fn on_processor() -> DetectorOptions {
 /// contract, its graph or its numbers is told in the element's words.
 fn compare_detectors(model: &Model) -> Result<()> {
     let (width, height) = FRAME;
-    // Noise has edges everywhere, so that every part of the network has something to do (Knuth's MMIX generator).
-    let mut state = 1u64;
-    let pixels: Vec<u8> = std::iter::repeat_with(|| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    })
-    .take(3 * width as usize * height as usize)
-    .collect();
+    let pixels = noise();
     let frame = Frame::rgb(&pixels, width, height);
     let find = |whole: bool| -> Result<(Vec<Face>, Duration)> {
         let options = on_processor().with_whole(whole);
@@ -137,6 +174,21 @@ fn compare_detectors(model: &Model) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// A frame of RGB pixels. Noise has edges everywhere, so that every part of the network has something to do (Knuth's MMIX
+/// generator).
+fn noise() -> Vec<u8> {
+    let (width, height) = FRAME;
+    let mut state = 1u64;
+    std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(3 * width as usize * height as usize)
+    .collect()
 }
 
 /// Height and width of a 4:3 picture at the model's own size, padded. Larger sizes than the published ones say nothing more

@@ -8,7 +8,7 @@ use img2pose::files;
 use img2pose::text::brief;
 use img2pose_export::architecture::Architecture;
 use img2pose_export::checkpoint::Checkpoint;
-use img2pose_export::contract::Contract;
+use img2pose_export::contract::Facts;
 use img2pose_export::statistics::PoseStatistics;
 use img2pose_export::{Error, Model};
 use img2pose_onnx::{MOST_BYTES, TensorProto, ValueInfoProto, data_type};
@@ -187,7 +187,7 @@ fn model(path: &Path) -> Result<()> {
         ),
     );
     match Model::parse(path, bytes) {
-        Ok(model) => contract(model.contract()),
+        Ok(model) => facts(model.facts()),
         Err(error) => line("contract", error),
     }
     Ok(())
@@ -230,21 +230,37 @@ fn value_text(value: &ValueInfoProto) -> String {
     )
 }
 
-fn contract(contract: &Contract) {
-    line("contract", format!("version {}", contract.contract_version));
-    line("architecture", &contract.architecture);
+fn facts(facts: Facts<'_>) {
+    line("contract", format!("version {}", facts.contract_version()));
+    line("architecture", facts.architecture());
+    let images = facts.images();
     line(
         "frame size",
         format!(
             "short side {}, long side at most {}",
-            contract.min_size, contract.max_size
+            images.min_size, images.max_size
         ),
     );
-    statistics(&contract.pose_mean, &contract.pose_stddev);
-    line("batch norm epsilon", contract.batch_norm_epsilon);
-    line("source SHA-256", &contract.source_sha256);
+    match facts {
+        Facts::Img2pose(contract) => {
+            statistics(&contract.pose_mean, &contract.pose_stddev);
+            line("batch norm epsilon", contract.batch_norm_epsilon);
+            line("source SHA-256", &contract.source_sha256);
+        }
+        Facts::FindAndLook(contract) => {
+            line(
+                "crops",
+                format!("{0}x{0}, margin {1}", contract.crop_side, contract.crop_margin),
+            );
+            for (name, sha256) in contract.source_sha256.iter().take(NAMED) {
+                let name = brief(name, NAME);
+                line("source SHA-256", format!("{} ({name})", brief(sha256, NAME)));
+            }
+        }
+        _ => {}
+    }
     // Its lines are set in, so that none passes for another fact.
-    for (number, text) in contract.licence.lines().enumerate() {
+    for (number, text) in facts.licence().lines().enumerate() {
         line(if number == 0 { "licence" } else { "" }, text);
     }
 }

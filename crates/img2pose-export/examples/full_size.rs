@@ -37,7 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(folder)?;
 
     let bytes = std::fs::read(model)?;
-    let contract = Model::parse(Path::new(model), bytes.clone())?.contract().clone();
+    let contract = Model::parse(Path::new(model), bytes.clone())?
+        .contract()
+        .unwrap()
+        .clone();
     let small = weights(&ModelProto::decode(&bytes[..])?);
 
     let style = Style::default();

@@ -15,4 +15,7 @@ pub struct Face {
     /// Left eye, right eye, nose, left and right mouth corner: `x, y` in pixels of the frame; outside it where
     /// the face is cut.
     pub keypoints: [[f32; 2]; 5],
+    /// How sure the rotation is, in degrees above 0 to 180: in two of three cases (0.683) it is off by no more, as was counted on
+    /// faces that the model was not trained on. `None`: the model does not say.
+    pub sigma: Option<f32>,
 }

@@ -353,6 +353,7 @@ mod tests {
             confidence: 0.9,
             pose: [0.0, 0.0, 0.0, 0.0, 0.0, 9.0],
             keypoints: [[0.0; 2]; 5],
+            sigma: None,
         }
     }
 

@@ -37,6 +37,7 @@ mod memory;
 mod model;
 mod options;
 mod origin;
+mod pair;
 pub mod pose;
 mod provider;
 mod rcnn;

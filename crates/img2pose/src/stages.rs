@@ -6,7 +6,7 @@ use crate::engine::{HostEngine, Setting, new_pool};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
-use crate::model::{HalfParts, Model};
+use crate::model::{HalfParts, Model, RcnnFacts};
 use crate::options::{DetectorOptions, Selection};
 use crate::provider::Placement;
 use crate::rcnn::{
@@ -40,6 +40,7 @@ pub struct Stages {
 /// # Errors
 /// Those of [`Detector::load`](crate::Detector::load), as far as they are the model's.
 pub fn cut(model: &Model) -> Result<(), Error> {
+    let model = model.rcnn()?;
     drop(model.parts()?);
     for is_half in [false, true] {
         let half = HalfParts {
@@ -74,10 +75,10 @@ impl Stages {
         let placement = Placement::on_processor(options);
         let setting = Setting::new(model, placement, new_pool(options.threads())?)?;
         let runtime = runtime::load(None, None)?;
-        let mut engine = HostEngine::load(model, &model.parts()?, runtime, placement, &setting)?;
-        let (contract, channels) = (model.contract().clone(), model.channels());
+        let mut engine = HostEngine::load(model, &model.rcnn()?.parts()?, runtime, placement, &setting)?;
+        let RcnnFacts { contract, channels } = model.rcnn_facts()?.clone();
         let selection = options.selection;
-        let maker = BatchMaker::new(&contract, options.min_size, options.max_size, None);
+        let maker = BatchMaker::new(&contract.images(), options.min_size, options.max_size, None);
         let mut batch = maker.new_batch(frame.layout, 1)?;
         batch.push(frame)?;
         let (dense, heads) = engine.parts();

@@ -14,8 +14,8 @@ struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// Tests take turns: what one allocates is not counted in the other.
-static TURN: Mutex<()> = Mutex::new(());
+/// One test at a time: the calls of all threads are counted.
+static ALONE: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call goes to the system's allocator unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
@@ -67,9 +67,43 @@ fn frame(pixels: &[u8]) -> Frame<'_> {
     }
 }
 
+/// As many frames and crops as there are, in two runs: memory of the networks, of the crops and of the frames is used again.
+#[test]
+fn a_warm_pair_of_networks_allocates_only_what_ort_does_for_each_run() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let pixels = pixels();
+    let frame = frame(&pixels);
+    let selection = Selection::default().with_score_threshold(0.3);
+    // Few enough crops for one run of the close look.
+    let options = DetectorOptions::default()
+        .with_selection(selection.with_max_faces(8))
+        .with_num_threads(1);
+    let mut detector = Detector::open(test_support::small_pair_model(), options).unwrap();
+    let mut batch = detector.new_batch(frame.layout, 2).unwrap();
+    let mut faces = Vec::new();
+    let mut counts: Vec<usize> = (0..25)
+        .map(|_| {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            batch.clear();
+            for _ in 0..2 {
+                batch.push(&frame).unwrap();
+            }
+            detector.detect_batch_into(&batch, &mut faces).unwrap();
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        })
+        .collect();
+    assert!(faces.iter().all(|faces| !faces.is_empty()));
+    counts.sort_unstable();
+    let bound = 4 * HEAD_RUN;
+    assert!(
+        counts[12] > 0 && counts[12] <= bound,
+        "{counts:?} allocations a batch, at most {bound} expected"
+    );
+}
+
 #[test]
 fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let pixels = pixels();
     let frame = frame(&pixels);
     // Takes nearly everything for a face: with the head that ships, whether a drawn pattern has candidates would hang on the
@@ -110,7 +144,7 @@ fn a_warm_detector_allocates_only_what_ort_does_for_each_run() {
 /// Following costs the run of the regions, and nothing for each frame.
 #[test]
 fn a_warm_detector_follows_without_allocating() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let pixels = pixels();
     let frame = frame(&pixels);
     let model = class_head::model_with_class_bias([-4.0, 4.0]);

@@ -5,6 +5,7 @@
 //! for in `../models` beside that folder. Tests that need it print that they were skipped when it is absent.
 
 mod damage;
+mod pair;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -19,6 +20,7 @@ use ndarray_npy::NpzReader;
 use serde::Deserialize;
 
 pub use damage::damage;
+pub use pair::{small_pair, small_pair_contract, small_pair_model};
 
 /// Environment variable that names the folder with the golden data.
 pub const VARIABLE: &str = "IMG2POSE_GOLDEN";
@@ -43,6 +45,20 @@ pub fn golden(test: &str) -> Option<PathBuf> {
         return None;
     }
     Some(folder)
+}
+
+/// Environment variable that names the folder with golden numbers of a model of two networks, which
+/// `python -m img2pose_train.golden` makes.
+pub const PAIR_VARIABLE: &str = "IMG2POSE_GOLDEN_V2";
+
+/// That folder, or `None` after printing that `test` is skipped.
+pub fn golden_pair(test: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(PAIR_VARIABLE).map(PathBuf::from);
+    let folder = folder.filter(|folder| folder.join("golden.json").exists());
+    if folder.is_none() {
+        skip(test, &format!("no golden.json in the folder {PAIR_VARIABLE}"));
+    }
+    folder
 }
 
 /// Says that `test` tests nothing and why: on stdout, and in the file that [`SKIPPED`] names, which `scripts/test.sh`
@@ -251,6 +267,23 @@ pub fn read_png(path: &Path) -> Image {
     Image {
         width: info.width,
         height: info.height,
+        pixels,
+    }
+}
+
+/// Reads a binary PPM of 8 bits whose header has no comments.
+pub fn read_ppm(path: &Path) -> Image {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut fields = bytes.splitn(4, |byte| byte.is_ascii_whitespace());
+    let mut field = || fields.next().expect("a PPM");
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u32>().ok();
+    assert_eq!(field(), b"P6");
+    let [width, height] = [(); 2].map(|()| number(field()).expect("a number"));
+    let pixels = field().strip_prefix(b"255\n").expect("8 bits").to_vec();
+    assert_eq!(pixels.len(), 3 * width as usize * height as usize);
+    Image {
+        width,
+        height,
         pixels,
     }
 }

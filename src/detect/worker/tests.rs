@@ -151,6 +151,7 @@ pub(super) fn face(byte: u8) -> Face {
         confidence: f32::from(byte),
         pose: [0.0; 6],
         keypoints: [[0.0; 2]; 5],
+        sigma: None,
     }
 }
 

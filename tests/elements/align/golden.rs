@@ -14,6 +14,7 @@ fn face(golden: &GoldenFace) -> Face {
         confidence: golden.score,
         pose: golden.pose,
         keypoints: golden.keypoints,
+        sigma: None,
     }
 }
 

@@ -21,6 +21,7 @@ pub fn face(ry: f32, confidence: f32, side: f32) -> Face {
         confidence,
         pose,
         keypoints: project_keypoints(&pose, 640, 480),
+        sigma: None,
     }
 }
 

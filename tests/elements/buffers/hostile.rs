@@ -22,6 +22,7 @@ fn found(info: &VideoInfo) -> FrameFaces {
         confidence,
         pose,
         keypoints: project_keypoints(&pose, info.width(), info.height()),
+        sigma: None,
     };
     let middle = [width * 0.2, height * 0.2, width * 0.7, height * 0.8];
     let edge = [width * 0.8, height * 0.5, width, height];

@@ -47,6 +47,7 @@ pub fn face(x: f32, y: f32, confidence: f32) -> Face {
             [x + 12.7, y + 41.1],
             [x + 28.3, y + 40.9],
         ],
+        sigma: None,
     }
 }
 

@@ -137,6 +137,22 @@ fn faces_that_are_followed_say_who_they_are() {
 }
 
 #[test]
+fn how_sure_a_rotation_is_is_written_where_it_is_known() {
+    faces::init();
+    let mut sure = face(30.0, 20.0, 0.9);
+    sure.sigma = Some(4.5);
+    let line = written("img2posejson", vec![sure, face(90.0, 20.0, 0.8)]);
+    assert_valid(&line);
+    assert_eq!(line["faces"][0]["sigma"], json!(4.5));
+    assert_eq!(line["faces"][1].get("sigma"), None);
+    for wrong in [json!(-1.0), json!(181.0), Value::Null, json!("4")] {
+        let mut line = line.clone();
+        line["faces"][0]["sigma"] = wrong;
+        assert!(!SCHEMA.is_valid(&line), "{line}");
+    }
+}
+
+#[test]
 fn wrong_lines_are_refused() {
     let good = full_line();
     let refuses = |what: &str, change: &dyn Fn(&mut Value)| {
@@ -236,6 +252,7 @@ fn the_documented_line_is_written() {
         confidence: floats::<1>(&json!([found["confidence"]]))[0],
         pose: floats(&found["pose"]),
         keypoints: points.map(|name| floats(&found["keypoints"][name])),
+        sigma: None,
     };
     let info = info(VideoFormat::I420, 640, 480);
     let frames = vec![

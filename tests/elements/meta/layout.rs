@@ -69,15 +69,38 @@ fn every_bit_comes_back() {
         (state >> 8) as f32 / (1 << 24) as f32 * limit
     };
     let faces = (0..50)
-        .map(|_| Face {
+        .map(|number| Face {
             bbox: [next(641.0), next(359.0), next(641.0), next(359.0)],
             confidence: next(1.0),
             pose: std::array::from_fn(|_| next(200.0) - 100.0),
             keypoints: std::array::from_fn(|_| [next(800.0) - 80.0, next(500.0) - 70.0]),
+            sigma: (number % 2 == 0).then(|| next(180.0)),
         })
         .collect();
     let frame = FrameFaces::new(&info, faces);
     assert_eq!(meta::read(&buffer_with(&frame)), Ok(Some(frame)));
+}
+
+#[test]
+fn how_sure_a_rotation_is_stands_beside_the_pose_where_a_model_says_it() {
+    let info = video_info();
+    let mut frame = two_faces(&info);
+    frame.faces[1].sigma = Some(3.25);
+    let buffer = buffer_with(&frame);
+    let record = CustomMeta::from_buffer(&buffer, RECORD_NAME).unwrap();
+    let of = |face: &str| record.structure().get::<gst::Structure>(face).unwrap();
+    assert_eq!(of("face-1").get("sigma"), Ok(3.25_f64));
+    assert!(!of("face-0").has_field("sigma"));
+    let regions: Vec<Option<f64>> = buffer
+        .iter_meta::<VideoRegionOfInterestMeta>()
+        .map(|region| region.param("face-pose").unwrap().get("sigma").ok())
+        .collect();
+    assert_eq!(regions, [None, Some(3.25)]);
+    frame.faces[1].sigma = Some(f32::NAN);
+    let error = meta::attach(gst::Buffer::new().make_mut(), &frame)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("sigma"), "{error}");
 }
 
 /// Without them a pose cannot be projected, nor said how the viewer sees it.

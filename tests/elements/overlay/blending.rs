@@ -32,6 +32,7 @@ fn found(info: &VideoInfo) -> FrameFaces {
             confidence: 0.9,
             pose,
             keypoints: img2pose::pose::project_keypoints(&pose, info.width(), info.height()),
+            sigma: None,
         }
     });
     FrameFaces::new(info, faces.collect())

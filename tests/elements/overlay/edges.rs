@@ -24,6 +24,7 @@ fn faces_of_no_size() {
         confidence: 0.0,
         pose: [0.0; 6],
         keypoints: [[x, y]; 5],
+        sigma: None,
     };
     push(
         &info,
@@ -92,7 +93,7 @@ proptest! {
         blur in prop::sample::select(vec!["none", "pixelate", "blur"]),
     ) {
         let info = faces::info(VideoFormat::I420, 160, 120);
-        let face = Face { bbox, confidence, pose, keypoints: [point; 5] };
+        let face = Face { bbox, confidence, pose, keypoints: [point; 5], sigma: None };
         // Keypoints and landmarks are drawn by different properties.
         for points in ["keypoints", "landmarks"] {
             push(&info, &format!("draw-points={points} blur-faces={blur}"), vec![face.clone()]);

@@ -39,6 +39,7 @@ pub fn middle_face(rotation: [f32; 3]) -> Face {
         confidence: 0.9,
         pose,
         keypoints: img2pose::pose::project_keypoints(&pose, 640, 480),
+        sigma: None,
     }
 }
 

@@ -36,6 +36,7 @@ pub fn face(x: f32) -> Face {
         confidence: 0.95,
         pose,
         keypoints: img2pose::pose::project_keypoints(&pose, 640, 480),
+        sigma: None,
     }
 }
 

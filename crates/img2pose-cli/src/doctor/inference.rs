@@ -79,18 +79,18 @@ pub fn model(report: &mut Report, explicit: Option<&Path>, plugin: Option<&Path>
     };
     match Model::open(&path) {
         Ok(model) => {
-            let contract = model.contract();
+            let facts = model.facts();
             report.good(
                 "model",
                 format!(
                     "{}: {}, contract version {}, short side {}",
                     path.display(),
-                    contract.architecture,
-                    contract.contract_version,
-                    contract.min_size
+                    facts.architecture(),
+                    facts.contract_version(),
+                    facts.images().min_size
                 ),
             );
-            report.note("licence", &contract.licence);
+            report.note("licence", facts.licence());
             Some(path)
         }
         Err(error) => {

@@ -62,6 +62,40 @@ fn inspect_says_what_a_file_is() {
 }
 
 #[test]
+fn models_of_two_networks_are_looked_into_and_checked() {
+    let model = test_support::small_pair_model();
+    let inspected = run(&["inspect", text(model)]);
+    for part in [
+        "version 2",
+        "find-and-look",
+        "short side 64",
+        "32x32, margin 1.3",
+        "made up (finder)",
+        "made up for tests",
+    ] {
+        assert!(
+            inspected.succeeded().stdout.contains(part),
+            "no '{part}' in\n{}",
+            inspected.stdout
+        );
+    }
+    let checked = run(&["check", text(model)]);
+    for part in [
+        "find-and-look, contract 2",
+        "noise: ",
+        "blank: ",
+        "batch of 3: ",
+        "bit for bit",
+    ] {
+        assert!(
+            checked.succeeded().stdout.contains(part),
+            "no '{part}' in\n{}",
+            checked.stdout
+        );
+    }
+}
+
+#[test]
 fn check_tells_what_it_saw_of_the_shipped_model() {
     let ran = run(&["check", text(&test_support::shipped_model())]);
     for part in [

@@ -1,7 +1,9 @@
 //! What an engine is given: views of frames that have one network size.
 
+use std::sync::RwLockReadGuard;
+
 use super::slots::Slots;
-use crate::frame::{Conversion, Cut, NetworkSize};
+use crate::frame::{Conversion, Cut, FrameCopy, FrameLayout, NetworkSize};
 use crate::memory::HostTensor;
 
 /// Proposals of a region: there is a face or two in it, and the best proposals lie around those.
@@ -82,6 +84,24 @@ impl<'b> Input<'b> {
     /// is being written.
     pub fn images(&self) -> Option<&'b [f32]> {
         self.slots.images()
+    }
+
+    /// The frame of view `index`, where the batch keeps frames; it holds none when it could not be converted.
+    pub fn frame(&self, index: usize) -> Option<RwLockReadGuard<'b, FrameCopy>> {
+        self.slots.frame(index)
+    }
+
+    /// Whether the batch keeps frames.
+    pub fn keeps_frames(&self) -> bool {
+        self.slots.keeps_frames()
+    }
+
+    /// The layout of whole frames; `None`: the views are regions of frames of any.
+    pub fn layout(&self) -> Option<&'b FrameLayout> {
+        match self.shown {
+            Shown::Whole(conversion) => Some(&conversion.layout),
+            Shown::Regions { .. } => None,
+        }
     }
 
     /// The network images of all slots, when they are where the network takes them from.

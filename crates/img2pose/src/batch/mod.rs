@@ -5,7 +5,7 @@ mod regions;
 mod slots;
 
 use crate::Error;
-use crate::contract::Contract;
+use crate::contract::ImageFacts;
 use crate::frame::{Conversion, Frame, FrameLayout, NetworkSize, raw_len};
 use crate::memory::Exchange;
 use slots::{Contents, Filling, Slots};
@@ -32,24 +32,34 @@ pub struct BatchMaker {
     size_divisor: u32,
     image_mean: [f32; 3],
     image_std: [f32; 3],
+    is_smoothed: bool,
+    keeps_frames: bool,
     exchange: Option<Exchange>,
 }
 
 impl BatchMaker {
     pub(crate) fn new(
-        contract: &Contract,
+        images: &ImageFacts,
         min_size: Option<u32>,
         max_size: Option<u32>,
         exchange: Option<Exchange>,
     ) -> Self {
         Self {
-            min_size: min_size.unwrap_or(contract.min_size),
-            max_size: max_size.unwrap_or(contract.max_size),
-            size_divisor: contract.size_divisor,
-            image_mean: contract.image_mean,
-            image_std: contract.image_std,
+            min_size: min_size.unwrap_or(images.min_size),
+            max_size: max_size.unwrap_or(images.max_size),
+            size_divisor: images.size_divisor,
+            image_mean: images.image_mean,
+            image_std: images.image_std,
+            is_smoothed: images.is_smoothed,
+            keeps_frames: false,
             exchange,
         }
+    }
+
+    /// Makes batches that keep a copy of each frame beside its network image, for what is cut out of it later.
+    pub(crate) fn keeping_frames(mut self) -> Self {
+        self.keeps_frames = true;
+        self
     }
 
     /// The sizes that a frame of `layout` is brought to.
@@ -115,6 +125,7 @@ impl Batch {
             size,
             mean: maker.image_mean,
             std: maker.image_std,
+            is_smoothed: maker.is_smoothed,
         };
         let converter = conversion.converter()?;
         let contents = match maker.exchange.clone() {
@@ -130,7 +141,13 @@ impl Batch {
             width: size.padded_width,
             height: size.padded_height,
         })?;
-        Ok(Self { conversion, slots })
+        Ok(Self {
+            conversion,
+            slots: match maker.keeps_frames {
+                true => slots.keeping_frames(),
+                false => slots,
+            },
+        })
     }
 
     /// Converts `frame` into the next free slot and returns the slot's index.
@@ -194,6 +211,7 @@ impl Batch {
         let bytes = next.bytes();
         let len = bytes.len();
         bytes.copy_from_slice(&source[slot * len..][..len]);
+        next.keep(&from.slots, slot);
         Ok(next.index())
     }
 
@@ -259,13 +277,14 @@ fn device_converts(layout: &FrameLayout, size: &NetworkSize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Contract;
     use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
 
     /// The process used to be aborted.
     #[test]
     fn a_batch_that_no_memory_can_hold_is_an_error() {
         let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
-        let maker = BatchMaker::new(&contract, Some(16_384), Some(16_384), None);
+        let maker = BatchMaker::new(&contract.images(), Some(16_384), Some(16_384), None);
         let layout = FrameLayout {
             format: PixelFormat::Gray8,
             width: 1000,
@@ -294,7 +313,7 @@ mod tests {
             range: ColorRange::Full,
             view: View::PLAIN,
         };
-        let maker = BatchMaker::new(&contract, Some(32), None, None);
+        let maker = BatchMaker::new(&contract.images(), Some(32), None, None);
         maker.new_batch(layout, capacity).unwrap()
     }
 

@@ -3,10 +3,10 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::Error;
-use crate::frame::{Conversion, Converter, Cut, Frame, RegionConversion, copy_raw};
+use crate::frame::{Conversion, Converter, Cut, Frame, FrameCopy, RegionConversion, copy_raw};
 use crate::memory::{Exchange, HostTensor};
 
 /// Network images of one size, or frames of one layout, one behind the other: the one owner of their memory, which reads it
@@ -43,6 +43,8 @@ struct Memory {
     /// [`KEPT`].
     converters: Mutex<Vec<Converter>>,
     filling: Filling,
+    /// For each slot, the frame that is in it; none where nobody needs them.
+    frames: Vec<RwLock<FrameCopy>>,
 }
 
 /// How a slot is filled.
@@ -120,6 +122,7 @@ impl Memory {
             writers: AtomicUsize::new(0),
             converters: Mutex::new(converters),
             filling,
+            frames: Vec::new(),
         })
     }
 
@@ -138,6 +141,12 @@ impl Memory {
             (None, Filling::Whole(conversion)) => conversion.converter()?,
             (None, Filling::Regions(conversion)) => conversion.converter(&frame.layout)?,
         })
+    }
+
+    /// The place of the frame in slot `index`, if frames are kept.
+    fn kept(&self, index: usize) -> Option<RwLockWriteGuard<'_, FrameCopy>> {
+        let frame = self.frames.get(index)?;
+        Some(frame.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn give_back(&self, converter: Converter) {
@@ -181,6 +190,27 @@ impl Slots {
             memory: Arc::new(memory),
             len: 0,
         })
+    }
+
+    /// The same, which keep a copy of each frame beside its image. To be asked for before a slot is given out.
+    pub fn keeping_frames(mut self) -> Self {
+        if let Some(memory) = Arc::get_mut(&mut self.memory) {
+            memory.frames = std::iter::repeat_with(RwLock::default)
+                .take(memory.count)
+                .collect();
+        }
+        self
+    }
+
+    /// Whether it does.
+    pub fn keeps_frames(&self) -> bool {
+        !self.memory.frames.is_empty()
+    }
+
+    /// The frame in slot `index`, if it is kept; it may hold none.
+    pub fn frame(&self, index: usize) -> Option<RwLockReadGuard<'_, FrameCopy>> {
+        let frame = self.memory.frames.get(index)?;
+        Some(frame.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The right to write the next slot, which is to show `cut` or the whole frame; `None` when all are given out.
@@ -327,11 +357,33 @@ impl Slot {
                 memory.give_back(converter);
                 Ok(done?)
             });
+        let done = done.and_then(|()| match memory.kept(self.index) {
+            Some(mut kept) => Ok(kept.set(frame)?),
+            None => Ok(()),
+        });
         if done.is_err() {
+            if let Some(mut kept) = memory.kept(self.index) {
+                kept.clear();
+            }
             // What an earlier batch has left there is not to be taken for this frame.
             self.bytes().fill(0);
         }
         done
+    }
+
+    /// Keeps the frame that slot `index` of `other` has kept, if it is to keep one.
+    pub(super) fn keep(&mut self, other: &Slots, index: usize) {
+        let Some(mut kept) = self.memory.kept(self.index) else {
+            return;
+        };
+        let from = other.frame(index);
+        let done = match from.as_ref().and_then(|from| from.frame()) {
+            Some(frame) => kept.set(&frame).is_ok(),
+            None => false,
+        };
+        if !done {
+            kept.clear();
+        }
     }
 
     /// The slot's bytes.

@@ -1,5 +1,8 @@
 //! What an img2pose ONNX file promises: the names of its tensors and the facts in its metadata.
 //!
+//! There are two contracts. Version 1 is that of img2pose networks, and the rest of this page; version 2 is that of two small
+//! networks in one file, of which one finds faces and the other looks at each of them: [`PairContract`]. [`Facts`] is either.
+//!
 //! One standard ONNX file holds the whole detector. It runs end to end in plain ONNX Runtime, and it can be
 //! run in parts, because the tensors between the stages have the names below. All numbers that the stages need
 //! (sizes, normalisation, anchors, thresholds, pose statistics, reference points) stand in one JSON object under
@@ -23,15 +26,24 @@
 //! | [`POSES`] (output) | f32 `[n, 6]` | pose in the camera of the whole frame |
 //! | [`FRAMES`] (output) | i64 `[n]` | index in the batch of each face, rising; within a frame the scores fall |
 
+mod facts;
+mod images;
+mod pair;
 mod reference_points;
 mod validate;
 
 use serde::{Deserialize, Serialize};
 
+pub use facts::Facts;
+pub use images::ImageFacts;
+#[cfg(test)]
+pub(crate) use pair::tests as pair_tests;
+pub(crate) use pair::{ANSWER, ANSWER_POINTS, ANSWER_PRESENCE, ANSWER_SPREAD, CELL};
+pub use pair::{Ends, FIND_AND_LOOK, PAIR_CONTRACT_VERSION, PairContract, PairNetworks, SigmaFacts};
 pub use reference_points::{REFERENCE_POINTS_5, REFERENCE_POINTS_68};
 pub use validate::ContractError;
 
-/// The version of this contract that the crate reads and writes.
+/// The version of the contract of img2pose networks.
 pub const CONTRACT_VERSION: u32 = 1;
 
 /// Metadata key under which the [`Contract`] stands in the ONNX file, as JSON.
@@ -202,13 +214,15 @@ impl Contract {
         }
     }
 
-    /// Name of the first field in which the two differ.
-    pub(crate) fn first_difference(&self, other: &Self) -> Option<String> {
-        let facts = |contract: &Self| serde_json::to_value(contract).unwrap_or_default();
-        let (here, there) = (facts(self), facts(other));
-        let mut fields = here.as_object()?.iter();
-        fields
-            .find(|(name, value)| there.get(name) != Some(value))
-            .map(|(name, _)| name.clone())
+    /// What its network images are made by.
+    pub fn images(&self) -> ImageFacts {
+        ImageFacts {
+            min_size: self.min_size,
+            max_size: self.max_size,
+            size_divisor: self.size_divisor,
+            image_mean: self.image_mean,
+            image_std: self.image_std,
+            is_smoothed: false,
+        }
     }
 }

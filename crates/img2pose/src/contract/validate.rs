@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
+use super::images::ImageFacts;
 use super::{CONTRACT_VERSION, Contract, REFERENCE_POINTS_68};
 
 /// Largest side of a network image or of an anchor that is believed, in pixels.
@@ -46,23 +47,7 @@ impl Contract {
     }
 
     fn validate_images(&self) -> Result<(), ContractError> {
-        within("min_size", self.min_size, 1..=LARGEST_SIDE)?;
-        within("max_size", self.max_size, 1..=LARGEST_SIDE)?;
-        demand(
-            self.max_size >= self.min_size,
-            "max_size",
-            &self.max_size,
-            "at least min_size",
-        )?;
-        demand(
-            (COARSEST_STRIDE..=1024).contains(&self.size_divisor)
-                && self.size_divisor.is_multiple_of(COARSEST_STRIDE),
-            "size_divisor",
-            &self.size_divisor,
-            "a multiple of 32, up to 1024",
-        )?;
-        all_within("image_mean", &self.image_mean, 0.0..=1.0)?;
-        all_within("image_std", &self.image_std, IMAGE_STD)
+        self.images().validate()
     }
 
     fn validate_proposals(&self) -> Result<(), ContractError> {
@@ -110,31 +95,64 @@ impl Contract {
         all_within("pose_stddev", &self.pose_stddev, 1e-6..=1e3)?;
         within("batch_norm_epsilon", self.batch_norm_epsilon, 0.0..=1.0)?;
 
-        let points = &self.reference_points;
-        let count = REFERENCE_POINTS_68.len();
-        demand(
-            points.len() == count,
-            "reference_points",
-            &format_args!("{} points", points.len()),
-            "68 points",
-        )?;
-        all_within("reference_points", points.as_flattened(), -100.0..=100.0)?;
-        // A face box is as wide and high as they are.
-        let extent = |axis: usize| {
-            let values = || points.iter().map(|point| point[axis]);
-            values().fold(f32::MIN, f32::max) - values().fold(f32::MAX, f32::min)
-        };
-        demand(
-            extent(0) > 1e-3 && extent(1) > 1e-3,
-            "reference_points",
-            &format_args!("points {} wide and {} high", extent(0), extent(1)),
-            "a head",
-        )
+        validate_points(&self.reference_points)
     }
 }
 
+impl ImageFacts {
+    /// Checks that frames can be brought to these network images.
+    ///
+    /// # Errors
+    /// As [`Contract::validate`].
+    pub(super) fn validate(&self) -> Result<(), ContractError> {
+        within("min_size", self.min_size, 1..=LARGEST_SIDE)?;
+        within("max_size", self.max_size, 1..=LARGEST_SIDE)?;
+        demand(
+            self.max_size >= self.min_size,
+            "max_size",
+            &self.max_size,
+            "at least min_size",
+        )?;
+        demand(
+            (COARSEST_STRIDE..=1024).contains(&self.size_divisor)
+                && self.size_divisor.is_multiple_of(COARSEST_STRIDE),
+            "size_divisor",
+            &self.size_divisor,
+            "a multiple of 32, up to 1024",
+        )?;
+        all_within("image_mean", &self.image_mean, 0.0..=1.0)?;
+        all_within("image_std", &self.image_std, IMAGE_STD)
+    }
+}
+
+/// Checks that points are a head of 68 landmarks.
+///
+/// # Errors
+/// As [`Contract::validate`].
+pub(super) fn validate_points(points: &[[f32; 3]]) -> Result<(), ContractError> {
+    let count = REFERENCE_POINTS_68.len();
+    demand(
+        points.len() == count,
+        "reference_points",
+        &format_args!("{} points", points.len()),
+        "68 points",
+    )?;
+    all_within("reference_points", points.as_flattened(), -100.0..=100.0)?;
+    // A face box is as wide and high as they are.
+    let extent = |axis: usize| {
+        let values = || points.iter().map(|point| point[axis]);
+        values().fold(f32::MIN, f32::max) - values().fold(f32::MAX, f32::min)
+    };
+    demand(
+        extent(0) > 1e-3 && extent(1) > 1e-3,
+        "reference_points",
+        &format_args!("points {} wide and {} high", extent(0), extent(1)),
+        "a head",
+    )
+}
+
 /// Not-a-number is in no range.
-fn within<T: PartialOrd + Debug>(
+pub(super) fn within<T: PartialOrd + Debug>(
     field: &'static str,
     value: T,
     range: RangeInclusive<T>,
@@ -142,7 +160,7 @@ fn within<T: PartialOrd + Debug>(
     demand(range.contains(&value), field, &value, words(&range))
 }
 
-fn all_within<T: PartialOrd + Copy + Debug>(
+pub(super) fn all_within<T: PartialOrd + Copy + Debug>(
     field: &'static str,
     values: &[T],
     range: RangeInclusive<T>,
@@ -160,7 +178,7 @@ fn words<T: PartialEq + Debug>(range: &RangeInclusive<T>) -> String {
     format!("{:?} to {:?}", range.start(), range.end())
 }
 
-fn demand(
+pub(super) fn demand(
     good: bool,
     field: &'static str,
     found: &dyn Debug,

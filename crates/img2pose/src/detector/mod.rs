@@ -1,37 +1,34 @@
 //! The detector: a loaded model that turns frames into faces.
 
 mod following;
+mod network;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::batch::{Batch, BatchMaker, Input, RegionBatch};
+use crate::batch::{Batch, BatchMaker, RegionBatch};
 use crate::cancel::Canceller;
-use crate::contract::Contract;
-use crate::ending::{self, Held};
-use crate::engine::{self, Engine, Opened, Setting};
+use crate::contract::{Contract, Facts};
+use crate::ending;
+use crate::engine::{self, Opened, Setting};
 use crate::error::Error;
 use crate::face::Face;
 use crate::frame::{Frame, FrameLayout, NetworkSize};
 use crate::model::Model;
 use crate::options::{DetectorOptions, Selection};
 use crate::provider::Placement;
-use crate::rcnn::{Kept, RegionWork, ScoredProposal, process_prediction, process_regions};
 use crate::runtime;
 use crate::shapes::Shapes;
-use crate::times::{Clock, StageTimes};
+use crate::times::StageTimes;
 pub use following::StreamFrame;
+use network::Network;
 
 /// A model that is loaded and ready.
 pub struct Detector {
     options: DetectorOptions,
     setting: Setting,
-    engine: Held<Box<dyn Engine>>,
+    network: Network,
     passed_over: Vec<String>,
-    /// What the engine found in each view of the last batch.
-    found: Vec<Vec<ScoredProposal>>,
-    kept: Kept,
-    regions: RegionWork,
     following: following::Work,
     /// The batch of [`Detector::detect`].
     batch: Option<Batch>,
@@ -87,7 +84,7 @@ impl Detector {
         let precision = model.precision(options.precision)?;
         let options = DetectorOptions { precision, ..options };
         // A broken model is reported as such, also where ONNX Runtime is missing.
-        let parts = model.parts()?;
+        let parts = model.host_parts()?;
         let runtime = runtime::load(None, None)?;
         let _inside = ending::enter(None).ok_or(Error::Cancelled)?;
         let pool = match pool {
@@ -98,28 +95,34 @@ impl Detector {
             let candidates = Placement::candidates(&options, runtime)?;
             engine::open(model, &parts, runtime, &candidates, &pool)
         })?;
-        Ok(Self::with_engine(options, opened))
+        Self::with_network(model, options, opened)
     }
 
-    pub(crate) fn with_engine(options: DetectorOptions, opened: Opened) -> Self {
-        Self {
+    pub(crate) fn with_network(
+        model: &Model,
+        options: DetectorOptions,
+        opened: Opened,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             options,
             setting: opened.setting,
-            engine: Held::new(opened.engine),
+            network: Network::new(model, opened.network)?,
             passed_over: opened.passed_over,
-            found: Vec::new(),
-            kept: Kept::default(),
-            regions: RegionWork::default(),
             following: following::Work::default(),
             batch: None,
             times: StageTimes::default(),
             has_run: false,
-        }
+        })
     }
 
     /// The facts that stand in the model file.
-    pub fn contract(&self) -> &Contract {
-        &self.setting.contract
+    pub fn facts(&self) -> Facts<'_> {
+        self.network.facts()
+    }
+
+    /// Those of an img2pose network; `None`: the model is of another architecture.
+    pub fn contract(&self) -> Option<&Contract> {
+        self.facts().img2pose()
     }
 
     /// The execution provider in use, as a user writes it.
@@ -157,7 +160,7 @@ impl Detector {
     /// device 2: it computes one while the processor chooses among the proposals of the other. On the processor 1:
     /// one batch keeps it busy.
     pub fn batches_in_flight(&self) -> usize {
-        self.engine.batches_in_flight()
+        self.network.batches_in_flight()
     }
 
     /// Whether a run takes the time of a full batch, however few frames there are: on a device, blank ones make it up.
@@ -167,13 +170,18 @@ impl Detector {
 
     /// Makes batches for this detector, also while it runs on another thread.
     pub fn batch_maker(&self) -> BatchMaker {
-        let exchange = self.engine.exchange().cloned();
-        BatchMaker::new(
-            self.contract(),
+        let exchange = self.network.exchange().cloned();
+        let maker = BatchMaker::new(
+            &self.facts().images(),
             self.options.min_size,
             self.options.max_size,
             exchange,
-        )
+        );
+        match self.facts() {
+            Facts::Img2pose(_) => maker,
+            // Crops are cut from the frame itself.
+            Facts::FindAndLook(_) => maker.keeping_frames(),
+        }
     }
 
     /// The sizes that a frame of `layout` is brought to.
@@ -271,16 +279,15 @@ impl Detector {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut times = self.infer(batch.input())?;
-        let mut clock = Clock::start();
-        let (layout, size) = (batch.layout(), batch.network_size());
-        let contract = &self.setting.contract;
-        let selection = &self.options.selection;
-        for (found, faces) in self.found.iter_mut().zip(faces) {
-            process_prediction(found, &layout, size, selection, contract, &mut self.kept, faces);
-        }
-        clock.lap(&mut times.faces);
-        self.times = times;
+        let Self {
+            network,
+            setting,
+            options,
+            ..
+        } = self;
+        let around = around(setting, self.has_run);
+        self.times = network.find_in_batch(setting, batch, &options.selection, faces, &around)?;
+        self.has_run = true;
         Ok(())
     }
 
@@ -304,52 +311,34 @@ impl Detector {
 
     /// As [`detect_regions_into`](Self::detect_regions_into); `faces` has an entry a frame.
     fn find_in_regions(&mut self, batch: &RegionBatch, faces: &mut [Vec<Face>]) -> Result<(), Error> {
-        let frames = batch.region_frames();
         if batch.is_empty() {
             faces.iter_mut().for_each(Vec::clear);
             return Ok(());
         }
-        let mut times = self.infer(batch.input())?;
-        let mut clock = Clock::start();
-        let (selection, contract) = (&self.options.selection, &self.setting.contract);
-        let mut first = 0;
-        for (frame, faces) in frames.iter().zip(faces) {
-            let slots = first..frame.end;
-            first = frame.end;
-            let (found, cuts) = (&self.found[slots.clone()], &batch.cuts()[slots]);
-            process_regions(
-                found,
-                cuts,
-                &frame.layout,
-                selection,
-                contract,
-                &mut self.regions,
-                faces,
-            );
-        }
-        clock.lap(&mut times.faces);
-        self.times = times;
+        let Self {
+            network,
+            setting,
+            options,
+            ..
+        } = self;
+        let around = around(setting, self.has_run);
+        self.times = network.find_in_regions(setting, batch, &options.selection, faces, &around)?;
+        self.has_run = true;
         Ok(())
     }
+}
 
-    /// Runs the network on a batch that is not empty; `found` has an entry for each view afterwards.
-    fn infer(&mut self, batch: Input<'_>) -> Result<StageTimes, Error> {
-        let canceller = self.canceller();
-        let _inside = ending::enter(Some(&canceller)).ok_or(Error::Cancelled)?;
-        // Never fewer: the memory of the others is used again.
-        if self.found.len() < batch.len() {
-            self.found.resize_with(batch.len(), Vec::new);
+/// What a run of an engine is done in: it is not begun when the process ends, and the end waits for it. It may be the first of
+/// the process, which makes threads.
+fn around(
+    setting: &Setting,
+    has_run: bool,
+) -> impl Fn(&mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error> {
+    move |run| {
+        let _inside = ending::enter(Some(&setting.canceller)).ok_or(Error::Cancelled)?;
+        match has_run {
+            true => run(),
+            false => ending::arm_while(run),
         }
-        let mut times = StageTimes::default();
-        let (setting, selection) = (&self.setting, &self.options.selection);
-        let found = &mut self.found[..batch.len()];
-        let mut run = || self.engine.infer(setting, batch, selection, found, &mut times);
-        match self.has_run {
-            true => run()?,
-            // It may be the first of the process.
-            false => ending::arm_while(run)?,
-        }
-        self.has_run = true;
-        Ok(times)
     }
 }

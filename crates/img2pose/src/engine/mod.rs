@@ -1,10 +1,17 @@
 //! The seam between the detector and whatever computes its network.
 //!
-//! An [`Engine`] takes a batch to scored proposals with their poses; everything after that (camera, box, suppression, order) is
-//! one function for all of them. A new one is a folder beside these and an arm in [`open`].
+//! An [`Engine`] takes a batch to what its architecture says of each place where a face may be; everything after that (camera,
+//! box, suppression, order) is one function for all engines of an architecture. A new one is a folder beside these and an arm
+//! in [`open`].
+//!
+//! The architectures do not end at the same type: an img2pose network answers with a normalised pose in the camera of a
+//! proposal in whole pixels, a pair of networks with landmarks in a turned square. So the engine says what it gives
+//! ([`Engine::Found`]), and a [`Network`] is an engine of either kind.
 
 mod bound;
 mod host;
+mod pair;
+mod part;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -14,12 +21,13 @@ use std::sync::Arc;
 
 use crate::batch::Input;
 use crate::cancel::Canceller;
-use crate::contract::Contract;
+use crate::contract::FIND_AND_LOOK;
 use crate::error::Error;
 use crate::memory::Exchange;
-use crate::model::{Model, Parts};
+use crate::model::{HostParts, Model};
 use crate::options::{ExecutionProvider, Selection};
 use crate::origin::Origin;
+use crate::pair::Sight;
 use crate::provider::Placement;
 use crate::rcnn::ScoredProposal;
 use crate::runtime::Runtime;
@@ -30,6 +38,9 @@ pub(crate) use host::HostEngine;
 
 /// A network that is loaded and ready.
 pub(crate) trait Engine: Send {
+    /// What it says of a place where a face may be.
+    type Found;
+
     /// Memory in which it takes frames; `None`: ordinary memory, as network images.
     fn exchange(&self) -> Option<&Exchange> {
         None
@@ -41,8 +52,8 @@ pub(crate) trait Engine: Send {
     }
 
     /// Computes `batch`, which is not empty, in one run of the convolutions. `found` has an entry for each of its views, which
-    /// holds afterwards the proposals that are [wanted](crate::rcnn::is_wanted), with their poses, in any order. `setting` is
-    /// what the engine was loaded with. Adds to `times`.
+    /// holds afterwards the places that can become faces by `selection`, in any order. `setting` is what the engine was loaded
+    /// with. Adds to `times`.
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::OtherDevice`] for a batch that was made for another one, and what ONNX Runtime says.
@@ -51,17 +62,22 @@ pub(crate) trait Engine: Send {
         setting: &Setting,
         batch: Input<'_>,
         selection: &Selection,
-        found: &mut [Vec<ScoredProposal>],
+        found: &mut [Vec<Self::Found>],
         times: &mut StageTimes,
     ) -> Result<(), Error>;
+}
+
+/// An engine, by the architecture of its model.
+pub(crate) enum Network {
+    /// An img2pose network.
+    Rcnn(Box<dyn Engine<Found = ScoredProposal>>),
+    /// Two networks that find and look.
+    Pair(Box<dyn Engine<Found = Sight>>),
 }
 
 /// What holds for every run of an engine.
 pub(crate) struct Setting {
     pub provider: ExecutionProvider,
-    pub contract: Contract,
-    /// Channels of the pyramid features.
-    pub channels: usize,
     /// What errors say of the model.
     pub origin: Arc<Origin>,
     pub shapes: Shapes,
@@ -83,8 +99,6 @@ impl Setting {
     pub fn new(model: &Model, placement: Placement, pool: Arc<rayon::ThreadPool>) -> Result<Self, Error> {
         Ok(Self {
             provider: placement.provider.id,
-            contract: model.contract().clone(),
-            channels: model.channels(),
             origin: placement.origin(model),
             shapes: match placement.whole {
                 true => Shapes::Free,
@@ -101,7 +115,7 @@ impl Setting {
 /// An engine, and why better placements were not taken, a text for each.
 pub(crate) struct Opened {
     pub setting: Setting,
-    pub engine: Box<dyn Engine>,
+    pub network: Network,
     pub passed_over: Vec<String>,
 }
 
@@ -112,19 +126,19 @@ pub(crate) struct Opened {
 /// What the last candidate failed with.
 pub(crate) fn open(
     model: &Model,
-    parts: &Parts,
+    parts: &HostParts,
     runtime: &'static Runtime,
     candidates: &[Placement],
     pool: &Arc<rayon::ThreadPool>,
 ) -> Result<Opened, Error> {
-    let ((setting, engine), passed_over) = first_that_works(candidates, |placement| {
+    let ((setting, network), passed_over) = first_that_works(candidates, |placement| {
         let setting = Setting::new(model, placement, pool.clone())?;
-        let engine = open_at(model, parts, runtime, placement, &setting)?;
-        Ok((setting, engine))
+        let network = open_at(model, parts, runtime, placement, &setting)?;
+        Ok((setting, network))
     })?;
     Ok(Opened {
         setting,
-        engine,
+        network,
         passed_over,
     })
 }
@@ -154,15 +168,30 @@ fn first_that_works<T>(
 
 fn open_at(
     model: &Model,
-    parts: &Parts,
+    parts: &HostParts,
     runtime: &'static Runtime,
     placement: Placement,
     setting: &Setting,
-) -> Result<Box<dyn Engine>, Error> {
+) -> Result<Network, Error> {
+    let parts = match parts {
+        HostParts::Rcnn(parts) => parts,
+        HostParts::Pair(parts) => {
+            if placement.whole {
+                return Err(Error::Contract {
+                    path: model.path().to_owned(),
+                    reason: format!("it is of architecture '{FIND_AND_LOOK}', which is run in parts only"),
+                });
+            }
+            let mut engine = pair::PairEngine::load(model, parts, runtime, placement, setting)?;
+            engine.warm_up(setting)?;
+            return Ok(Network::Pair(Box::new(engine)));
+        }
+    };
     if placement.whole {
-        return Ok(Box::new(whole::WholeEngine::load(model, runtime, placement)?));
+        let engine = whole::WholeEngine::load(model, runtime, placement)?;
+        return Ok(Network::Rcnn(Box::new(engine)));
     }
-    Ok(match placement.memory() {
+    Ok(Network::Rcnn(match placement.memory() {
         Some(memory) => {
             let mut engine = bound::BoundEngine::load(model, runtime, placement, setting, &memory)?;
             engine.warm_up(setting)?;
@@ -173,7 +202,7 @@ fn open_at(
             engine.warm_up(setting)?;
             Box::new(engine)
         }
-    })
+    }))
 }
 
 /// The threads for what is not ONNX Runtime's: proposals, RoIAlign.

@@ -20,14 +20,21 @@ fn detector_of_few_shapes(model: &Model, options: DetectorOptions) -> Detector {
     let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
     setting.shapes = Shapes::Few;
     let runtime = runtime::load(None, None).unwrap();
-    let mut engine = HostEngine::load(model, &model.parts().unwrap(), runtime, placement, &setting).unwrap();
+    let mut engine = HostEngine::load(
+        model,
+        &model.rcnn().unwrap().parts().unwrap(),
+        runtime,
+        placement,
+        &setting,
+    )
+    .unwrap();
     engine.warm_up(&setting).unwrap();
     let opened = Opened {
         setting,
-        engine: Box::new(engine),
+        network: Network::Rcnn(Box::new(engine)),
         passed_over: Vec::new(),
     };
-    Detector::with_engine(options, opened)
+    Detector::with_network(model, options, opened).unwrap()
 }
 
 /// Some libraries load on a GPU that they cannot use, and say so only in a run.

@@ -12,6 +12,8 @@ pub(crate) struct Conversion {
     pub mean: [f32; 3],
     /// As `mean`.
     pub std: [f32; 3],
+    /// Whether a frame that is shrunk is smoothed by as much.
+    pub is_smoothed: bool,
 }
 
 /// From regions of frames of any layout to network images of one size.
@@ -70,7 +72,10 @@ impl Conversion {
     /// # Errors
     /// Those of [`Converter::new`].
     pub fn converter(&self) -> Result<Converter, FrameError> {
-        Converter::new(self.layout, self.size, self.mean, self.std)
+        match self.is_smoothed {
+            true => Converter::smoothed(self.layout, self.size, self.mean, self.std),
+            false => Converter::new(self.layout, self.size, self.mean, self.std),
+        }
     }
 
     /// # Errors

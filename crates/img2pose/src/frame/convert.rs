@@ -5,6 +5,7 @@ use super::lanes::LANES;
 use super::region::Cut;
 use super::rows::RowResizer;
 use super::simd::Simd;
+use super::smooth::Smooth;
 use super::taps::Taps;
 use super::turn::Turned;
 use super::{Frame, FrameError, FrameLayout, NetworkSize};
@@ -35,6 +36,8 @@ pub struct Converter {
     rows: Taps,
     /// The two resized rows in use.
     cache: [CachedRow; 2],
+    /// Makes the rows instead, where the frame is smoothed.
+    smooth: Option<Smooth>,
     /// How the resized frame becomes the network image; `None` if it is that already.
     turned: Option<Turned>,
 }
@@ -68,6 +71,27 @@ impl Converter {
         image_std: [f32; 3],
     ) -> Result<Self, FrameError> {
         Self::with_simd(layout, size, image_mean, image_std, Simd::detect())
+    }
+
+    /// A converter that smooths a frame by as much as it is shrunk (antialiasing), as PyTorch's
+    /// `interpolate(mode="bilinear", antialias=True)` does, so that each pixel of the frame counts. All else is as in
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn smoothed(
+        layout: FrameLayout,
+        size: NetworkSize,
+        image_mean: [f32; 3],
+        image_std: [f32; 3],
+    ) -> Result<Self, FrameError> {
+        let mut converter = Self::new(layout, size, image_mean, image_std)?;
+        let sides = match layout.view.orientation.swaps_sides() {
+            true => [size.height, size.width],
+            false => [size.width, size.height],
+        };
+        converter.smooth = Smooth::new(&layout, sides, converter.simd);
+        Ok(converter)
     }
 
     fn with_simd(
@@ -114,6 +138,7 @@ impl Converter {
                 values: vec![0.0; row_len],
             }),
             resizer,
+            smooth: None,
             turned: Turned::new(orientation, &size),
         })
     }
@@ -175,6 +200,7 @@ impl Converter {
 
         // Rows that are left from the frame before.
         self.cache.iter_mut().for_each(|row| row.source = None);
+        self.smooth.iter_mut().for_each(Smooth::begin);
         // Taken out, so that the rows can be made meanwhile.
         match self.turned.take() {
             None => self.convert_upright(frame, slot),
@@ -191,7 +217,7 @@ impl Converter {
         let padded_width = self.size.padded_width as usize;
         let plane_len = padded_width * self.size.padded_height as usize;
         for y in 0..height {
-            self.load_rows(frame, self.rows.first[y], self.rows.second[y]);
+            self.prepare(frame, y);
             for (channel, plane) in slot.chunks_exact_mut(plane_len).enumerate() {
                 let (image, padding) = plane[y * padded_width..][..padded_width].split_at_mut(width);
                 self.blend(y, channel, image);
@@ -206,7 +232,7 @@ impl Converter {
     fn convert_turned(&mut self, frame: &Frame<'_>, slot: &mut [f32], turned: &mut Turned) {
         turned.blank_padding(slot);
         for y in 0..turned.rows() {
-            self.load_rows(frame, self.rows.first[y], self.rows.second[y]);
+            self.prepare(frame, y);
             for channel in 0..3 {
                 self.blend(y, channel, turned.row(y, channel));
             }
@@ -214,8 +240,19 @@ impl Converter {
         }
     }
 
-    /// One channel of row `y` of the resized frame, normalised, out of the rows that are loaded.
+    /// Loads what row `y` of the resized frame is made of.
+    fn prepare(&mut self, frame: &Frame<'_>, y: usize) {
+        match &mut self.smooth {
+            Some(smooth) => smooth.prepare(frame, y),
+            None => self.load_rows(frame, self.rows.first[y], self.rows.second[y]),
+        }
+    }
+
+    /// One channel of row `y` of the resized frame, normalised, out of what is loaded.
     fn blend(&self, y: usize, channel: usize, output: &mut [f32]) {
+        if let Some(smooth) = &self.smooth {
+            return smooth.write(channel, &self.normalise[channel], output);
+        }
         let [first, second] = &self.cache;
         // Where the second row has no weight it is not loaded.
         let second = if self.rows.second[y] == self.rows.first[y] {

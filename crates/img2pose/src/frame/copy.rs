@@ -35,6 +35,11 @@ impl FrameCopy {
         Ok(())
     }
 
+    /// Holds nothing from now on; its memory stays.
+    pub(crate) fn clear(&mut self) {
+        self.layout = None;
+    }
+
     /// The frame; `None` when nothing is held.
     #[must_use]
     pub fn frame(&self) -> Option<Frame<'_>> {

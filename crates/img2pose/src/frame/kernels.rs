@@ -130,6 +130,14 @@ fn lerp(first: f32, second: f32, weight: f32) -> f32 {
     first + (second - first) * weight
 }
 
+/// Adds `weight` times `row` to `sum`.
+#[inline(always)]
+pub(super) fn add_scaled(row: &[f32], weight: f32, sum: &mut [f32]) {
+    for (value, sum) in row.iter().zip(sum) {
+        *sum += *value * weight;
+    }
+}
+
 /// Blends packed pixels into three channels.
 #[inline(always)]
 pub(super) fn blend_packed(

@@ -53,6 +53,7 @@ impl Simd {
         Self(Level::Baseline)
     }
 
+    kernel!(add_scaled(row: &[f32], weight: f32, sum: &mut [f32]));
     kernel!(blend_packed(
         first: &[u32],
         second: &[u32],

@@ -1,8 +1,8 @@
 //! Pieces of a frame, turned and scaled into RGB pictures.
 
-use super::kernels::{self, YCbCrToRgb};
 use super::planes::Planes;
-use super::{Frame, FrameError, FrameLayout, PixelFormat};
+use super::source::{self, Reader, Source, mix};
+use super::{Frame, FrameError, FrameLayout};
 use crate::pose::Affine;
 
 /// Room for an RGB picture: one byte each for red, green and blue.
@@ -67,54 +67,14 @@ impl Warper {
         }
         self.planes.check(frame)?;
         check(picture)?;
-        let [main, second, third] = frame.planes;
-        let packed = |order: [usize; 3]| Packed {
-            data: main.data,
-            stride: main.stride,
-            step: self.layout.format.pixel_stride(),
-            order,
-        };
-        let to_rgb = || YCbCrToRgb::new(self.layout.matrix, self.layout.range);
         let (width, height) = (self.layout.width, self.layout.height);
-        match self.layout.format {
-            PixelFormat::Rgb | PixelFormat::Rgbx => {
-                fill(&packed([0, 1, 2]), width, height, to_frame, picture);
-            }
-            PixelFormat::Bgr | PixelFormat::Bgrx => {
-                fill(&packed([2, 1, 0]), width, height, to_frame, picture);
-            }
-            PixelFormat::Gray8 => {
-                let (scale, offset) = kernels::luma_to_gray(self.layout.range);
-                let source = Gray {
-                    data: main.data,
-                    stride: main.stride,
-                    scale,
-                    offset,
-                };
-                fill(&source, width, height, to_frame, picture);
-            }
-            PixelFormat::Nv12 => {
-                let source = YCbCr {
-                    luma: (main.data, main.stride),
-                    // Interleaved: the row of Cr begins a byte later.
-                    cb: (second.data, second.stride),
-                    cr: (&second.data[1..], second.stride),
-                    chroma_step: 2,
-                    to_rgb: to_rgb(),
-                };
-                fill(&source, width, height, to_frame, picture);
-            }
-            PixelFormat::I420 => {
-                let source = YCbCr {
-                    luma: (main.data, main.stride),
-                    cb: (second.data, second.stride),
-                    cr: (third.data, third.stride),
-                    chroma_step: 1,
-                    to_rgb: to_rgb(),
-                };
-                fill(&source, width, height, to_frame, picture);
-            }
-        }
+        let fill = Fill {
+            width,
+            height,
+            to_frame,
+            picture,
+        };
+        source::read(frame, fill);
         Ok(())
     }
 }
@@ -144,57 +104,17 @@ fn check(picture: &RgbPicture<'_>) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// Pixels as R, G, B of 0..255.
-trait Source {
-    /// The pixel at `x`, `y`, which lies in the frame.
-    fn rgb(&self, x: usize, y: usize) -> [f32; 3];
+/// Fills a picture from a frame of `width` x `height`.
+struct Fill<'p, 'd> {
+    width: u32,
+    height: u32,
+    to_frame: &'p Affine,
+    picture: &'p mut RgbPicture<'d>,
 }
 
-struct Packed<'a> {
-    data: &'a [u8],
-    stride: usize,
-    step: usize,
-    /// Places of R, G, B in a pixel.
-    order: [usize; 3],
-}
-
-impl Source for Packed<'_> {
-    #[inline(always)]
-    fn rgb(&self, x: usize, y: usize) -> [f32; 3] {
-        let pixel = &self.data[y * self.stride + x * self.step..][..3];
-        self.order.map(|place| f32::from(pixel[place]))
-    }
-}
-
-struct Gray<'a> {
-    data: &'a [u8],
-    stride: usize,
-    scale: f32,
-    offset: f32,
-}
-
-impl Source for Gray<'_> {
-    #[inline(always)]
-    fn rgb(&self, x: usize, y: usize) -> [f32; 3] {
-        let luma = f32::from(self.data[y * self.stride + x]);
-        [kernels::clamp(luma * self.scale + self.offset); 3]
-    }
-}
-
-struct YCbCr<'a> {
-    luma: (&'a [u8], usize),
-    cb: (&'a [u8], usize),
-    cr: (&'a [u8], usize),
-    chroma_step: usize,
-    to_rgb: YCbCrToRgb,
-}
-
-impl Source for YCbCr<'_> {
-    #[inline(always)]
-    fn rgb(&self, x: usize, y: usize) -> [f32; 3] {
-        let chroma = |(data, stride): (&[u8], usize)| data[y / 2 * stride + x / 2 * self.chroma_step];
-        self.to_rgb
-            .rgb(self.luma.0[y * self.luma.1 + x], chroma(self.cb), chroma(self.cr))
+impl Reader for Fill<'_, '_> {
+    fn read(self, source: &impl Source) {
+        fill(source, self.width, self.height, self.to_frame, self.picture);
     }
 }
 
@@ -249,17 +169,12 @@ fn sample(source: &impl Source, width: u32, height: u32, [x, y]: [f64; 2]) -> [f
     mix(upper, lower, lower_share)
 }
 
-#[inline(always)]
-fn mix(first: [f32; 3], second: [f32; 3], share: f32) -> [f32; 3] {
-    [0, 1, 2].map(|channel| first[channel] + (second[channel] - first[channel]) * share)
-}
-
 #[cfg(test)]
 mod tests {
     use test_support::{Image, images, mean_difference, read_alignments, read_crop};
 
     use super::*;
-    use crate::frame::{ColorMatrix, ColorRange, Plane, View};
+    use crate::frame::{ColorMatrix, ColorRange, PixelFormat, Plane, View};
     use crate::pose::align;
 
     const IDENTITY: Affine = Affine([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);

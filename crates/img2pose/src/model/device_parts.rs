@@ -6,8 +6,8 @@ use img2pose_onnx::{
     to_half,
 };
 
-use super::Model;
 use super::parts::dense_outputs;
+use super::rcnn::RcnnModel;
 use crate::Error;
 use crate::contract::{self, FEATURE_LEVELS};
 
@@ -46,7 +46,7 @@ pub(crate) struct HalfParts {
     pub heads: bool,
 }
 
-impl Model {
+impl RcnnModel<'_> {
     /// With `sums`, the dense part's last output is the sum of each frame's features.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Model {
     pub(crate) fn device_parts(&self, half: HalfParts, sums: bool) -> Result<DeviceParts, Error> {
         self.cut_device_parts(half, sums)
             .map_err(|reason| Error::Contract {
-                path: self.path.clone(),
+                path: self.path.to_owned(),
                 reason,
             })
     }
@@ -88,7 +88,7 @@ impl Model {
     fn regions(&self) -> Result<ModelProto, String> {
         let scores = [contract::CLASS_SCORES.to_owned()];
         let mut model = cut(
-            &self.proto,
+            self.proto,
             &[(contract::ROI_FEATURES, &self.region_dimensions())],
             &scores,
         )?;
@@ -138,7 +138,7 @@ impl Model {
     fn poses(&self) -> Result<ModelProto, String> {
         let regions = self.region_dimensions();
         let poses = [contract::POSE_REGRESSION.to_owned()];
-        let mut model = cut(&self.proto, &[(contract::POSE_ROI_FEATURES, &regions)], &poses)?;
+        let mut model = cut(self.proto, &[(contract::POSE_ROI_FEATURES, &regions)], &poses)?;
         let graph = model.graph.as_mut().ok_or("it has no graph")?;
         let mut g = Builder::piece(PIECE);
         let rows = [contract::ROI_FEATURES, ROWS];

@@ -3,58 +3,56 @@
 mod device_parts;
 mod file;
 mod frame_graph;
+mod pair;
 mod parts;
+mod rcnn;
 mod soundness;
 mod tensors;
 
 use std::path::{Path, PathBuf};
 
-use img2pose_onnx::{Dimension, Index, ModelProto, TensorShapeProto, ValueInfoProto, cut, data_type, encode};
+use img2pose_onnx::{Dimension, GraphProto, Index, ModelProto, ValueInfoProto, data_type, encode, shown};
 use prost::bytes::Bytes;
 
 use crate::Error;
-use crate::contract::{self, CONTRACT_VERSION, Contract, FEATURE_LEVELS, METADATA_KEY, PROPOSAL_LEVELS};
+use crate::contract::{
+    self, CONTRACT_VERSION, Contract, FIND_AND_LOOK, Facts, METADATA_KEY, PAIR_CONTRACT_VERSION, PairContract,
+};
 use crate::options::Precision;
 pub(crate) use device_parts::{DeviceParts, HalfParts};
 pub(crate) use frame_graph::frame_graph;
+pub(crate) use pair::PairParts;
+pub(crate) use rcnn::{Parts, RcnnFacts, RcnnModel};
 
 /// A model file whose contract holds, not yet loaded into ONNX Runtime.
 pub struct Model {
     path: PathBuf,
-    contract: Contract,
-    channels: usize,
+    network: Network,
     is_quantized: bool,
     proto: ModelProto,
+}
+
+/// The architecture of a model, and what is known of it.
+enum Network {
+    Rcnn(Box<RcnnFacts>),
+    Pair(Box<PairContract>),
+}
+
+/// The parts that a detector runs on the processor, by architecture.
+pub(crate) enum HostParts {
+    Rcnn(Parts),
+    Pair(PairParts),
 }
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Model")
             .field("path", &self.path)
-            .field("architecture", &self.contract.architecture)
+            .field("architecture", &self.facts().architecture())
             .field("is_quantized", &self.is_quantized)
             .finish_non_exhaustive()
     }
 }
-
-/// The three networks that a detector runs, as ONNX files in memory, and the names of their outputs.
-pub(crate) struct Parts {
-    /// Network image to pyramid features (channels last), RPN logits and RPN deltas.
-    pub dense: Vec<u8>,
-    pub features: Vec<String>,
-    pub objectness: Vec<String>,
-    pub deltas: Vec<String>,
-    /// Pooled regions (channels last) to face probability.
-    pub class_head: Vec<u8>,
-    /// Pooled regions (channels last) to normalised pose.
-    pub pose_head: Vec<u8>,
-}
-
-/// The heads, each from its input to its output.
-const HEADS: [(&str, &str); 2] = [
-    (contract::ROI_FEATURES, contract::CLASS_SCORES),
-    (contract::POSE_ROI_FEATURES, contract::POSE_REGRESSION),
-];
 
 impl Model {
     /// Reads `path` and checks that it keeps the [contract](crate::contract). ONNX Runtime is not needed.
@@ -87,7 +85,7 @@ impl Model {
         }
         let twin = Self::open(&twin)?;
         // A twin that was left behind when the model was exchanged would give the faces of the old one.
-        if let Some(fact) = model.contract.first_difference(&twin.contract) {
+        if let Some(fact) = model.facts().first_difference(&twin.facts()) {
             let reason = format!(
                 "{} was made of another model ({fact} differs); make it anew with `python -m img2pose_train.quantize`",
                 twin.path.display()
@@ -152,30 +150,107 @@ impl Model {
         if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
             return Err(not_onnx("it contains no graph"));
         }
-        let contract = read_contract(&proto).map_err(broken)?;
-        let channels = check_graph(&proto).map_err(broken)?;
+        let network = read_network(&proto).map_err(broken)?;
         soundness::check(&proto).map_err(broken)?;
         let mut nodes = proto.graph.iter().flat_map(|graph| &graph.node);
         let is_quantized = nodes.any(|node| node.op_type() == "QuantizeLinear");
         let model = Self {
             path: path.to_owned(),
-            contract,
-            channels,
+            network,
             is_quantized,
             proto,
         };
-        model.check_parts().map_err(broken)?;
+        match &model.network {
+            Network::Rcnn(_) => model.rcnn().map(|rcnn| rcnn.check_parts()),
+            Network::Pair(contract) => Ok(pair::check_parts(&model.proto, contract)),
+        }?
+        .map_err(broken)?;
         Ok(model)
     }
 
     /// The facts that stand in the file's metadata.
-    pub fn contract(&self) -> &Contract {
-        &self.contract
+    pub fn facts(&self) -> Facts<'_> {
+        match &self.network {
+            Network::Rcnn(facts) => Facts::Img2pose(&facts.contract),
+            Network::Pair(contract) => Facts::FindAndLook(contract),
+        }
     }
 
-    /// Channels of the pyramid features.
-    pub fn channels(&self) -> usize {
-        self.channels
+    /// Those of an img2pose network; `None`: the file holds another architecture.
+    pub fn contract(&self) -> Option<&Contract> {
+        self.facts().img2pose()
+    }
+
+    /// Channels of the pyramid features; `None`: the file holds another architecture than an img2pose network.
+    pub fn channels(&self) -> Option<usize> {
+        match &self.network {
+            Network::Rcnn(facts) => Some(facts.channels),
+            Network::Pair(_) => None,
+        }
+    }
+
+    /// What is known of the img2pose network.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] when the file holds another architecture.
+    pub(crate) fn rcnn_facts(&self) -> Result<&RcnnFacts, Error> {
+        match &self.network {
+            Network::Rcnn(facts) => Ok(facts),
+            Network::Pair(contract) => Err(self.is_other_than("an img2pose network", &contract.architecture)),
+        }
+    }
+
+    /// The img2pose network.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] when the file holds another architecture.
+    pub(crate) fn rcnn(&self) -> Result<RcnnModel<'_>, Error> {
+        let RcnnFacts { contract, channels } = self.rcnn_facts()?;
+        Ok(RcnnModel {
+            path: &self.path,
+            contract,
+            channels: *channels,
+            proto: &self.proto,
+        })
+    }
+
+    /// The facts of two networks that find and look.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] when the file holds another architecture.
+    pub(crate) fn pair_contract(&self) -> Result<&PairContract, Error> {
+        match &self.network {
+            Network::Pair(contract) => Ok(contract),
+            Network::Rcnn(facts) => {
+                Err(self.is_other_than("a model that finds and looks", &facts.contract.architecture))
+            }
+        }
+    }
+
+    fn is_other_than(&self, wanted: &str, architecture: &str) -> Error {
+        Error::Contract {
+            path: self.path.clone(),
+            reason: format!(
+                "it is of architecture '{}', this needs {wanted}",
+                shown(architecture)
+            ),
+        }
+    }
+
+    /// The parts that a detector runs on the processor.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] when one cannot be cut out.
+    pub(crate) fn host_parts(&self) -> Result<HostParts, Error> {
+        match &self.network {
+            Network::Rcnn(_) => self.rcnn()?.parts().map(HostParts::Rcnn),
+            Network::Pair(contract) => pair::cut_parts(&self.proto, contract)
+                .map(HostParts::Pair)
+                .map_err(|reason| Error::Contract {
+                    path: self.path.clone(),
+                    reason,
+                }),
+        }
     }
 
     /// The file that was read.
@@ -213,90 +288,10 @@ impl Model {
         }
         encode(&proto).map_err(broken)
     }
-
-    fn image_dimensions(&self) -> [Dimension<'static>; 4] {
-        [
-            Dimension::Free("batch"),
-            Dimension::Fixed(3),
-            Dimension::Free("height"),
-            Dimension::Free("width"),
-        ]
-    }
-
-    pub(crate) fn parts(&self) -> Result<Parts, Error> {
-        self.cut_parts().map_err(|reason| Error::Contract {
-            path: self.path.clone(),
-            reason,
-        })
-    }
-
-    /// Checks that every part can be cut out, and that the numbers in it are numbers, so that what reads a model refuses what
-    /// a detector would.
-    fn check_parts(&self) -> Result<(), String> {
-        let graph = self.proto.graph.as_ref().ok_or("it has no graph")?;
-        parts::check_pooling(graph, &self.contract)?;
-        parts::check_finite(&self.cut_dense()?)?;
-        for (input, output) in HEADS {
-            let head = self.cut_head(input, output)?;
-            img2pose_onnx::head_matrix(&head, input, self.channels, self.cells())?;
-            parts::check_finite(&head)?;
-        }
-        Ok(())
-    }
-
-    fn cut_dense(&self) -> Result<ModelProto, String> {
-        let images = self.image_dimensions();
-        cut(
-            &self.proto,
-            &[(contract::IMAGES, &images)],
-            &parts::dense_outputs(),
-        )
-    }
-
-    fn cut_head(&self, input: &str, output: &str) -> Result<ModelProto, String> {
-        let side = self.contract.roi.output_size;
-        let regions = [
-            Dimension::Free("regions"),
-            Dimension::Fixed(side),
-            Dimension::Fixed(side),
-            Dimension::Fixed(self.channels),
-        ];
-        cut(&self.proto, &[(input, &regions)], &[output.to_owned()])
-    }
-
-    /// Cells of a pooled region.
-    fn cells(&self) -> usize {
-        let side = self.contract.roi.output_size;
-        side * side
-    }
-
-    fn cut_parts(&self) -> Result<Parts, String> {
-        let mut features: Vec<String> = (0..FEATURE_LEVELS).map(contract::features).collect();
-        let objectness: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::objectness).collect();
-        let deltas: Vec<String> = (0..PROPOSAL_LEVELS).map(contract::deltas).collect();
-        let mut dense = self.cut_dense()?;
-        for name in &mut features {
-            *name = img2pose_onnx::output_channels_last(&mut dense, name);
-        }
-
-        let head = |(input, output): (&str, &str)| {
-            let mut head = self.cut_head(input, output)?;
-            img2pose_onnx::take_channels_last(&mut head, input, self.channels, self.cells())?;
-            encode(&head)
-        };
-        let [class, pose] = HEADS;
-        Ok(Parts {
-            dense: encode(&dense)?,
-            features,
-            objectness,
-            deltas,
-            class_head: head(class)?,
-            pose_head: head(pose)?,
-        })
-    }
 }
 
-fn read_contract(proto: &ModelProto) -> Result<Contract, String> {
+/// Reads the metadata, and checks that the graph is of the architecture that it names.
+fn read_network(proto: &ModelProto) -> Result<Network, String> {
     let text = proto
         .metadata_props
         .iter()
@@ -305,97 +300,86 @@ fn read_contract(proto: &ModelProto) -> Result<Contract, String> {
             format!("it has no metadata '{METADATA_KEY}'; make it with `img2pose convert CHECKPOINT`")
         })?
         .value();
-    // The version first: a later contract may have other fields.
+    // The version first: another contract has other fields.
     #[derive(serde::Deserialize)]
     struct Version {
         contract_version: u32,
+        architecture: Option<String>,
     }
     let unreadable =
         |error: serde_json::Error| format!("its metadata '{METADATA_KEY}' cannot be read: {error}");
-    let Version { contract_version } = serde_json::from_str(text).map_err(unreadable)?;
-    if contract_version != CONTRACT_VERSION {
-        return Err(format!(
-            "it keeps contract version {contract_version}, this detector reads {CONTRACT_VERSION}; convert the \
-             checkpoint again"
-        ));
+    let refused = |error: contract::ContractError| format!("its metadata says {error}");
+    let version: Version = serde_json::from_str(text).map_err(unreadable)?;
+    match version.contract_version {
+        CONTRACT_VERSION => {
+            let contract: Contract = serde_json::from_str(text).map_err(unreadable)?;
+            contract.validate().map_err(refused)?;
+            let channels = rcnn::check_graph(proto)?;
+            Ok(Network::Rcnn(Box::new(RcnnFacts { contract, channels })))
+        }
+        PAIR_CONTRACT_VERSION => {
+            let architecture = version.architecture.unwrap_or_default();
+            if architecture != FIND_AND_LOOK {
+                return Err(format!(
+                    "it keeps contract version {PAIR_CONTRACT_VERSION} with architecture '{}', of which this detector \
+                     reads '{FIND_AND_LOOK}'; use a newer detector",
+                    shown(&architecture)
+                ));
+            }
+            let contract: PairContract = serde_json::from_str(text).map_err(unreadable)?;
+            contract.validate().map_err(refused)?;
+            pair::check_graph(proto, &contract)?;
+            Ok(Network::Pair(Box::new(contract)))
+        }
+        other => Err(format!(
+            "it keeps contract version {other}, this detector reads {CONTRACT_VERSION} and {PAIR_CONTRACT_VERSION}; \
+             convert the checkpoint again, or use a newer detector"
+        )),
     }
-    let contract: Contract = serde_json::from_str(text).map_err(unreadable)?;
-    contract
-        .validate()
-        .map_err(|error| format!("its metadata says {error}"))?;
-    Ok(contract)
 }
 
-/// Checks names and shapes; returns the number of feature channels.
-fn check_graph(proto: &ModelProto) -> Result<usize, String> {
-    let graph = proto.graph.as_ref().ok_or("it has no graph")?;
+/// The shape of the network images.
+fn image_dimensions() -> [Dimension<'static>; 4] {
+    [
+        Dimension::Free("batch"),
+        Dimension::Fixed(3),
+        Dimension::Free("height"),
+        Dimension::Free("width"),
+    ]
+}
+
+/// Checks that the network images, which the graph takes as `name`, can be of any number and size.
+fn check_images(graph: &GraphProto, name: &str) -> Result<(), String> {
     let images = graph
         .input
         .iter()
-        .find(|input| input.name() == contract::IMAGES)
-        .ok_or_else(|| format!("it has no input '{}'", contract::IMAGES))?;
+        .find(|input| input.name() == name)
+        .ok_or_else(|| format!("it has no input '{}'", shown(name)))?;
+    let name = shown(name);
     let shape = images
         .r#type
         .as_ref()
         .and_then(|t| t.tensor_type.as_ref())
         .and_then(|t| t.shape.as_ref());
-    check_images(shape)?;
-
-    let index = Index::new(graph);
-    let missing: Vec<String> = parts::dense_outputs()
-        .into_iter()
-        .chain(
-            HEADS
-                .iter()
-                .flat_map(|(input, output)| [input, output].map(|name| (*name).to_owned())),
-        )
-        .filter(|name| index.maker(name).is_none())
-        .collect();
-    if !missing.is_empty() {
-        return Err(format!("it lacks the tensors {}", missing.join(", ")));
-    }
-    channels(&index)
-}
-
-/// Channels of a pooled region: as many as the last convolution of the pyramid has.
-fn channels(index: &Index<'_>) -> Result<usize, String> {
-    /// The published network has 256.
-    const MOST: usize = 1 << 14;
-    let features = contract::features(0);
-    let convolution = index
-        .made_by(index.before_conversions(&features))
-        .filter(|node| node.op_type() == "Conv");
-    convolution
-        .and_then(|node| node.input.get(1))
-        .and_then(|weight| index.weight(index.before_conversions(weight)))
-        .and_then(|tensor| usize::try_from(*tensor.dims.first()?).ok())
-        .filter(|channels| (1..=MOST).contains(channels))
-        .ok_or_else(|| format!("'{features}' is not made by a convolution of 1 to {MOST} channels"))
-}
-
-fn check_images(shape: Option<&TensorShapeProto>) -> Result<(), String> {
     let dimensions = shape.map(|shape| &shape.dim[..]).unwrap_or_default();
     let [batch, channels, height, width] = dimensions else {
         return Err(format!(
-            "its input '{}' has {} dimensions, expected [batch, 3, height, width]",
-            contract::IMAGES,
+            "its input '{name}' has {} dimensions, expected [batch, 3, height, width]",
             dimensions.len()
         ));
     };
     if let Some(size) = batch.dim_value {
         return Err(format!(
-            "its input '{}' has a fixed batch size of {size}, expected a dynamic one; convert the checkpoint \
-             again with img2pose convert",
-            contract::IMAGES
+            "its input '{name}' has a fixed batch size of {size}, expected a dynamic one; convert the checkpoint \
+             again with img2pose convert"
         ));
     }
     if channels.dim_value != Some(3) {
-        return Err(format!("its input '{}' has no 3 channels", contract::IMAGES));
+        return Err(format!("its input '{name}' has no 3 channels"));
     }
     if height.dim_value.is_some() || width.dim_value.is_some() {
         return Err(format!(
-            "its input '{}' has a fixed height or width, expected dynamic ones",
-            contract::IMAGES
+            "its input '{name}' has a fixed height or width, expected dynamic ones"
         ));
     }
     Ok(())

@@ -137,9 +137,22 @@ pub(crate) fn face_extent(
 ) -> [f64; 4] {
     let rotation = rotation_matrix([pose[0], pose[1], pose[2]]);
     let translation = [pose[3], pose[4], pose[5]];
+    let seen = landmarks
+        .iter()
+        .map(|point| camera.project(&rotation, translation, point.map(f64::from)));
+    box_around(seen, pose[2], rule, round)
+}
+
+/// The face box around projected landmarks, not clipped; `roll` is the third component of the rotation vector. `round` makes
+/// its sizes and corners.
+pub(crate) fn box_around(
+    landmarks: impl Iterator<Item = [f64; 2]>,
+    roll: f64,
+    rule: &FaceBox,
+    round: impl Fn(f64) -> f64,
+) -> [f64; 4] {
     let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
-    for point in landmarks {
-        let at = camera.project(&rotation, translation, point.map(f64::from));
+    for at in landmarks {
         for axis in 0..2 {
             low[axis] = low[axis].min(at[axis]);
             high[axis] = high[axis].max(at[axis]);
@@ -154,7 +167,6 @@ pub(crate) fn face_extent(
         center[0] + size[0] * 0.5,
         center[1] + size[1] * 0.5,
     ];
-    let roll = pose[2];
     if roll.abs() > 2.5 {
         corners[3] += rule.forehead * extent[1];
     } else if roll > 1.0 {

@@ -12,8 +12,9 @@ mod turn;
 
 pub use align::{Affine, Alignment, align, align_with_pixels};
 pub use camera::Camera;
-pub(crate) use camera::{FaceBox, face_box, face_extent, to_frame_camera};
+pub(crate) use camera::{FaceBox, box_around, face_box, face_extent, to_frame_camera};
 pub use euler::yaw_pitch_roll;
+pub(crate) use rotation::multiply;
 pub use rotation::{matrix_to_rotation_vector, rotation_matrix};
 pub use turn::turn_pose;
 

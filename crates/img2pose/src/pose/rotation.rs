@@ -55,7 +55,8 @@ pub fn matrix_to_rotation_vector(m: &Matrix) -> [f64; 3] {
     q.map(|side| side * scale)
 }
 
-pub(super) fn multiply(a: &Matrix, b: &Matrix) -> Matrix {
+/// `a` times `b`.
+pub(crate) fn multiply(a: &Matrix, b: &Matrix) -> Matrix {
     std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
 }
 

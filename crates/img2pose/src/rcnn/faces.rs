@@ -76,7 +76,7 @@ pub(super) fn denormalised(pose: &[f32; 6], contract: &Contract) -> [f64; 6] {
 
 impl Selection {
     /// How face boxes are drawn.
-    pub(super) fn face_box(&self) -> FaceBox {
+    pub(crate) fn face_box(&self) -> FaceBox {
         FaceBox {
             x_factor: self.bbox_x_factor,
             y_factor: self.bbox_y_factor,
@@ -145,6 +145,7 @@ pub(crate) fn process_prediction(
             confidence: candidate.score,
             pose,
             keypoints: keypoints_by(&frame_camera, &pose),
+            sigma: None,
         });
     }
 }

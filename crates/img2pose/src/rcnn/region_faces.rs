@@ -138,6 +138,7 @@ pub(crate) fn process_regions(
             confidence: candidate.score,
             pose,
             keypoints: keypoints_by(&frame_camera, &pose),
+            sigma: None,
         });
     }
     let order = |face: &Face| [face.bbox[0], face.bbox[1]].map(f32::to_bits);

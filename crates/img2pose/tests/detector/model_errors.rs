@@ -46,8 +46,8 @@ fn with_metadata(change: impl FnOnce(&mut serde_json::Value)) -> String {
 #[test]
 fn the_shipped_model_is_accepted() {
     let model = Model::open(&test_support::shipped_model()).unwrap();
-    assert_eq!(model.channels(), 64);
-    assert_eq!(model.contract().contract_version, 1);
+    assert_eq!(model.channels(), Some(64));
+    assert_eq!(model.contract().unwrap().contract_version, 1);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_onnx_file_of_something_else() {
 fn metadata_that_cannot_be_used() {
     let text = with_metadata(|json| json["contract_version"] = 99.into());
     assert!(
-        text.contains("contract version 99") && text.contains("reads 1"),
+        text.contains("contract version 99") && text.contains("reads 1 and 2"),
         "{text}"
     );
     let text = with_metadata(|json| {
@@ -463,7 +463,106 @@ fn many_conversions_are_read_in_linear_time() {
     let bytes = model.encode_to_vec();
     let began = std::time::Instant::now();
     let model = Model::parse(Path::new(PATH), bytes).unwrap();
-    assert_eq!(model.channels(), 64);
+    assert_eq!(model.channels(), Some(64));
     let time = began.elapsed();
     assert!(time.as_secs() < 20, "{time:?}");
+}
+
+/// What is said of a model of two networks that was changed.
+fn pair_message(change: impl FnOnce(&mut ModelProto, &mut serde_json::Value)) -> String {
+    let mut model = test_support::small_pair();
+    let mut facts = serde_json::from_str(model.metadata_props[0].value()).unwrap();
+    change(&mut model, &mut facts);
+    model.metadata_props[0].value = Some(facts.to_string());
+    message(model.encode_to_vec())
+}
+
+#[test]
+fn a_model_of_two_networks_is_accepted_and_says_what_it_is() {
+    let model = Model::parse(Path::new(PATH), test_support::small_pair().encode_to_vec()).unwrap();
+    let facts = model.facts();
+    assert_eq!(
+        (facts.contract_version(), facts.architecture()),
+        (2, "find-and-look")
+    );
+    assert_eq!(facts.images().min_size, 64);
+    assert!(facts.licence().contains("made up"));
+    assert_eq!((model.contract(), model.channels()), (None, None));
+}
+
+#[test]
+fn models_of_two_networks_that_cannot_be_run_are_refused_by_what_is_wrong() {
+    type Change = fn(&mut ModelProto, &mut serde_json::Value);
+    let rename: fn(&mut ModelProto, &str) = |model, name| {
+        let graph = model.graph.as_mut().unwrap();
+        for node in &mut graph.node {
+            for value in node.input.iter_mut().chain(&mut node.output) {
+                if value == name {
+                    value.push_str("_gone");
+                }
+            }
+        }
+    };
+    let cases: &[(&[&str], Change)] = &[
+        (
+            &[
+                "contract version 2",
+                "architecture 'find-only'",
+                "'find-and-look'",
+            ],
+            |_, facts| facts["architecture"] = "find-only".into(),
+        ),
+        (&["contract version 2", "architecture ''"], |_, facts| {
+            facts.as_object_mut().unwrap().remove("architecture");
+        }),
+        (&["contract version 3", "reads 1 and 2"], |_, facts| {
+            facts["contract_version"] = 3.into();
+        }),
+        (&["missing field `crop_side`"], |_, facts| {
+            facts.as_object_mut().unwrap().remove("crop_side");
+        }),
+        (&["missing field `look`"], |_, facts| {
+            facts["parts"].as_object_mut().unwrap().remove("look");
+        }),
+        (&["strides"], |_, facts| {
+            facts["strides"] = serde_json::json!([8, 0])
+        }),
+        (&["crop_side = 0"], |_, facts| facts["crop_side"] = 0.into()),
+        (&["reference_points"], |_, facts| {
+            // All in one plane: no pose follows from them.
+            for point in facts["reference_points"].as_array_mut().unwrap() {
+                point[2] = 0.into();
+            }
+        }),
+        (&["no input 'pictures'"], |_, facts| {
+            facts["parts"]["find"]["input"] = "pictures".into();
+        }),
+        (&["lacks the tensors no_cells, no_crops"], |_, facts| {
+            facts["parts"]["find"]["output"] = "no_cells".into();
+            facts["parts"]["look"]["input"] = "no_crops".into();
+        }),
+        (&["fixed batch size of 4"], |model, _| {
+            let input = &mut model.graph.as_mut().unwrap().input[0];
+            let tensor = input.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap();
+            tensor.shape.as_mut().unwrap().dim[0].dim_value = Some(4);
+        }),
+        (&["infinity or not-a-number", "damaged"], |model, _| {
+            let weights = &mut model.graph.as_mut().unwrap().initializer;
+            let floats = weights
+                .iter_mut()
+                .find(|weight| weight.data_type() == data_type::FLOAT && weight.dims.len() == 4);
+            let weight = floats.unwrap();
+            let mut raw = weight.raw_data.clone().unwrap().to_vec();
+            raw[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+            weight.raw_data = Some(raw.into());
+        }),
+    ];
+    for (parts, change) in cases {
+        let text = pair_message(*change);
+        for part in *parts {
+            assert!(text.contains(part), "no '{part}' in: {text}");
+        }
+    }
+    let text = pair_message(|model, _| rename(model, "answers"));
+    assert!(text.contains("lacks the tensors answers"), "{text}");
 }

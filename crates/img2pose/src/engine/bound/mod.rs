@@ -12,10 +12,10 @@ use rayon::prelude::*;
 use super::session::load_session;
 use super::{Engine, Setting};
 use crate::batch::Input;
-use crate::contract::{FEATURE_LEVELS, ProposalContract};
+use crate::contract::{Contract, FEATURE_LEVELS, ProposalContract};
 use crate::error::Error;
 use crate::memory::{Element, Exchange, HostTensor, Memory};
-use crate::model::{HalfParts, Model};
+use crate::model::{HalfParts, Model, RcnnFacts};
 use crate::options::Selection;
 use crate::provider::Placement;
 use crate::rcnn::{ProposalMaker, RpnLevels, ScoredProposal, is_wanted, level_of, set_poses};
@@ -25,6 +25,7 @@ use network::{BoundDense, DeviceHeads, Network, PartKind, SortedBoxes};
 
 /// A network that is bound to memory.
 pub(crate) struct BoundEngine {
+    facts: RcnnFacts,
     network: Network,
     work: Work,
     takes_turns: bool,
@@ -108,7 +109,9 @@ impl BoundEngine {
             dense: placement.needs_half_graph(),
             heads: heads.needs_half_graph(),
         };
-        let parts = model.device_parts(half, placement.provider.sums_features)?;
+        let parts = model
+            .rcnn()?
+            .device_parts(half, placement.provider.sums_features)?;
         let engines = placement.engine_folder(&parts.dense, runtime);
         let path = model.path().to_owned();
         let network = Network::load(&parts, memory, setting, move |name, bytes, kind| {
@@ -121,6 +124,7 @@ impl BoundEngine {
             load_session(&path, runtime, placement, engines, name, bytes)
         })?;
         Ok(Self {
+            facts: model.rcnn_facts()?.clone(),
             network,
             work: Work::default(),
             takes_turns: setting.turns.is_some(),
@@ -130,8 +134,8 @@ impl BoundEngine {
     /// Runs the heads on blank features, in every number of rows that is to come, where that is worth it. The dense part's
     /// shape is known with the first batch.
     pub fn warm_up(&mut self, setting: &Setting) -> Result<(), Error> {
-        let (shapes, channels) = (setting.shapes, setting.channels);
-        let most = setting.contract.proposals.post_nms_top_n;
+        let (shapes, channels) = (setting.shapes, self.facts.channels);
+        let most = self.facts.contract.proposals.post_nms_top_n;
         let pose_rows = shapes.all_pose_rows(most);
         if pose_rows.is_empty() {
             return Ok(());
@@ -147,6 +151,8 @@ impl BoundEngine {
 }
 
 impl Engine for BoundEngine {
+    type Found = ScoredProposal;
+
     fn exchange(&self) -> Option<&Exchange> {
         Some(&self.network.exchange)
     }
@@ -168,7 +174,9 @@ impl Engine for BoundEngine {
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
-        let Self { network, work, .. } = self;
+        let Self {
+            facts, network, work, ..
+        } = self;
         let mut clock = Clock::start();
         let [height, width] = batch.padded();
         let frames = setting.shapes.frames(batch.len(), batch.capacity());
@@ -209,7 +217,7 @@ impl Engine for BoundEngine {
         )?;
         clock.lap(&mut times.dense);
 
-        let contract = &setting.contract;
+        let contract = &facts.contract;
         let most = batch.proposals(contract.proposals.post_nms_top_n);
         while work.frames.len() < found.len() {
             work.frames.push(FrameWork::new(&contract.proposals));
@@ -233,7 +241,7 @@ impl Engine for BoundEngine {
             if setting.canceller.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let terms = (setting, selection, most);
+            let terms = (setting, contract, selection, most);
             score_and_pose(heads, (&outputs, frame), terms, work, wanted, &mut clock, times)?;
         }
         Ok(())
@@ -244,7 +252,7 @@ impl Engine for BoundEngine {
 fn score_and_pose(
     heads: &mut DeviceHeads,
     (features, frame): (&BoundDense<'_>, usize),
-    (setting, selection, most): (&Setting, &Selection, usize),
+    (setting, contract, selection, most): (&Setting, &Contract, &Selection, usize),
     work: &mut Work,
     wanted: &mut Vec<ScoredProposal>,
     clock: &mut Clock,
@@ -266,7 +274,7 @@ fn score_and_pose(
     let class_rows = setting.shapes.class_rows(boxes.len(), most);
     let mut regions = heads.regions(features, frame, &sorted, class_rows)?;
     for (row, ((&proposal, &rank), &score)) in boxes.iter().zip(ranks).zip(regions.scores()?).enumerate() {
-        if is_wanted(&proposal, score, selection, &setting.contract) {
+        if is_wanted(&proposal, score, selection, contract) {
             rows.push(row);
             wanted.push(ScoredProposal::new(rank, proposal, score));
         }

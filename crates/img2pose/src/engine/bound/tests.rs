@@ -12,7 +12,7 @@ use test_support::{Image, golden, golden_model_in_16_bits, read_collages, read_p
 use super::part::{BoundOutput, BoundPart};
 use super::*;
 use crate::cancel::Canceller;
-use crate::engine::{Opened, new_pool};
+use crate::engine::{self, Opened, new_pool};
 use crate::frame::{
     ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, Plane, Region,
     View,
@@ -123,10 +123,10 @@ fn bound_in(model: &Model, options: DetectorOptions, precision: Precision, shape
     let (setting, engine) = engine(model, &options, precision, shapes);
     let opened = Opened {
         setting,
-        engine: Box::new(engine),
+        network: engine::Network::Rcnn(Box::new(engine)),
         passed_over: Vec::new(),
     };
-    Detector::with_engine(options, opened)
+    Detector::with_network(model, options, opened).unwrap()
 }
 
 /// A detector with bound parts.
@@ -292,7 +292,7 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         dense: false,
         heads: false,
     };
-    let parts = model.device_parts(whole, true).unwrap();
+    let parts = model.rcnn().unwrap().device_parts(whole, true).unwrap();
     let threads = options.threads();
     let mut unbound = Session::builder(runtime::load(None, None).unwrap().environment())
         .unwrap()
@@ -613,7 +613,7 @@ fn a_model_whose_regions_cannot_be_pooled_apart_is_refused() {
         dense: false,
         heads: false,
     };
-    let error = model.device_parts(parts, true).err().unwrap();
+    let error = model.rcnn().unwrap().device_parts(parts, true).err().unwrap();
     assert!(matches!(error, Error::Contract { .. }), "{error}");
     let text = error.to_string();
     assert!(
@@ -783,7 +783,8 @@ fn the_device_runs_the_network() {
         dense: false,
         heads: false,
     };
-    let parts = model
+    let rcnn = model.rcnn().unwrap();
+    let parts = rcnn
         .device_parts(whole, placement.provider.sums_features)
         .unwrap();
     let dense = ran(
@@ -792,7 +793,8 @@ fn the_device_runs_the_network() {
         &parts.dense,
         &[("images", &[1, 3, 96, 96], Floats)],
     );
-    let channels = model.channels() as i64;
+    let facts = model.rcnn_facts().unwrap();
+    let channels = facts.channels as i64;
     let regions = ran(
         placement,
         "regions",
@@ -807,7 +809,7 @@ fn the_device_runs_the_network() {
             ("level_counts", &[4], Integers(2)),
         ],
     );
-    let side = model.contract().roi.output_size as i64;
+    let side = facts.contract.roi.output_size as i64;
     let poses = ran(
         placement,
         "poses",

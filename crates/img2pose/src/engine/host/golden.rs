@@ -19,7 +19,13 @@ fn engine(golden_test: &str) -> Option<(PathBuf, Setting, HostEngine)> {
     let placement = Placement::on_processor(&options);
     let setting = Setting::new(&model, placement, new_pool(options.threads()).unwrap()).unwrap();
     let runtime = runtime::load(None, None).expect("ONNX Runtime");
-    let engine = HostEngine::load(&model, &model.parts().unwrap(), runtime, placement, &setting);
+    let engine = HostEngine::load(
+        &model,
+        &model.rcnn().unwrap().parts().unwrap(),
+        runtime,
+        placement,
+        &setting,
+    );
     Some((golden, setting, engine.expect("it loads")))
 }
 
@@ -95,7 +101,7 @@ fn heads_equal_the_reference_on_its_proposals() {
             .into_iter()
             .map(|row| std::array::from_fn(|side| row[side]))
             .collect();
-        let (channels, origin, contract) = (setting.channels, &setting.origin, &setting.contract);
+        let (origin, RcnnFacts { contract, channels }) = (&setting.origin, engine.facts.clone());
         let (dense, heads) = engine.parts();
         let (height, width) = (size.padded_height as usize, size.padded_width as usize);
         let outputs = dense.run(input.as_slice().unwrap(), 1, height, width).unwrap();

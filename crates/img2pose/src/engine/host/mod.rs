@@ -9,7 +9,7 @@ use super::{Engine, Setting};
 use crate::batch::Input;
 use crate::contract::ProposalContract;
 use crate::error::{Error, reserve};
-use crate::model::{Model, Parts};
+use crate::model::{Model, Parts, RcnnFacts};
 use crate::options::{ExecutionProvider, Selection};
 use crate::provider::Placement;
 use crate::rcnn::{
@@ -21,6 +21,7 @@ pub(crate) use parts::{Dense, Heads};
 
 /// A network in the processor's memory.
 pub(crate) struct HostEngine {
+    facts: RcnnFacts,
     dense: Dense,
     heads: Heads,
     work: Work,
@@ -64,8 +65,10 @@ impl HostEngine {
     ) -> Result<Self, Error> {
         let load = |name, bytes: &[u8]| load_session(model.path(), runtime, placement, None, name, bytes);
         let (dense, heads) = parts::load(parts, setting, load)?;
+        let facts = model.rcnn_facts()?.clone();
         Ok(Self {
-            work: Work::new(&setting.contract.proposals),
+            work: Work::new(&facts.contract.proposals),
+            facts,
             dense,
             heads,
         })
@@ -83,17 +86,17 @@ impl HostEngine {
             // Others would compile for this shape.
             self.try_out(setting)?;
         }
-        let most = setting.contract.proposals.post_nms_top_n;
+        let most = self.facts.contract.proposals.post_nms_top_n;
         let pose_rows = setting.shapes.all_pose_rows(most);
         if pose_rows.is_empty() {
             return Ok(());
         }
-        self.run_heads(setting, setting.shapes.class_rows(0, most), &pose_rows)
+        self.run_heads(setting.shapes.class_rows(0, most), &pose_rows)
     }
 
     /// Runs the heads on blank regions, in every number of rows given.
-    fn run_heads(&mut self, setting: &Setting, class_rows: usize, pose_rows: &[usize]) -> Result<(), Error> {
-        let (side, channels) = (setting.contract.roi.output_size, setting.channels);
+    fn run_heads(&mut self, class_rows: usize, pose_rows: &[usize]) -> Result<(), Error> {
+        let (side, channels) = (self.facts.contract.roi.output_size, self.facts.channels);
         let region = side * side * channels;
         let most = pose_rows.iter().copied().fold(class_rows, usize::max);
         let mut regions = Vec::new();
@@ -111,12 +114,8 @@ impl HostEngine {
 
     /// Runs every part on the smallest image that there is, a blank one, and looks at what they give.
     fn try_out(&mut self, setting: &Setting) -> Result<(), Error> {
-        let Setting {
-            origin,
-            contract,
-            channels,
-            ..
-        } = setting;
+        let RcnnFacts { contract, channels } = &self.facts;
+        let origin = &setting.origin;
         let side = contract.size_divisor as usize;
         let mut blank = Vec::new();
         resize(&mut blank, 3 * side * side)?;
@@ -128,7 +127,7 @@ impl HostEngine {
         RpnLevels::read(origin, images, objectness, |level| outputs.deltas(level))?
             .check_finite(origin, 0)?;
         drop(outputs);
-        self.run_heads(setting, 1, &[1])
+        self.run_heads(1, &[1])
     }
 }
 
@@ -140,6 +139,8 @@ fn resize(regions: &mut Vec<f32>, len: usize) -> Result<(), Error> {
 }
 
 impl Engine for HostEngine {
+    type Found = ScoredProposal;
+
     fn infer(
         &mut self,
         setting: &Setting,
@@ -148,8 +149,13 @@ impl Engine for HostEngine {
         found: &mut [Vec<ScoredProposal>],
         times: &mut StageTimes,
     ) -> Result<(), Error> {
-        let Self { dense, heads, work } = self;
-        let (contract, channels, origin) = (&setting.contract, setting.channels, &*setting.origin);
+        let Self {
+            facts,
+            dense,
+            heads,
+            work,
+        } = self;
+        let (contract, channels, origin) = (&facts.contract, facts.channels, &*setting.origin);
         let [height, width] = batch.padded();
         let mut clock = Clock::start();
         let Work {

@@ -7,10 +7,11 @@ mod tests;
 
 use super::{Engine, Setting};
 use crate::batch::Input;
-use crate::contract::{CLASS_SCORES, POSE_REGRESSION, PROPOSAL_FRAMES, PROPOSALS};
+use crate::contract::{CLASS_SCORES, Contract, POSE_REGRESSION, PROPOSAL_FRAMES, PROPOSALS};
 use crate::error::Error;
-use crate::model::Model;
+use crate::model::{Model, RcnnFacts};
 use crate::options::Selection;
+use crate::origin::Origin;
 use crate::provider::Placement;
 use crate::rcnn::{ScoredProposal, is_wanted};
 use crate::runtime::Runtime;
@@ -18,7 +19,10 @@ use crate::times::{Clock, StageTimes};
 pub use model::{Images, Outputs, WholeModel};
 
 /// A model file in one session.
-pub(super) struct WholeEngine(WholeModel);
+pub(super) struct WholeEngine {
+    model: WholeModel,
+    facts: RcnnFacts,
+}
 
 impl WholeEngine {
     /// Loads `model` with outputs for what the file keeps to itself.
@@ -27,11 +31,16 @@ impl WholeEngine {
     /// What [`WholeModel::load`] says.
     pub fn load(model: &Model, runtime: &'static Runtime, placement: Placement) -> Result<Self, Error> {
         let inner = [PROPOSALS, PROPOSAL_FRAMES, CLASS_SCORES, POSE_REGRESSION].map(str::to_owned);
-        WholeModel::load_at(model, runtime, placement, &inner).map(Self)
+        Ok(Self {
+            facts: model.rcnn_facts()?.clone(),
+            model: WholeModel::load_at(model, runtime, placement, &inner)?,
+        })
     }
 }
 
 impl Engine for WholeEngine {
+    type Found = ScoredProposal;
+
     fn infer(
         &mut self,
         setting: &Setting,
@@ -43,7 +52,8 @@ impl Engine for WholeEngine {
         let mut clock = Clock::start();
         let images = batch.images().ok_or(Error::OtherDevice)?;
         let [height, width] = batch.padded();
-        let most = batch.proposals(setting.contract.proposals.post_nms_top_n);
+        let contract = &self.facts.contract;
+        let most = batch.proposals(contract.proposals.post_nms_top_n);
         let unpadded = |view: usize| {
             let size = batch.size(view);
             [size.height as usize, size.width as usize]
@@ -58,9 +68,11 @@ impl Engine for WholeEngine {
             let image = 3 * height * width;
             let values = &images[first * image..(first + count) * image];
             let shape = [count, height, width];
-            let outputs = self.0.run_values(values, shape, size, Some(&setting.canceller))?;
+            let outputs = self
+                .model
+                .run_values(values, shape, size, Some(&setting.canceller))?;
             let found = &mut found[first..first + count];
-            choose(&outputs, setting, selection, most, found)?;
+            choose(&outputs, &setting.origin, contract, selection, most, found)?;
             first += count;
         }
         clock.lap(&mut times.dense);
@@ -71,12 +83,12 @@ impl Engine for WholeEngine {
 /// Puts the proposals that are wanted, of the first `most` of each view, into `found`, with their poses.
 fn choose(
     outputs: &Outputs,
-    setting: &Setting,
+    origin: &Origin,
+    contract: &Contract,
     selection: &Selection,
     most: usize,
     found: &mut [Vec<ScoredProposal>],
 ) -> Result<(), Error> {
-    let contract = &setting.contract;
     let (proposals, scores) = (outputs.rows::<4>(PROPOSALS), outputs.numbers(CLASS_SCORES));
     let poses = outputs.rows::<6>(POSE_REGRESSION);
     // The file regresses the poses of those only that its own threshold lets pass.
@@ -88,9 +100,7 @@ fn choose(
     let rows = proposals.iter().zip(scores).filter(|row| has_pose(*row)).count();
     if poses.len() != rows {
         let shape = [poses.len() as i64, 6];
-        return Err(setting
-            .origin
-            .wrong_shape(POSE_REGRESSION, &shape, format!("[{rows}, 6]")));
+        return Err(origin.wrong_shape(POSE_REGRESSION, &shape, format!("[{rows}, 6]")));
     }
     let mut poses = poses.iter();
     found.iter_mut().for_each(Vec::clear);

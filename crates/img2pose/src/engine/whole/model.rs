@@ -146,7 +146,7 @@ impl WholeModel {
             .map_err(|error| placement.failed(format!("load {}", path.display()), error))?;
         drop(turn);
         Ok(Self {
-            contract: model.contract().clone(),
+            contract: model.rcnn_facts()?.contract.clone(),
             origin: placement.origin(model),
             session: Held::new(InTurns::new(session, placement.provider.turns)),
         })
