@@ -27,9 +27,8 @@ target=$machine-unknown-linux-gnu
 links=$CACHE/wheel-libraries
 rm -rf "$links"
 mkdir -p "$links"
+folder=$(pkg-config --variable=libdir gstreamer-1.0) || die 'pkg-config knows no GStreamer'
 for library in "${LIBRARIES[@]}"; do
-    folder=$(pkg-config --variable=libdir "${library/gstbase/gstreamer-base}" 2>/dev/null || true)
-    [[ $folder ]] || folder=$(pkg-config --variable=libdir gstreamer-1.0) || die "pkg-config knows no GStreamer"
     [[ -e $folder/lib$library.so ]] || die "there is no lib$library.so in $folder"
     ln -s "$folder/lib$library.so" "$links/"
 done
