@@ -19,6 +19,9 @@ options training -- "$@"
 setup_base
 # For the tests of the Python examples, which are skipped without them.
 apt_ensure python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0
+# For the test of frames in GL memory; on GL made of software, without a display.
+apt_ensure gstreamer1.0-gl libgl1-mesa-dri libegl1
+export GST_GL_PLATFORM=egl GST_GL_WINDOW=egl-device
 # For the tests of hidden faces; acceptance needs them, too.
 media_ensure
 # First, as it may have no room or no network: nobody should learn that after the other tests.

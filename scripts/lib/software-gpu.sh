@@ -78,3 +78,12 @@ onnxruntime_webgpu_ensure() {
     export ORT_DYLIB_PATH=$dir/libonnxruntime.so.$version
     [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime-webgpu 'onnxruntime/capi/libonnxruntime*' "$dir"
 }
+
+# webgpu_plugin_ensure: sets WEBGPU_PLUGIN to the pinned library with WebGPU as a provider of its own, for an ONNX Runtime that has none.
+webgpu_plugin_ensure() {
+    local version dir
+    version=$(sed -n 's/^onnxruntime-ep-webgpu==\([0-9.]*\).*/\1/p' "$ROOT/scripts/lib/wheels.txt")
+    dir=$CACHE/onnxruntime-ep-webgpu-$version
+    export WEBGPU_PLUGIN=$dir/libonnxruntime_providers_webgpu.so
+    [[ -f $WEBGPU_PLUGIN ]] || wheel_unpack onnxruntime-ep-webgpu 'onnxruntime_ep_webgpu/*.so' "$dir"
+}

@@ -16,7 +16,7 @@ use super::settings::{Effect, Settings};
 use super::stream::{Pending, Remains, Stream, Waiting};
 use super::watcher::Watcher;
 use super::worker::Client;
-use crate::video::readable_caps;
+use crate::video::mappable_caps;
 
 /// The element's own data.
 pub struct Img2PoseDetect {
@@ -178,7 +178,7 @@ impl ElementImpl for Img2PoseDetect {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = readable_caps();
+            let caps = mappable_caps();
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
                 .into_iter()
                 .map(|(name, direction)| {

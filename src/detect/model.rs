@@ -103,7 +103,7 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     if let Some(warning) = telemetry::warning(runtime.version()) {
         gst::warning!(CAT, "{element}: {warning}");
     }
-    let options = settings.detector_options();
+    let options = settings.detector_options().with_plugin(settings.plugin()?);
     let model = Model::open_in(&model, options.precision).map_err(load_error)?;
     check_following(&model, &settings.load)?;
     let detector = Detector::load(&model, options).map_err(load_error)?;

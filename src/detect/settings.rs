@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use gst::ClockTime;
 use gst::glib::{self, prelude::*};
-use img2pose::{DetectorOptions, FollowOptions, Selection};
+use img2pose::{DetectorOptions, FollowOptions, PluginProvider, Selection};
 
 use super::orientation::Orientation;
 use crate::properties::{path_of, text_of, value_of};
@@ -42,6 +42,9 @@ pub enum ExecutionProvider {
     /// A GPU of any maker through WebGPU, which is on Vulkan.
     #[enum_value(name = "GPU through WebGPU (Vulkan)", nick = "webgpu")]
     WebGpu,
+    /// What a library with an execution provider brings.
+    #[enum_value(name = "What a library with an execution provider brings", nick = "plugin")]
+    Plugin,
 }
 
 impl From<ExecutionProvider> for img2pose::ExecutionProvider {
@@ -53,6 +56,7 @@ impl From<ExecutionProvider> for img2pose::ExecutionProvider {
             ExecutionProvider::TensorRt => Self::TensorRt,
             ExecutionProvider::OpenVino => Self::OpenVino,
             ExecutionProvider::WebGpu => Self::WebGpu,
+            ExecutionProvider::Plugin => Self::Plugin,
         }
     }
 }
@@ -117,6 +121,12 @@ pub struct LoadSettings {
     pub num_threads: u32,
     /// What runs the network.
     pub execution_provider: ExecutionProvider,
+    /// The library of the provider `plugin`.
+    pub provider_library: Option<PathBuf>,
+    /// Which of its providers; `None`: it has one.
+    pub provider_name: Option<String>,
+    /// What the provider is told, `NAME=VALUE`, with commas between.
+    pub provider_options: Option<String>,
     /// The number format of the network.
     pub precision: Precision,
     /// Which GPU.
@@ -213,7 +223,7 @@ impl Default for Settings {
 }
 
 /// The properties in which elements that share a model must agree.
-const SHARED: [&str; 17] = [
+const SHARED: [&str; 20] = [
     "model",
     "onnxruntime-library",
     "batch-size",
@@ -221,6 +231,9 @@ const SHARED: [&str; 17] = [
     "max-size",
     "num-threads",
     "execution-provider",
+    "provider-library",
+    "provider-name",
+    "provider-options",
     "precision",
     "device-id",
     "whole-frame-interval",
@@ -277,6 +290,30 @@ impl Settings {
             .with_execution_provider(self.load.execution_provider.into())
             .with_precision(self.load.precision.into())
             .with_device_id(self.load.device_id)
+    }
+
+    /// The library of the provider `plugin`; `None`: none is named.
+    ///
+    /// # Errors
+    /// A message for whoever wrote the pipeline, when `provider-options` cannot be read.
+    pub fn plugin(&self) -> Result<Option<PluginProvider>, String> {
+        let Some(library) = &self.load.provider_library else {
+            return Ok(None);
+        };
+        let option = |text: &str| match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(format!(
+                "provider-options has '{}', expected NAME=VALUE, with commas between several",
+                text.trim()
+            )),
+        };
+        let text = self.load.provider_options.as_deref().unwrap_or_default();
+        let options = text.split(',').filter(|text| !text.trim().is_empty()).map(option);
+        let options = options.collect::<Result<_, _>>()?;
+        let plugin = PluginProvider::new(library).with_name(self.load.provider_name.clone());
+        Ok(Some(plugin.with_options(options)))
     }
 
     /// How faces are followed; `None`: every frame is looked at.
@@ -350,6 +387,9 @@ impl Settings {
             "max-size" => self.load.max_size = value_of(value),
             "num-threads" => self.load.num_threads = value_of(value),
             "execution-provider" => self.load.execution_provider = value_of(value),
+            "provider-library" => self.load.provider_library = path_of(value),
+            "provider-name" => self.load.provider_name = text_of(value),
+            "provider-options" => self.load.provider_options = text_of(value),
             "precision" => self.load.precision = value_of(value),
             "device-id" => self.load.device_id = value_of(value),
             "whole-frame-interval" => self.load.whole_frame_interval = value_of(value),
@@ -382,6 +422,9 @@ impl Settings {
             "max-size" => self.load.max_size.to_value(),
             "num-threads" => self.load.num_threads.to_value(),
             "execution-provider" => self.load.execution_provider.to_value(),
+            "provider-library" => self.load.provider_library.to_value(),
+            "provider-name" => self.load.provider_name.to_value(),
+            "provider-options" => self.load.provider_options.to_value(),
             "precision" => self.load.precision.to_value(),
             "device-id" => self.load.device_id.to_value(),
             "whole-frame-interval" => self.load.whole_frame_interval.to_value(),

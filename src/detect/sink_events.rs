@@ -127,6 +127,7 @@ impl Img2PoseDetect {
         gst::log!(CAT, obj = pad, "received {query:?}");
         if let gst::QueryViewMut::AcceptCaps(query) = query.view_mut()
             && let Some(memory) = device_memory(query.caps())
+            && !pad.pad_template_caps().can_intersect(query.caps())
         {
             // The answer is no; it does not say why.
             gst::warning!(

@@ -32,6 +32,24 @@ pub fn readable_caps() -> gst::Caps {
         .build()
 }
 
+/// Features of memory that GStreamer fetches for the processor where it is mapped.
+const MAPPED: [&str; 3] = ["memory:GLMemory", "memory:CUDAMemory", "memory:DMABuf"];
+
+/// The same as [`readable_caps`], and in memory of a device too, which mapping it makes readable. For elements that only read: the
+/// frames go on in the memory that they came in.
+pub fn mappable_caps() -> gst::Caps {
+    let mut caps = readable_caps();
+    let all = caps.make_mut();
+    for feature in MAPPED {
+        let mut on_device = readable_caps();
+        on_device
+            .make_mut()
+            .set_features_simple(Some(gst::CapsFeatures::new([feature])));
+        all.append(on_device);
+    }
+    caps
+}
+
 /// What the caps of a stream say about its frames.
 #[derive(Clone, Debug)]
 pub struct InputFormat {

@@ -3,7 +3,7 @@
 mod format;
 pub mod mapping;
 
-pub use format::{InputFormat, pixel_aspect_ratio, readable_caps};
+pub use format::{InputFormat, mappable_caps, pixel_aspect_ratio, readable_caps};
 
 /// Raw video of any format in any memory, for elements that never look at pixels.
 pub fn any_caps() -> gst::Caps {

@@ -18,6 +18,7 @@ mod following;
 mod interval;
 mod latency;
 mod log;
+mod memories;
 mod pair;
 mod passthrough;
 mod pools;

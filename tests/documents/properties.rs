@@ -92,6 +92,8 @@ fn caps(caps: &gst::CapsRef) -> String {
                 text.push_str(" in any memory");
             } else if features.iter().any(|feature| feature.contains("Overlay")) {
                 text.push_str(" with overlay compositions");
+            } else if let Some(memory) = features.iter().find(|feature| *feature != "memory:SystemMemory") {
+                write!(text, " in {memory}").unwrap();
             }
             if let Ok(format) = structure.value("format") {
                 let format = format.serialize().unwrap().replace("(string)", "");

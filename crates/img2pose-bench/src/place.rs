@@ -45,7 +45,8 @@ pub fn available(options: impl Fn(Place) -> DetectorOptions, model: &Path) -> Re
     let runtime = runtime::load(None, None)?;
     let mut places = Vec::new();
     for provider in ExecutionProvider::all() {
-        if !provider.is_built_in(runtime)? {
+        // A plugin's library would have to be named.
+        if provider == ExecutionProvider::Plugin || !provider.is_built_in(runtime)? {
             continue;
         }
         for &precision in provider.precisions() {

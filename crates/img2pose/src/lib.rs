@@ -62,5 +62,6 @@ pub use face::Face;
 pub use failure::OnnxRuntimeFailure;
 pub use follow::{FollowCounts, FollowOptions, Follower};
 pub use model::Model;
-pub use options::{DetectorOptions, ExecutionProvider, Precision, Selection};
+pub use options::{DetectorOptions, ExecutionProvider, PluginProvider, Precision, Selection};
+pub use provider::{PluginDevice, plugin_devices};
 pub use times::StageTimes;

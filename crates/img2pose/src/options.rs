@@ -1,5 +1,7 @@
 //! What a user can choose.
 
+use std::path::PathBuf;
+
 use crate::Error;
 
 /// Where the network runs.
@@ -19,6 +21,8 @@ pub enum ExecutionProvider {
     OpenVino,
     /// GPUs of any maker through WebGPU, which is on Vulkan.
     WebGpu,
+    /// What a library with an execution provider brings: [`DetectorOptions::plugin`].
+    Plugin,
 }
 
 /// The number format in which the network computes.
@@ -56,6 +60,40 @@ impl Precision {
     }
 }
 
+/// An execution provider that comes as a library of its own, and that ONNX Runtime 1.23 or newer loads beside itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct PluginProvider {
+    /// The library's file.
+    pub library: PathBuf,
+    /// Which of its providers; `None`: it has one.
+    pub name: Option<String>,
+    /// What the provider is told: names and values, as its maker describes them.
+    pub options: Vec<(String, String)>,
+}
+
+impl PluginProvider {
+    /// The provider of the library at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            library: path.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets [which](Self::name) of its providers.
+    pub fn with_name(mut self, name: impl Into<Option<String>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets [what](Self::options) the provider is told.
+    pub fn with_options(mut self, options: Vec<(String, String)>) -> Self {
+        self.options = options;
+        self
+    }
+}
+
 /// Options of a [`Detector`](crate::Detector). Those of [`Selection`] can be changed between detections.
 ///
 /// ```
@@ -80,6 +118,8 @@ pub struct DetectorOptions {
     pub num_threads: usize,
     /// Where the network runs.
     pub execution_provider: ExecutionProvider,
+    /// The library of [`ExecutionProvider::Plugin`].
+    pub plugin: Option<PluginProvider>,
     /// The number format in which it computes.
     pub precision: Precision,
     /// Which GPU, counted from 0; ignored on the CPU.
@@ -124,6 +164,7 @@ impl Default for DetectorOptions {
             max_size: None,
             num_threads: 0,
             execution_provider: ExecutionProvider::Auto,
+            plugin: None,
             precision: Precision::Auto,
             device_id: 0,
             whole: false,
@@ -223,6 +264,12 @@ impl DetectorOptions {
     /// Sets [where](Self::execution_provider) the network runs.
     pub fn with_execution_provider(mut self, execution_provider: ExecutionProvider) -> Self {
         self.execution_provider = execution_provider;
+        self
+    }
+
+    /// Sets the [library](Self::plugin) of [`ExecutionProvider::Plugin`].
+    pub fn with_plugin(mut self, plugin: impl Into<Option<PluginProvider>>) -> Self {
+        self.plugin = plugin.into();
         self
     }
 

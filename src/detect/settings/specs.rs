@@ -150,6 +150,23 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             )
             .mutable_ready()
             .build(),
+        path(
+            "provider-library",
+            "Provider library",
+            "With execution-provider=plugin: the library with the provider, such as libonnxruntime_providers_webgpu.so; needs \
+             ONNX Runtime 1.23 or newer. img2pose doctor --provider-library lists what it offers",
+        ),
+        path(
+            "provider-name",
+            "Provider name",
+            "With provider-library: which of its providers; unset: the only one",
+        ),
+        path(
+            "provider-options",
+            "Provider options",
+            "With provider-library: what the provider is told, NAME=VALUE, with commas between several; its maker says which \
+             there are",
+        ),
         glib::ParamSpecEnum::builder_with_default("precision", Precision::default())
             .nick("Precision")
             .blurb(
@@ -161,7 +178,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         uint(
             "device-id",
             "Device",
-            "Number of the GPU that runs the network, counted from 0 (cuda, tensorrt)",
+            "Number of the GPU that runs the network, counted from 0 (cuda, tensorrt, plugin)",
             (0, 255),
             0,
         ),

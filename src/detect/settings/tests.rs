@@ -42,6 +42,9 @@ fn what_is_set_is_read_back() {
         ("stats-interval", 9u64.to_value()),
         ("num-threads", 6u32.to_value()),
         ("execution-provider", ExecutionProvider::Cpu.to_value()),
+        ("provider-library", "/p.so".to_value()),
+        ("provider-name", "P".to_value()),
+        ("provider-options", "a=1".to_value()),
         ("precision", Precision::Bf16.to_value()),
         ("device-id", 1u32.to_value()),
     ] {
@@ -106,6 +109,32 @@ fn what_can_change_while_playing_says_so() {
             Settings::effect(spec.name()) != Effect::Start,
             "{}",
             spec.name()
+        );
+    }
+}
+
+#[test]
+fn provider_options_are_names_and_values() {
+    gst::init().unwrap();
+    let mut settings = Settings::default();
+    settings.set("provider-options", &"a=1".to_value());
+    assert_eq!(settings.plugin(), Ok(None), "without a library they mean nothing");
+    settings.set("provider-library", &"/p.so".to_value());
+    settings.set("provider-name", &"P".to_value());
+    settings.set("provider-options", &" a = 1, path=/x=y,".to_value());
+    let plugin = settings.plugin().unwrap().unwrap();
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(plugin.options, [pair("a", "1"), pair("path", "/x=y")]);
+    assert_eq!(
+        (plugin.library, plugin.name),
+        ("/p.so".into(), Some("P".to_owned()))
+    );
+    for bad in ["a", "=1", "a=1,b"] {
+        settings.set("provider-options", &bad.to_value());
+        let error = settings.plugin().unwrap_err();
+        assert!(
+            error.contains("provider-options") && error.contains("NAME=VALUE"),
+            "{error}"
         );
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use img2pose::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Plane, View};
 use img2pose::locate::{self, DEFAULT_MODEL};
 use img2pose::runtime::{self, MINIMUM_VERSION, Runtime};
-use img2pose::{Detector, DetectorOptions, ExecutionProvider, Precision};
+use img2pose::{Detector, DetectorOptions, ExecutionProvider, PluginProvider, Precision, plugin_devices};
 use img2pose_export::Model;
 
 use super::report::Report;
@@ -106,8 +106,9 @@ pub fn model(report: &mut Report, explicit: Option<&Path>, plugin: Option<&Path>
 
 /// Runs a blank frame with each provider that the library has.
 pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, tensorrt: bool) {
-    use ExecutionProvider::{Auto, Cpu};
-    for provider in ExecutionProvider::all() {
+    use ExecutionProvider::{Auto, Cpu, Plugin};
+    // Plugins are tried where their library is named.
+    for provider in ExecutionProvider::all().filter(|provider| *provider != Plugin) {
         let name = provider.name();
         match provider.is_built_in(runtime) {
             Ok(true) => {}
@@ -131,7 +132,7 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
             );
             continue;
         }
-        match run(model, provider, Precision::Auto) {
+        match run(model, options(provider, Precision::Auto)) {
             Ok((_, time)) => report.good(name, works(time)),
             // Every model runs on the processor; what else the library has may lack its hardware.
             Err(reason) if provider == Cpu => report.fault(
@@ -142,14 +143,55 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
             Err(reason) => report.note(name, format!("does not work here: {reason}")),
         }
     }
-    match run(model, Cpu, Precision::Int8) {
+    match run(model, options(Cpu, Precision::Int8)) {
         Ok((_, time)) => report.good("int8", format!("{}, on cpu", works(time))),
         Err(reason) => report.note("int8", reason),
     }
-    match run(model, Auto, Precision::Auto) {
+    match run(model, options(Auto, Precision::Auto)) {
         Ok((provider, _)) => report.good("auto", format!("takes {provider}")),
         Err(reason) => report.fault("auto", reason, "see above"),
     }
+}
+
+/// Lists the devices that a library with an execution provider offers, and runs a blank frame on the first of each provider.
+pub fn plugin(report: &mut Report, runtime: &'static Runtime, model: &Path, library: &Path) {
+    let devices = match plugin_devices(runtime, library) {
+        Ok(devices) => devices,
+        Err(error) => {
+            report.fault(
+                "plugin",
+                error,
+                "name a library that fits this ONNX Runtime in --provider-library",
+            );
+            return;
+        }
+    };
+    if devices.is_empty() {
+        report.note(
+            "plugin",
+            format!("{} offers no device on this machine", library.display()),
+        );
+    }
+    for device in devices {
+        let (name, number) = (&device.provider, device.number);
+        let about = format!("{name}, device {number}: {} of {}", device.kind, device.vendor);
+        if number > 0 {
+            report.note("plugin", about);
+            continue;
+        }
+        let plugin = PluginProvider::new(library).with_name(name.clone());
+        let options = options(ExecutionProvider::Plugin, Precision::Auto).with_plugin(plugin);
+        match run(model, options) {
+            Ok((_, time)) => report.good("plugin", format!("{about}: {}", works(time))),
+            Err(reason) => report.note("plugin", format!("{about}: does not work here: {reason}")),
+        }
+    }
+}
+
+fn options(provider: ExecutionProvider, precision: Precision) -> DetectorOptions {
+    DetectorOptions::default()
+        .with_execution_provider(provider)
+        .with_precision(precision)
 }
 
 fn works(time: Duration) -> String {
@@ -162,14 +204,7 @@ fn works(time: Duration) -> String {
 }
 
 /// The provider that ran, and the time of the second run: the first one of a shape sets up memory.
-fn run(
-    model: &Path,
-    provider: ExecutionProvider,
-    precision: Precision,
-) -> Result<(&'static str, Duration), String> {
-    let options = DetectorOptions::default()
-        .with_execution_provider(provider)
-        .with_precision(precision);
+fn run(model: &Path, options: DetectorOptions) -> Result<(&'static str, Duration), String> {
     let mut detector = Detector::open(model, options).map_err(|error| error.to_string())?;
     let stride = LAYOUT.width as usize;
     let blank = vec![128; stride * LAYOUT.height as usize];

@@ -23,6 +23,11 @@ pub struct Doctor {
     #[arg(long, value_name = "FILE")]
     onnxruntime_library: Option<PathBuf>,
 
+    /// A library with an execution provider of its own, as the element's property provider-library: its devices are listed, and
+    /// the first is tried
+    #[arg(long, value_name = "FILE")]
+    provider_library: Option<PathBuf>,
+
     /// Try TensorRT too, which builds an engine for minutes
     #[arg(long)]
     tensorrt: bool,
@@ -38,6 +43,9 @@ impl Doctor {
         let model = inference::model(&mut report, self.model.as_deref(), plugin.as_deref());
         if let (Some(runtime), Some(model)) = (runtime, model) {
             inference::providers(&mut report, runtime, &model, self.tensorrt);
+            if let Some(library) = &self.provider_library {
+                inference::plugin(&mut report, runtime, &model, library);
+            }
         }
         match report.faults() {
             0 => {

@@ -104,7 +104,7 @@ impl Setting {
                 true => Shapes::Free,
                 false => placement.provider.shapes,
             },
-            turns: placement.provider.turns,
+            turns: placement.turns(),
             pools_regions: placement.provider.pools_regions,
             pool,
             canceller: Canceller::new().map_err(Error::inference("set up a run"))?,

@@ -29,7 +29,7 @@ pub(super) fn load_session(
     let failed = |error| placement.failed(format!("load the {name} of {}", model.display()), error);
     let builder = builder(runtime, placement.threads).map_err(failed)?;
     placement
-        .register(builder, engines)?
+        .register(builder, runtime, engines)?
         .commit_from_memory(bytes)
         .map_err(failed)
 }

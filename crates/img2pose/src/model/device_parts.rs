@@ -173,7 +173,10 @@ fn sum_features(dense: &mut ModelProto) {
         let inputs = [&contract::features(level), &axes];
         sums.push(g.op("ReduceSum", &inputs, vec![int("keepdims", 0)]));
     }
-    g.op_to(SUMS, "Sum", &sums, vec![]);
+    // Sum is not known everywhere: a device would fetch each.
+    let [first, second, third, fourth] = [&sums[0], &sums[1], &sums[2], &sums[3]];
+    let (finer, coarser) = (g.binary("Add", first, second), g.binary("Add", third, fourth));
+    g.op_to(SUMS, "Add", &[finer, coarser], vec![]);
     let (nodes, constants) = g.into_parts();
     graph.node.extend(nodes);
     graph.initializer.extend(constants);

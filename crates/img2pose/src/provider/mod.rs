@@ -6,6 +6,7 @@ mod cpu;
 mod cuda;
 mod engine_cache;
 mod openvino;
+mod plugin;
 mod tensorrt;
 mod webgpu;
 
@@ -25,6 +26,9 @@ use crate::text::one_line;
 use crate::turns::{Turn, Turns};
 use crate::{Error, ending};
 
+pub(crate) use plugin::Plugin;
+pub use plugin::{PluginDevice, plugin_devices};
+
 /// What is known of an execution provider.
 pub(crate) struct Provider {
     pub id: ExecutionProvider,
@@ -38,10 +42,10 @@ pub(crate) struct Provider {
     pub companions: &'static [&'static str],
     /// The number formats that it computes in, the reference's first.
     pub precisions: &'static [Precision],
-    /// The memory of device number N that the parts of the network are bound to; `None`: it computes with the processor's own.
-    pub memory: Option<fn(u32) -> Memory>,
+    /// The memory that the parts of the network are bound to; `None`: it computes with the processor's own.
+    pub memory: fn(&Placement) -> Option<Memory>,
     /// Where its sessions take turns: it cannot do with two of them at one time, in the whole process.
-    pub turns: Option<&'static Turns>,
+    pub turns: fn(&Placement) -> Option<&'static Turns>,
     /// How the shapes of its runs are chosen.
     pub shapes: Shapes,
     /// Where the heads run that go with a dense part run here, when that is elsewhere. What it does not take of the dense part
@@ -67,12 +71,13 @@ pub(crate) struct Provider {
 }
 
 /// All of them, as users see them listed.
-static PROVIDERS: [&Provider; 5] = [
+static PROVIDERS: [&Provider; 6] = [
     &cpu::PROVIDER,
     &openvino::PROVIDER,
     &cuda::PROVIDER,
     &tensorrt::PROVIDER,
     &webgpu::PROVIDER,
+    &plugin::PROVIDER,
 ];
 
 /// What `auto` tries, best first. TensorRT is left out: it builds an engine for minutes at the first start, which
@@ -145,6 +150,8 @@ pub(crate) struct Placement {
     pub threads: usize,
     /// Whether one session runs the file as it is.
     pub whole: bool,
+    /// The device of a library with a provider, for the row that stands for such.
+    pub plugin: Option<&'static Plugin>,
 }
 
 impl Placement {
@@ -155,6 +162,7 @@ impl Placement {
             device_id: options.device_id,
             threads: options.threads(),
             whole: options.whole,
+            plugin: None,
         }
     }
 
@@ -170,8 +178,11 @@ impl Placement {
     /// not compute in the wanted precision.
     pub fn candidates(options: &DetectorOptions, runtime: &Runtime) -> Result<Vec<Self>, Error> {
         if let Some(provider) = row(options.execution_provider) {
-            let placement = Self::new(provider, options);
+            let mut placement = Self::new(provider, options);
             placement.check(runtime)?;
+            if provider.id == ExecutionProvider::Plugin {
+                placement.plugin = Some(plugin::choose(options, runtime)?);
+            }
             return Ok(vec![placement]);
         }
         let all = AUTOMATIC.map(|provider| Self::new(provider, options));
@@ -244,7 +255,12 @@ impl Placement {
 
     /// The memory that the parts are bound to; `None`: nothing is bound.
     pub fn memory(&self) -> Option<Memory> {
-        self.provider.memory.map(|memory| memory(self.device_id))
+        (self.provider.memory)(self)
+    }
+
+    /// Where its sessions take turns with all others of the process.
+    pub fn turns(&self) -> Option<&'static Turns> {
+        (self.provider.turns)(self)
     }
 
     /// Waits for the turn of a session that is to be loaded here, where they take turns. Loading cannot be stopped, so this may
@@ -254,7 +270,7 @@ impl Placement {
     /// [`Error::Cancelled`] when the process ends.
     pub fn turn(&self) -> Result<Option<Turn<'static>>, Error> {
         let take = |turns: &'static Turns| turns.take(ending::process_is_ending).ok_or(Error::Cancelled);
-        self.provider.turns.map(take).transpose()
+        self.turns().map(take).transpose()
     }
 
     /// The error for a session that cannot be loaded here, where `action` was tried.
@@ -309,7 +325,18 @@ impl Placement {
     }
 
     /// Adds the provider to a session that is being built. `engines` is where it keeps what it builds.
-    pub fn register(&self, builder: SessionBuilder, engines: Option<&Path>) -> Result<SessionBuilder, Error> {
+    pub fn register(
+        &self,
+        mut builder: SessionBuilder,
+        runtime: &Runtime,
+        engines: Option<&Path>,
+    ) -> Result<SessionBuilder, Error> {
+        if let Some(plugin) = self.plugin {
+            plugin
+                .register(&mut builder, runtime)
+                .map_err(|error| self.refused(&error))?;
+            return Ok(builder);
+        }
         let Some(dispatch) = (self.provider.dispatch)(self, engines) else {
             return Ok(builder);
         };
@@ -345,7 +372,7 @@ mod tests {
     #[test]
     fn every_provider_has_its_row() {
         let names: Vec<&str> = ExecutionProvider::all().map(ExecutionProvider::name).collect();
-        assert_eq!(names, ["cpu", "openvino", "cuda", "tensorrt", "webgpu"]);
+        assert_eq!(names, ["cpu", "openvino", "cuda", "tensorrt", "webgpu", "plugin"]);
         for provider in PROVIDERS {
             assert!(
                 std::ptr::eq(row(provider.id).unwrap(), provider),
@@ -355,7 +382,7 @@ mod tests {
             assert_eq!(provider.precisions[0], Precision::Fp32, "{}", provider.name);
         }
         assert!(row(ExecutionProvider::Auto).is_none());
-        for name in ["auto", "cpu", "openvino", "cuda", "tensorrt", "webgpu"] {
+        for name in ["auto", "cpu", "openvino", "cuda", "tensorrt", "webgpu", "plugin"] {
             assert_eq!(ExecutionProvider::from_name(name).unwrap().name(), name);
         }
         assert_eq!(ExecutionProvider::from_name("CPU"), None);

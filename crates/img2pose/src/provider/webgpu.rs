@@ -10,7 +10,7 @@ use crate::turns::Turns;
 
 /// Two sessions at work at one time fail ("is already finished"), or stand still: they have one recorder of commands in common
 /// and nothing that guards it.
-static TURNS: Turns = Turns::new();
+pub(super) static TURNS: Turns = Turns::new();
 
 pub(super) static PROVIDER: Provider = Provider {
     id: ExecutionProvider::WebGpu,
@@ -19,8 +19,8 @@ pub(super) static PROVIDER: Provider = Provider {
     package: "onnxruntime-webgpu",
     companions: &[],
     precisions: &[Precision::Fp32, Precision::Fp16],
-    memory: Some(|_| Memory::OF_SESSION),
-    turns: Some(&TURNS),
+    memory: |_| Some(Memory::OF_SESSION),
+    turns: |_| Some(&TURNS),
     shapes: Shapes::Few,
     heads_at: None,
     // It has no RoiAlign.
@@ -46,7 +46,7 @@ fn refuses(placement: &Placement) -> Option<String> {
 }
 
 /// What to do about a message of ONNX Runtime's.
-fn cure(message: &str) -> Option<&'static str> {
+pub(super) fn cure(message: &str) -> Option<&'static str> {
     if message.contains("Failed to get a WebGPU adapter") || message.contains("No supported adapters") {
         return Some(
             "there is no GPU with a Vulkan driver that it can use: install the driver (NVIDIA's own; for AMD and Intel Mesa's, \

@@ -128,7 +128,7 @@ fn usable(base: Option<&ApiBase>) -> Result<(String, OrtApi, Option<&'static Lat
     // SAFETY: a constant text of the library.
     let version = unsafe { CStr::from_ptr(version) }.to_string_lossy();
     let version: String = version.chars().take(40).flat_map(char::escape_debug).collect();
-    if !is_new_enough(&version) {
+    if !is_at_least(&version, ORT_API_VERSION) {
         return Err(format!(
             "it is version {version}, at least {MINIMUM_VERSION} is needed"
         ));
@@ -140,17 +140,23 @@ fn usable(base: Option<&ApiBase>) -> Result<(String, OrtApi, Option<&'static Lat
             "it says that it is version {version}, and lacks the functions of {MINIMUM_VERSION}"
         ))
     })?;
-    // SAFETY: as above; `LaterApi` is laid out as the table of that version, which is a constant of a library that is never closed.
-    let later = unsafe { get_api(later::VERSION).cast::<LaterApi>().as_ref() };
+    let later = match is_at_least(&version, later::VERSION) {
+        // SAFETY: as above; `LaterApi` is laid out as the table of that version, which is a constant of a library that is never
+        // closed.
+        true => unsafe { get_api(later::VERSION).cast::<LaterApi>().as_ref() },
+        // An older one would write to stderr that it has no such version.
+        false => None,
+    };
     Ok((version, api.clone(), later))
 }
 
-fn is_new_enough(version: &str) -> bool {
+/// Whether `version` is 1.`minimum` or newer.
+fn is_at_least(version: &str, minimum: u32) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
     let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) else {
         return false;
     };
-    (major, minor) >= (1, ORT_API_VERSION)
+    (major, minor) >= (1, minimum)
 }
 
 /// Whether the system's loader looks for it in its folders.
@@ -217,11 +223,12 @@ mod tests {
     #[test]
     fn versions_are_compared_as_numbers() {
         for version in ["1.20.0", "1.20", "1.100.1", "2.0.0", "1.21.0-dev"] {
-            assert!(is_new_enough(version), "{version}");
+            assert!(is_at_least(version, ORT_API_VERSION), "{version}");
         }
         for version in ["1.9.1", "1.19.2", "0.99.0", "1", "", "one.two", "1.x"] {
-            assert!(!is_new_enough(version), "{version}");
+            assert!(!is_at_least(version, ORT_API_VERSION), "{version}");
         }
+        assert!(is_at_least("1.23.0", 23) && !is_at_least("1.22.1", 23));
     }
 
     #[test]

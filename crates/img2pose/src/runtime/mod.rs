@@ -13,7 +13,7 @@ use ort::session::Session;
 
 use crate::failure::OnnxRuntimeFailure;
 use crate::{ending, telemetry};
-pub(crate) use later::SessionMemory;
+pub(crate) use later::{EpDevice, LaterApi, SessionMemory};
 use library::Loaded;
 
 /// Oldest ONNX Runtime that has every call this crate makes.
@@ -127,6 +127,19 @@ impl Runtime {
         }
     }
 
+    /// Checks a library that this one is to load.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn check_library(&self, path: &Path) -> Result<(), String> {
+        elf::check(path)
+    }
+
+    /// The functions that came with 1.23 and before; `None`: the library is older.
+    pub(crate) fn later(&self) -> Option<&'static LaterApi> {
+        self.library.later
+    }
+
     /// ONNX Runtime's environment, for further sessions in this process.
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
@@ -176,7 +189,7 @@ pub fn load(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'static R
 /// # Errors
 /// When the library is older than 1.23, and what ONNX Runtime says.
 pub(crate) fn output_memory(session: &Session) -> ort::Result<Vec<SessionMemory>> {
-    let later = RUNTIME.get().and_then(|runtime| runtime.library.later);
+    let later = RUNTIME.get().and_then(Runtime::later);
     later
         .ok_or_else(|| {
             ort::Error::new("version 1.23 or newer is needed to learn where tensors lie on this device")

@@ -1,6 +1,6 @@
 //! Execution providers: what is chosen, and how what cannot be had is refused.
 
-use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, Precision};
+use img2pose::{Detector, DetectorOptions, Error, ExecutionProvider, PluginProvider, Precision};
 use test_support::shipped_model;
 
 use crate::class_head;
@@ -69,6 +69,91 @@ fn a_provider_that_the_library_lacks_is_an_error_and_no_fallback() {
             }
         }
     }
+}
+
+/// Why a library with a provider is not taken.
+fn plugin_refusal(plugin: Option<PluginProvider>, device_id: u32) -> String {
+    let options = DetectorOptions::default()
+        .with_execution_provider(ExecutionProvider::Plugin)
+        .with_plugin(plugin)
+        .with_device_id(device_id);
+    let error = Detector::open(&shipped_model(), options).expect_err("refused");
+    assert!(matches!(error, Error::Provider { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("'plugin'") && !text.contains('\n'), "{text}");
+    text
+}
+
+/// Whether the loaded ONNX Runtime takes plugins.
+fn takes_plugins(test: &str) -> bool {
+    let version = img2pose::runtime::load(None, None).unwrap().version();
+    let minor = version
+        .split('.')
+        .nth(1)
+        .and_then(|minor| minor.parse::<u32>().ok());
+    let takes = minor.is_some_and(|minor| minor >= 23);
+    if !takes {
+        test_support::skip(test, &format!("ONNX Runtime is {version}, plugins need 1.23"));
+    }
+    takes
+}
+
+#[test]
+fn plugins_that_are_none_are_refused() {
+    if !takes_plugins("plugins_that_are_none_are_refused") {
+        return;
+    }
+    assert!(plugin_refusal(None, 0).contains("provider-library"));
+    let text = plugin_refusal(Some(PluginProvider::new("/nowhere/lib.so")), 0);
+    assert!(text.contains("/nowhere/lib.so is no file"), "{text}");
+    let text = plugin_refusal(Some(PluginProvider::new(shipped_model())), 0);
+    assert!(text.contains("img2pose-slim.onnx"), "{text}");
+    // A library, with no provider in it.
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let library = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    let library = library
+        .into_iter()
+        .find(|path| path.contains("libc.so.6"))
+        .expect("the C library");
+    for _ in 0..2 {
+        let text = plugin_refusal(Some(PluginProvider::new(library)), 0);
+        assert!(text.contains(library) && text.contains("cannot load"), "{text}");
+    }
+}
+
+/// With a library in `IMG2POSE_TEST_PLUGIN`, as `scripts/test-gpu-software.sh` has it.
+#[test]
+fn plugins_say_what_they_offer() {
+    let (Some(library), true) = (
+        std::env::var_os("IMG2POSE_TEST_PLUGIN"),
+        takes_plugins("plugins_say_what_they_offer"),
+    ) else {
+        return;
+    };
+    let runtime = img2pose::runtime::load(None, None).unwrap();
+    let devices = img2pose::plugin_devices(runtime, library.as_ref()).unwrap();
+    assert_eq!(
+        devices,
+        img2pose::plugin_devices(runtime, library.as_ref()).unwrap()
+    );
+    println!("{devices:?}");
+    let device = devices.first().expect("a device");
+    let plugin = PluginProvider::new(&library);
+    for (plugin, number) in [
+        (plugin.clone(), 9),
+        (plugin.clone().with_name("OtherProvider".to_owned()), 0),
+    ] {
+        let text = plugin_refusal(Some(plugin), number);
+        assert!(
+            text.contains("it offers") && text.contains(&device.provider),
+            "{text}"
+        );
+    }
+    let options = DetectorOptions::default()
+        .with_execution_provider(ExecutionProvider::Plugin)
+        .with_plugin(plugin.with_name(device.provider.clone()));
+    let detector = Detector::open(&shipped_model(), options).unwrap();
+    assert_eq!(detector.active_provider(), "plugin");
 }
 
 #[test]

@@ -141,14 +141,14 @@ impl WholeModel {
             .map_err(|error| failed()(error.into()))?;
         let turn = placement.turn()?;
         let session = placement
-            .register(builder, None)?
+            .register(builder, runtime, None)?
             .commit_from_memory(&bytes)
             .map_err(|error| placement.failed(format!("load {}", path.display()), error))?;
         drop(turn);
         Ok(Self {
             contract: model.rcnn_facts()?.contract.clone(),
             origin: placement.origin(model),
-            session: Held::new(InTurns::new(session, placement.provider.turns)),
+            session: Held::new(InTurns::new(session, placement.turns())),
         })
     }
 
