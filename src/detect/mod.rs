@@ -48,6 +48,11 @@
 //! is looked at is known only when their batch runs; one batch runs at a time, on a GPU, too. At 1 none of that
 //! is in use.
 //!
+//! # Two kinds of models
+//! `model` is the file of an img2pose network, or of two small networks of which one finds faces and the other looks at each in the
+//! original frame. With the second kind frames are copied when they come, and faces are not followed (`whole-frame-interval` is 1);
+//! each face also says how sure its rotation is (`sigma`).
+//!
 //! # Which way up
 //! Frames are looked at as they are meant to be seen: pixels that are not square (`pixel-aspect-ratio` in the caps) as square
 //! ones, and pictures that have to be turned as the `image-orientation` tag or the property `orientation` says. The

@@ -97,8 +97,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         ),
         glib::ParamSpecFloat::builder("score-threshold")
             .nick("Score threshold")
-            .blurb("Leave out faces with a confidence below this (0 to 1). The model itself leaves out those below \
-                 0.05")
+            .blurb("Leave out faces with a confidence below this (0 to 1). An img2pose network itself leaves out \
+                 those below 0.05")
             .minimum(0.0)
             .maximum(1.0)
             .default_value(defaults.score_threshold)
@@ -187,7 +187,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             "Whole frame interval",
             "Look at every n-th inferred frame as a whole, and in those between only around the faces that are known, which \
              takes a small part of the time; 1: at every frame. A face that comes into the picture is seen with the next \
-             whole frame; one that is lost makes its frame a whole one",
+             whole frame; one that is lost makes its frame a whole one. With img2pose networks only",
             (1, 10_000),
             defaults.load.whole_frame_interval,
         ),
