@@ -125,10 +125,15 @@ fn every_pipeline_runs() {
 /// The pipeline with things at hand in the place of what a user brings.
 fn substituted(pipeline: &str, clip: &Path) -> String {
     let clip = clip.display();
+    // It needs a cargo feature and a broker; `tests/mqtt` has both.
+    let pipeline = match pipeline.split_once("img2posemqtt") {
+        Some((before, _)) => format!("{before} fakesink"),
+        None => pipeline.to_owned(),
+    };
     pipeline
         .replace(['\'', '"'], "")
         .split_whitespace()
-        .filter(|word| !["-q", "-v", "-m", "-e"].contains(word))
+        .filter(|word| !["-q", "-v", "-m", "-e", "add-reference-timestamp-meta=true"].contains(word))
         .map(|word| match word {
             "v4l2src" if pipeline.contains("image/jpeg") => {
                 "videotestsrc is-live=true num-buffers=8 ! video/x-raw,width=320,height=240,framerate=25/1 ! jpegenc".to_owned()
@@ -140,6 +145,8 @@ fn substituted(pipeline: &str, clip: &Path) -> String {
             }
             "autovideosink" | "fdsink" => "fakesink".to_owned(),
             "model=model.onnx" => format!("model={ROOT}/models/img2pose-slim.onnx"),
+            "rtspsrc" => "filesrc".to_owned(),
+            word if word.starts_with("location=rtsp://") => format!("location={clip}"),
             word if word.starts_with("uri=rtsp://") => format!("uri=file://{clip}"),
             word if word.starts_with("location=") && word.ends_with(".mp4") => format!("location={clip}"),
             // Only for those who have one.
