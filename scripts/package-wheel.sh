@@ -73,7 +73,7 @@ names = zipfile.ZipFile(sys.argv[1]).namelist()
 wanted = ["img2pose/__init__.py", "img2pose/py.typed", *(f"img2pose/plugin/{name}" for name in (
     "libgstimg2pose.so", "img2pose-slim.onnx", "img2pose-slim-int8.onnx", "third-party.txt", "img2pose-slim.licence.txt"))]
 missing = [name for name in wanted if name not in names]
-missing += [] if any(name.endswith("/scripts/img2pose") for name in names) else ["the program img2pose"]
+missing += [f"the program {program}" for program in ("img2pose", "img2pose-env") if not any(name.endswith(f"/scripts/{program}") for name in names)]
 foreign = [name for name in names if ".libs/" in name or "/tests/" in name or name.startswith("tests")]
 if missing or foreign:
     sys.exit(f"error: the wheel lacks {missing} and has {foreign}")
