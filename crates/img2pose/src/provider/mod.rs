@@ -166,6 +166,12 @@ impl Placement {
         }
     }
 
+    /// That provider, whether the library has it or not.
+    #[cfg(test)]
+    pub fn at(id: ExecutionProvider, options: &DetectorOptions) -> Self {
+        Self::new(row(id).expect("a provider with a row"), options)
+    }
+
     /// The processor, with ONNX Runtime's own kernels.
     pub fn on_processor(options: &DetectorOptions) -> Self {
         Self::new(&cpu::PROVIDER, options)

@@ -71,11 +71,13 @@ impl PairEngine {
         setting: &Setting,
     ) -> Result<Self, Error> {
         let provider = placement.provider;
-        if provider.builds_engines {
+        // One builds engines for minutes for each number of crops, the other's sessions must not be at work side by side.
+        if provider.builds_engines || provider.turns.is_some() {
             return Err(Error::Provider {
                 provider: provider.name,
-                reason: "models that find and look are not run on it; set execution-provider to cuda or auto"
-                    .to_owned(),
+                reason:
+                    "models that find and look are not run on it; set execution-provider to auto, cpu or cuda"
+                        .to_owned(),
             });
         }
         if placement.needs_half_graph() {

@@ -294,6 +294,28 @@ fn all_formats_have_the_faces_of_what_they_show() {
 }
 
 #[test]
+fn providers_and_precisions_that_it_is_not_run_in_are_refused_in_words() {
+    use ExecutionProvider::{Cuda, TensorRt, WebGpu};
+    let model = Model::open(small_pair_model()).unwrap();
+    let crate::model::HostParts::Pair(parts) = model.host_parts().unwrap() else {
+        panic!("two networks");
+    };
+    let runtime = runtime::load(None, None).unwrap();
+    for (provider, precision, said) in [
+        (TensorRt, Precision::Auto, "'tensorrt'"),
+        (WebGpu, Precision::Auto, "'webgpu'"),
+        (Cuda, Precision::Fp16, "fp16"),
+    ] {
+        let options = options().with_precision(precision);
+        let placement = Placement::at(provider, &options);
+        let setting = Setting::new(&model, placement, new_pool(1).unwrap()).unwrap();
+        let loaded = PairEngine::load(&model, &parts, runtime, placement, &setting);
+        let error = loaded.err().expect("it is refused").to_string();
+        assert!(error.contains(said) && error.contains("find and look"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_not_run_is_refused_in_words() {
     let model = Model::open(small_pair_model()).unwrap();
     assert!(model.contract().is_none() && model.channels().is_none());
