@@ -72,7 +72,7 @@ impl PairEngine {
     ) -> Result<Self, Error> {
         let provider = placement.provider;
         // One builds engines for minutes for each number of crops, the other's sessions must not be at work side by side.
-        if provider.builds_engines || provider.turns.is_some() {
+        if provider.builds_engines || placement.turns().is_some() {
             return Err(Error::Provider {
                 provider: provider.name,
                 reason:
