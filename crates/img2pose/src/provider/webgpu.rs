@@ -2,7 +2,7 @@
 
 use ort::ep::{self, ExecutionProvider as _};
 
-use super::{Placement, Provider};
+use super::{Placement, Provider, vulkan};
 use crate::memory::Memory;
 use crate::options::{ExecutionProvider, Precision};
 use crate::shapes::Shapes;
@@ -36,23 +36,25 @@ pub(super) static PROVIDER: Provider = Provider {
 };
 
 fn refuses(placement: &Placement) -> Option<String> {
-    (placement.device_id != 0).then(|| {
-        format!(
+    if placement.device_id != 0 {
+        return Some(format!(
             "it runs on the GPU that Vulkan names first, and cannot be given number {}; set device-id to 0, and have \
              VK_DRIVER_FILES (or MESA_VK_DEVICE_SELECT, with Mesa) in the environment choose the GPU",
             placement.device_id
-        )
-    })
+        ));
+    }
+    vulkan::lacks_device().map(|reason| format!("{reason} ({NO_DEVICE})"))
 }
+
+const NO_DEVICE: &str = "there is no GPU with a Vulkan driver that it can use: install the driver (NVIDIA's own; for AMD and Intel \
+    Mesa's, mesa-vulkan-drivers, from version 25 on), see whether vulkaninfo --summary lists the GPU, and set execution-provider to \
+    cpu meanwhile";
 
 /// What to do about a message of ONNX Runtime's.
 pub(super) fn cure(message: &str) -> Option<&'static str> {
-    if message.contains("Failed to get a WebGPU adapter") || message.contains("No supported adapters") {
-        return Some(
-            "there is no GPU with a Vulkan driver that it can use: install the driver (NVIDIA's own; for AMD and Intel Mesa's, \
-             mesa-vulkan-drivers, from version 25 on), see whether vulkaninfo --summary lists the GPU, and set execution-provider to \
-             cpu meanwhile",
-        );
-    }
-    None
+    let is_about_devices = ["Failed to get a WebGPU adapter", "No supported adapters"];
+    is_about_devices
+        .iter()
+        .any(|part| message.contains(part))
+        .then_some(NO_DEVICE)
 }
