@@ -41,15 +41,10 @@ fn crop(info: &VideoInfo, mut buffer: gst::Buffer) -> Vec<u8> {
 fn every_format_of_the_detector() {
     let expected = crop(&rgb(), smooth());
     assert!(mean_difference(&expected, &vec![0; expected.len()]) > 50.0);
-    let sink_caps = |element: &str| {
-        let factory = gst::ElementFactory::find(element).unwrap();
-        let templates = factory.static_pad_templates();
-        let sink = templates
-            .iter()
-            .find(|template| template.direction() == gst::PadDirection::Sink);
-        sink.unwrap().caps()
-    };
-    let (ours, detector) = (sink_caps("img2posealign"), sink_caps("img2posedetect"));
+    let (ours, detector) = (
+        faces::sink_caps("img2posealign"),
+        faces::sink_caps("img2posedetect"),
+    );
     assert!(ours.is_subset(&detector) && detector.is_subset(&ours));
     for format in FORMATS {
         let info = faces::info(format, 640, 480);

@@ -57,6 +57,22 @@ pub fn two_faces(info: &VideoInfo) -> FrameFaces {
 }
 
 /// A gray frame number `index` at 25 frames a second.
+/// What an element takes from ordinary memory. The detector takes other memories, too.
+pub fn sink_caps(element: &str) -> gst::Caps {
+    let factory = gst::ElementFactory::find(element).unwrap();
+    let templates = factory.static_pad_templates();
+    let sink = templates
+        .iter()
+        .find(|template| template.direction() == gst::PadDirection::Sink);
+    let caps = sink.unwrap().caps();
+    let is_ordinary =
+        |features: &gst::CapsFeaturesRef| features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref());
+    caps.iter_with_features()
+        .filter(|(_, features)| is_ordinary(features))
+        .map(|(structure, _)| structure.to_owned())
+        .collect()
+}
+
 pub fn blank_frame(info: &VideoInfo, index: u64) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_mut_slice(vec![128u8; info.size()]);
     let frame = buffer.get_mut().unwrap();

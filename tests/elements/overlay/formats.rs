@@ -10,20 +10,12 @@ use crate::faces::FORMATS;
 #[test]
 fn every_format_of_the_detector() {
     faces::init();
-    let caps = |element: &str| {
-        let factory = gst::ElementFactory::find(element).unwrap();
-        let templates = factory.static_pad_templates();
-        let sink = templates
-            .iter()
-            .find(|t| t.direction() == gst::PadDirection::Sink)
-            .unwrap();
-        sink.caps()
-    };
-    assert!(caps("img2posedetect").is_subset(&caps("img2poseoverlay")));
+    let detector = faces::sink_caps("img2posedetect");
+    assert!(detector.is_subset(&faces::sink_caps("img2poseoverlay")));
     for format in FORMATS {
         let info = faces::info(format, 640, 480);
         let rgb = faces::info(VideoFormat::Rgb, 640, 480);
-        assert!(info.to_caps().unwrap().is_subset(&caps("img2posedetect")));
+        assert!(info.to_caps().unwrap().is_subset(&detector));
         let found = FrameFaces::new(&info, vec![middle_face([0.1, 0.5, 0.0])]);
         let properties = format!("{NOTHING} draw-box=true draw-axes=true draw-points=landmarks thickness=4");
         let drawn = Picture::new(&render(&info, &properties, &found), &info);
