@@ -52,8 +52,6 @@ $devices
     [[ -z $check_only ]] || exit 0
     apt_ensure_base
     rust_ensure
-    # shellcheck source=scripts/lib/software-gpu.sh
-    source "$ROOT/scripts/lib/software-gpu.sh"
     onnxruntime_webgpu_ensure
     judge=/usr/bin/python3
 }

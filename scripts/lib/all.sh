@@ -18,3 +18,5 @@ source "$lib/build.sh"
 source "$lib/models.sh"
 # shellcheck source=scripts/lib/python.sh
 source "$lib/python.sh"
+# shellcheck source=scripts/lib/software-gpu.sh
+source "$lib/software-gpu.sh"

@@ -608,7 +608,12 @@ fn fp16_moves_faces_a_little() {
     assert!(sum.score < 0.02, "{sum:?}");
     if pictures.have_faces {
         assert!(sum.matched == sum.expected && sum.extra == 0, "{sum:?}");
-        assert!(sum.pixels <= 2.0 && sum.degrees < 2.0, "{sum:?}");
+        // lavapipe, which sums in 16 bits: 3.75 pixels, 1.9 degrees.
+        let (pixels, degrees) = match device() {
+            None => (2.0, 2.0),
+            Some(_) => (6.0, 3.0),
+        };
+        assert!(sum.pixels <= pixels && sum.degrees < degrees, "{sum:?}");
     }
 }
 
