@@ -134,6 +134,8 @@ def _settles(wanted: int) -> None:
 
 def test_ctrl_c_while_nothing_comes() -> None:
     program = (
+        # Whoever starts the tests in the background of a shell has them ignore it.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import img2pose\n"
         "source = img2pose.Launch('videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=1/1000')\n"
         "stream = img2pose.faces(source, live=True, min_size=64)\n"
@@ -145,7 +147,10 @@ def test_ctrl_c_while_nothing_comes() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "waits\n"
         process.send_signal(signal.SIGINT)
-        _, text = process.communicate(timeout=60)
+        try:
+            _, text = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGINT
     assert text.rstrip().endswith("KeyboardInterrupt")
 
