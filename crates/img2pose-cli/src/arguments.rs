@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use img2pose::text::printable;
 
 use crate::error::Result;
-use crate::{check, convert, doctor, inspect};
+use crate::{check, convert, doctor, inspect, run};
 
 /// Converts img2pose checkpoints to ONNX, looks into files, runs models, and checks installations.
 #[derive(Parser)]
@@ -23,6 +23,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Check(check::Check),
     Doctor(doctor::Doctor),
+    Run(run::Run),
 }
 
 /// What a command that was called in the wrong way ends with, as is the custom.
@@ -56,6 +57,7 @@ impl Cli {
             Command::Inspect(inspect) => inspect.run(),
             Command::Check(check) => check.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Run(run) => run.run(),
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum Error {
     /// The licence text cannot be had.
     #[error("licence: {}", printable(.0))]
     Licence(String),
+    /// `img2pose run` cannot hand over.
+    #[error("{}", printable(.0))]
+    Run(String),
     /// Faults of an installation, each of which was printed.
     #[error("{count} {}, see above", if *count == 1 { "fault" } else { "faults" })]
     Faults {

@@ -7,6 +7,8 @@ mod doctor;
 mod error;
 mod inspect;
 mod output;
+mod run;
+mod run_arguments;
 mod signals;
 
 use std::process::ExitCode;

@@ -1,0 +1,297 @@
+//! One source through the elements.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gst_app::AppSink;
+
+use crate::annotated::Annotated;
+use crate::error::{Error, Result};
+use crate::lines::Lines;
+use crate::output;
+use crate::progress::Progress;
+use crate::run_arguments::RunArguments;
+use crate::source::{Kind, Source};
+
+/// How long one look for a line takes at most: signals and messages are answered between two.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// After an error upstream, the frames that came before it are still on their way; this is for how long.
+const GRACE: Duration = Duration::from_secs(10);
+/// Every n-th frame of a camera is looked at as a whole.
+const LIVE_INTERVAL: u32 = 15;
+/// Detectors of one run share a model.
+const INSTANCE: &str = "img2pose run";
+
+/// The detector with what the user asked for.
+///
+/// # Errors
+/// It is not there, or does not take a value.
+pub fn detector(arguments: &RunArguments, source: &Source) -> Result<gst::Element> {
+    let detect = element("img2posedetect")?;
+    let batch_size = match source.kind {
+        Kind::Video | Kind::Address { live: false } | Kind::Folder => 8,
+        _ => 1,
+    };
+    detect.set_property("model-instance-id", INSTANCE);
+    detect.set_property("batch-size", arguments.batch_size.unwrap_or(batch_size));
+    detect.set_property("score-threshold", arguments.score_threshold);
+    let interval = if source.is_live() { LIVE_INTERVAL } else { 1 };
+    detect.set_property(
+        "whole-frame-interval",
+        arguments.whole_frame_interval.unwrap_or(interval),
+    );
+    if let Some(model) = &arguments.model {
+        let model = model
+            .to_str()
+            .ok_or_else(|| Error::Usage(format!("{} has a name that is not UTF-8", model.display())))?;
+        detect.set_property("model", model);
+    }
+    if let Some(precision) = &arguments.precision {
+        let spec = detect.find_property("precision");
+        let class = spec.and_then(|spec| gst::glib::EnumClass::with_type(spec.value_type()));
+        let value = class.as_ref().and_then(|class| class.to_value_by_nick(precision));
+        let value = value.ok_or_else(|| {
+            let known: Vec<_> = class
+                .iter()
+                .flat_map(|class| class.values())
+                .map(|value| value.nick())
+                .collect();
+            Error::Usage(format!(
+                "--precision is '{precision}'; it is one of {}",
+                known.join(", ")
+            ))
+        })?;
+        detect.set_property_from_value("precision", &value);
+    }
+    Ok(detect)
+}
+
+/// An element by the name of its kind.
+///
+/// # Errors
+/// GStreamer has none.
+pub fn element(name: &str) -> Result<gst::Element> {
+    gst::ElementFactory::make(name).build().map_err(|_| {
+        let cure = match name.starts_with("img2pose") {
+            true => "see img2pose doctor",
+            false => "Debian, Ubuntu: apt install gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-libav",
+        };
+        Error::Usage(format!("GStreamer has no element {name}; {cure}"))
+    })
+}
+
+/// A pipeline that runs.
+pub struct Running {
+    pipeline: gst::Pipeline,
+    detect: gst::Element,
+    sink: AppSink,
+    name: String,
+    annotated: Option<Annotated>,
+    failure: Option<Error>,
+}
+
+impl Running {
+    /// Builds the pipeline and starts it.
+    ///
+    /// # Errors
+    /// An element is missing, or one does not start.
+    pub fn start(arguments: &RunArguments, source: &Source) -> Result<Self> {
+        let pipeline = gst::Pipeline::new();
+        let detect = detector(arguments, source)?;
+        let convert = element("videoconvert")?;
+        let mut chain = vec![convert.clone()];
+        if source.is_live() {
+            let queue = element("queue")?;
+            queue.set_property_from_str("leaky", "downstream");
+            queue.set_property("max-size-buffers", arguments.batch_size.unwrap_or(1).max(2));
+            queue.set_property("max-size-bytes", 0_u32);
+            queue.set_property("max-size-time", 0_u64);
+            chain.push(queue);
+        }
+        chain.push(detect.clone());
+        if arguments.track || source.is_live() {
+            chain.push(element("img2posetrack")?);
+        }
+        let sink = AppSink::builder().sync(false).max_buffers(64).build();
+        sink.set_property("enable-last-sample", false);
+        let to_lines = [element("img2posejson")?, sink.clone().upcast()];
+        let annotated = arguments.annotated.as_deref().map(Annotated::new).transpose()?;
+        if annotated.is_some() {
+            let tee = element("tee")?;
+            chain.push(tee);
+            chain.push(element("queue")?);
+        }
+        chain.extend(to_lines);
+        let fail = |_| Error::Usage("elements of the pipeline do not fit together".to_owned());
+        pipeline.add_many(&chain).map_err(fail)?;
+        gst::Element::link_many(&chain).map_err(fail)?;
+        if let Some(annotated) = &annotated {
+            let tee = chain
+                .iter()
+                .find(|element| element.factory().is_some_and(|factory| factory.name() == "tee"));
+            annotated.add_to(&pipeline, tee.expect("it was put there"))?;
+        }
+        add_source(&pipeline, source, &convert)?;
+        let mut running = Self {
+            pipeline,
+            detect,
+            sink,
+            name: source.name.clone(),
+            annotated,
+            failure: None,
+        };
+        if running.pipeline.set_state(gst::State::Playing).is_err() {
+            running.look_at_messages();
+            let unknown = || Error::Usage("the pipeline does not start, and no element says why".to_owned());
+            return Err(running.failure.take().unwrap_or_else(unknown));
+        }
+        Ok(running)
+    }
+
+    /// Runs until the source ends, or until `ends` is set: then what was taken is finished first.
+    ///
+    /// # Errors
+    /// An element fails, or a file cannot be written. The lines of all frames before that have been taken.
+    pub fn to_the_end(
+        &mut self,
+        ends: &AtomicBool,
+        name: Option<&str>,
+        lines: &mut Lines,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let (mut told, mut deadline) = (false, None);
+        loop {
+            if ends.load(Ordering::Relaxed) && !told {
+                told = true;
+                self.end_early();
+            }
+            if let Some(sample) = self.sink.try_pull_sample(PATIENCE) {
+                let buffer = sample.buffer().and_then(|buffer| buffer.map_readable().ok());
+                let line = buffer.ok_or_else(|| Error::Usage("a line cannot be read".to_owned()))?;
+                lines.take(&line, name)?;
+                let position = sample.buffer().and_then(|buffer| buffer.pts());
+                progress.show(lines.frames, position, || self.pipeline.query_duration());
+            } else if self.sink.is_eos() {
+                break;
+            }
+            self.look_at_messages();
+            if self.failure.is_some() {
+                if deadline.is_none() {
+                    deadline = Some(Instant::now() + GRACE);
+                    self.let_out();
+                }
+                if deadline < Some(Instant::now()) {
+                    break;
+                }
+            }
+        }
+        self.finish()
+    }
+
+    /// The files of the run are closed, and take their names.
+    fn finish(&mut self) -> Result<()> {
+        self.look_at_messages();
+        if let Some(annotated) = &self.annotated {
+            let deadline = Instant::now() + GRACE;
+            while self.failure.is_none() && !annotated.is_complete() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+                self.look_at_messages();
+            }
+        }
+        let _ = self.pipeline.set_state(gst::State::Null);
+        let kept = self.annotated.as_ref().map_or(Ok(()), Annotated::keep);
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => kept,
+        }
+    }
+
+    /// Ends the stream in front of the detector, so that every file behind it is finished.
+    fn end_early(&self) {
+        if let Some(pad) = self.detect.static_pad("sink") {
+            // From a thread of its own: it waits for a frame that is on its way in.
+            pad.call_async(|pad| {
+                let _ = pad.send_event(gst::event::Eos::new());
+            });
+        }
+    }
+
+    /// An error in the preroll leaves the pipeline in it, and with it the first frames.
+    fn let_out(&self) {
+        for sink in self.pipeline.iterate_sinks().into_iter().flatten() {
+            let _ = sink.set_state(gst::State::Playing);
+        }
+    }
+
+    fn look_at_messages(&mut self) {
+        let Some(bus) = self.pipeline.bus() else { return };
+        while let Some(message) = bus.pop() {
+            let from = message
+                .src()
+                .map_or_else(|| "pipeline".into(), |source| source.name());
+            match message.view() {
+                gst::MessageView::Error(error) if self.failure.is_none() => {
+                    self.failure = Some(Error::Element {
+                        name: self.name.clone(),
+                        element: from.to_string(),
+                        message: error.error().message().to_owned(),
+                    });
+                }
+                gst::MessageView::Warning(warning) => {
+                    output::warning(format_args!("{from}: {}", warning.error().message()));
+                }
+                gst::MessageView::Latency(_) => {
+                    let _ = self.pipeline.recalculate_latency();
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// The elements that read the source, whose video goes to `convert`.
+fn add_source(pipeline: &gst::Pipeline, source: &Source, convert: &gst::Element) -> Result<()> {
+    let fail = |_| Error::Usage("the source does not fit into a pipeline".to_owned());
+    let decode = match source.kind {
+        Kind::Address { .. } => {
+            let decode = element("uridecodebin")?;
+            decode.set_property("uri", &source.name);
+            pipeline.add(&decode).map_err(fail)?;
+            decode
+        }
+        kind => {
+            let (name, property) = match kind {
+                Kind::Camera => ("v4l2src", "device"),
+                _ => ("filesrc", "location"),
+            };
+            let read = element(name)?;
+            read.set_property(property, Path::new(&source.name).to_str());
+            let decode = element("decodebin")?;
+            pipeline.add_many([&read, &decode]).map_err(fail)?;
+            read.link(&decode).map_err(fail)?;
+            decode
+        }
+    };
+    let convert = convert.downgrade();
+    decode.connect_pad_added(move |_, pad| {
+        let Some(sink) = convert.upgrade().and_then(|convert| convert.static_pad("sink")) else {
+            return;
+        };
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let is_video = caps.structure(0).is_some_and(|caps| caps.name() == "video/x-raw");
+        // Of several videos in a file, the first; sound goes nowhere.
+        if is_video && !sink.is_linked() {
+            // What does not fit posts an error itself.
+            let _ = pad.link(&sink);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The arguments of `img2pose run`, which the program reads to refuse what is wrong, and `img2pose-run` to do it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Find the faces in a video, a camera, an address, or every file of a folder
+///
+/// Leaves one JSON line for each frame, the video with the faces drawn into it, or just says what it found. Ctrl-C ends it, and what
+/// was found until then is kept.
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// Video or picture; camera by its number (0) or device (/dev/video0); address such as rtsp://...; folder of pictures and videos
+    pub source: String,
+
+    /// File for the JSON lines, one for each frame; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// File for the video with the faces drawn into it, .mp4 or .mkv
+    #[arg(long, value_name = "FILE")]
+    pub annotated: Option<PathBuf>,
+
+    /// Model, an ONNX file [default: the one that comes with the plugin]
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    /// Frames that go through the network in one run [default: 8; 1 for cameras and pictures]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub batch_size: Option<u32>,
+
+    /// Lowest confidence of a face, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = share)]
+    pub score_threshold: f32,
+
+    /// Number format of the network, such as fp32 or int8 [default: what the element chooses]
+    #[arg(long, value_name = "FORMAT")]
+    pub precision: Option<String>,
+
+    /// Look at every n-th frame as a whole, and in between only around the faces [default: 1; 15 for cameras]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub whole_frame_interval: Option<u32>,
+
+    /// Follow faces: each has an id, a calm box and pose; on for cameras
+    #[arg(long)]
+    pub track: bool,
+
+    /// No progress and no summary
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    match (0.0..=1.0).contains(&number) {
+        true => Ok(number),
+        false => Err("it is a number from 0 to 1".to_owned()),
+    }
+}
