@@ -8,6 +8,8 @@ use img2pose::text::{one_line, printable};
 /// Prints a line. Control characters in it, which come from file names and from texts in files, are shown by their code.
 ///
 /// `println!` would panic when nobody reads any more, as behind `| head`; the exit status still tells how the command ended.
+// Not in img2pose-run, which writes lines of its own.
+#[allow(dead_code)]
 pub fn line(text: Arguments<'_>) {
     let text = text.to_string();
     match writeln!(std::io::stdout().lock(), "{}", printable(&text)) {

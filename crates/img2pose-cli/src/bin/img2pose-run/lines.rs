@@ -76,7 +76,8 @@ impl Lines {
             None => writer.write_all(line),
         };
         // Whoever reads along sees whole lines soon.
-        self.ended(written.and_then(|()| self.flush()))
+        let flushed = written.and_then(|()| self.flush());
+        self.ended(flushed)
     }
 
     fn flush(&mut self) -> io::Result<()> {

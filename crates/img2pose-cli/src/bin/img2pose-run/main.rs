@@ -85,7 +85,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
     for source in &sources {
         let name = folder.then_some(source.name.as_str());
         let ran = Running::start(arguments, source)
-            .and_then(|mut running| running.to_the_end(&ends, name, &mut lines, &mut progress));
+            .and_then(|mut running| running.finish_source(&ends, name, &mut lines, &mut progress));
         if ends.load(std::sync::atomic::Ordering::Relaxed) {
             ran?;
             break;

@@ -21,7 +21,7 @@ const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 const GRACE: Duration = Duration::from_secs(10);
 /// Every n-th frame of a camera is looked at as a whole.
 const LIVE_INTERVAL: u32 = 15;
-/// Detectors of one run share a model.
+/// Detectors of one run with the same batches share a model.
 const INSTANCE: &str = "img2pose run";
 
 /// The detector with what the user asked for.
@@ -34,8 +34,9 @@ pub fn detector(arguments: &RunArguments, source: &Source) -> Result<gst::Elemen
         Kind::Video | Kind::Address { live: false } | Kind::Folder => 8,
         _ => 1,
     };
-    detect.set_property("model-instance-id", INSTANCE);
-    detect.set_property("batch-size", arguments.batch_size.unwrap_or(batch_size));
+    let batch_size = arguments.batch_size.unwrap_or(batch_size);
+    detect.set_property("model-instance-id", format!("{INSTANCE} {batch_size}"));
+    detect.set_property("batch-size", batch_size);
     detect.set_property("score-threshold", arguments.score_threshold);
     let interval = if source.is_live() { LIVE_INTERVAL } else { 1 };
     detect.set_property(
@@ -154,7 +155,7 @@ impl Running {
     ///
     /// # Errors
     /// An element fails, or a file cannot be written. The lines of all frames before that have been taken.
-    pub fn to_the_end(
+    pub fn finish_source(
         &mut self,
         ends: &AtomicBool,
         name: Option<&str>,
@@ -193,12 +194,10 @@ impl Running {
     /// The files of the run are closed, and take their names.
     fn finish(&mut self) -> Result<()> {
         self.look_at_messages();
-        if let Some(annotated) = &self.annotated {
-            let deadline = Instant::now() + GRACE;
-            while self.failure.is_none() && !annotated.is_complete() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(10));
-                self.look_at_messages();
-            }
+        let deadline = Instant::now() + GRACE;
+        while self.failure.is_none() && !self.is_complete() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+            self.look_at_messages();
         }
         let _ = self.pipeline.set_state(gst::State::Null);
         let kept = self.annotated.as_ref().map_or(Ok(()), Annotated::keep);
@@ -208,11 +207,16 @@ impl Running {
         }
     }
 
+    /// Whether every file has all of its contents.
+    fn is_complete(&self) -> bool {
+        self.annotated.as_ref().is_none_or(Annotated::is_complete)
+    }
+
     /// Ends the stream in front of the detector, so that every file behind it is finished.
     fn end_early(&self) {
         if let Some(pad) = self.detect.static_pad("sink") {
             // From a thread of its own: it waits for a frame that is on its way in.
-            pad.call_async(|pad| {
+            self.pipeline.call_async(move |_| {
                 let _ = pad.send_event(gst::event::Eos::new());
             });
         }
