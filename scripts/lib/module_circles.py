@@ -75,15 +75,16 @@ def use_tree(text, prefix=()):
 
 
 class Crate:
-    def __init__(self, folder):
-        self.source = Path(folder) / "src"
+    def __init__(self, source):
+        self.source = source
         self.code, self.uses = {}, {}
         tests = set()
         for file in sorted(self.source.rglob("*.rs")):
             parts = file.relative_to(self.source).with_suffix("").parts
             if parts[-1] in ("lib", "mod"):
                 parts = parts[:-1]
-            if parts == ("main",):
+            # Programs in a folder of their own are crates of their own.
+            if parts == ("main",) or parts[:1] == ("bin",):
                 continue
             text, under_test = without_tests(without_comments(file.read_text(encoding="utf-8")))
             tests |= {parts + (name,) for name in under_test}
@@ -108,11 +109,13 @@ class Crate:
         return base + path
 
     def defined_in(self, path, seen=()):
-        """The module that defines what `path` names."""
+        """The module that defines what `path` names; None where it lies in another folder."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.code:
                 module, rest = path[:length], path[length:]
                 break
+        else:
+            return None
         if not rest or (module, rest[0]) in seen:
             return module
         for used, name in self.uses[module]:
@@ -146,7 +149,7 @@ class Crate:
                 if not inner:
                     continue
                 target = self.defined_in(self.absolute(module, path))
-                if target != module:
+                if target is not None and target != module:
                     yield module, target, "::".join(path)
 
 
@@ -194,11 +197,15 @@ def strongly_connected(graph):
 
 def main(folders):
     status = 0
+    sources = []
     for folder in folders:
-        crate = Crate(folder)
-        if not crate.code:
+        source = Path(folder) / "src"
+        if not Crate(source).code:
             print(f"error: {folder} has no src/*.rs", file=sys.stderr)
             return 2
+        sources += [source, *(program.parent for program in sorted(source.glob("bin/*/main.rs")))]
+    for folder in sources:
+        crate = Crate(folder)
         for circle in circles(crate):
             status = 1
             print(f"{folder}: modules that need each other:")

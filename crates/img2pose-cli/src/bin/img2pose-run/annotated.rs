@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::prelude::*;
 
+use crate::elements::element;
 use crate::error::{Error, Result};
-use crate::pipeline::element;
 
 /// Encoders, the best first, each with what it is told. x264enc does not look ahead, which would make the pipeline hold many frames;
 /// openh264enc makes 128 kbit/s unless told.

@@ -6,6 +6,7 @@ mod output;
 mod run_arguments;
 
 mod annotated;
+mod elements;
 mod error;
 mod lines;
 mod pipeline;

@@ -8,6 +8,7 @@ use gst::prelude::*;
 use gst_app::AppSink;
 
 use crate::annotated::Annotated;
+use crate::elements::element;
 use crate::error::{Error, Result};
 use crate::lines::Lines;
 use crate::output;
@@ -67,20 +68,6 @@ pub fn detector(arguments: &RunArguments, source: &Source) -> Result<gst::Elemen
         detect.set_property_from_value("precision", &value);
     }
     Ok(detect)
-}
-
-/// An element by the name of its kind.
-///
-/// # Errors
-/// GStreamer has none.
-pub fn element(name: &str) -> Result<gst::Element> {
-    gst::ElementFactory::make(name).build().map_err(|_| {
-        let cure = match name.starts_with("img2pose") {
-            true => "see img2pose doctor",
-            false => "Debian, Ubuntu: apt install gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-libav",
-        };
-        Error::Usage(format!("GStreamer has no element {name}; {cure}"))
-    })
 }
 
 /// A pipeline that runs.
