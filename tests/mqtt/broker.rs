@@ -83,14 +83,11 @@ impl Broker {
         self.shared.0.lock().unwrap().acknowledges = Some(number);
     }
 
-    /// Acknowledges again.
-    pub fn acknowledge_all(&self) {
-        self.shared.0.lock().unwrap().acknowledges = None;
-    }
-
-    /// Ends the connection that there is, without a word.
+    /// Ends the connection that there is, without a word, and acknowledges everything on the next one.
     pub fn hang_up(&self) {
-        self.shared.0.lock().unwrap().hangs_up = true;
+        let mut state = self.shared.0.lock().unwrap();
+        state.hangs_up = true;
+        state.acknowledges = None;
     }
 
     /// Waits until `is_so` of the messages, and gives them.
@@ -113,8 +110,12 @@ impl Broker {
         self.shared.0.lock().unwrap().connects.clone()
     }
 
-    pub fn said_goodbye(&self) -> bool {
-        self.shared.0.lock().unwrap().said_goodbye
+    /// Whether a client ends its connection as it should, which the broker reads a moment after it was sent.
+    pub fn hears_goodbye(&self) -> bool {
+        let (state, changed) = &*self.shared;
+        let state = state.lock().unwrap();
+        let waited = changed.wait_timeout_while(state, Duration::from_secs(10), |state| !state.said_goodbye);
+        waited.unwrap().0.said_goodbye
     }
 }
 
@@ -170,6 +171,10 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &(Mutex<State>, Condv
 /// Returns whether the connection goes on.
 fn answer(packet: Packet, connection: usize, shared: &(Mutex<State>, Condvar), out: &mut BytesMut) -> bool {
     let mut state = shared.0.lock().unwrap();
+    // Nothing more of what has come already.
+    if std::mem::take(&mut state.hangs_up) {
+        return false;
+    }
     match packet {
         Packet::Connect(connect) => {
             state.connects.push(connect);
@@ -208,6 +213,7 @@ fn answer(packet: Packet, connection: usize, shared: &(Mutex<State>, Condvar), o
         }
         Packet::Disconnect => {
             state.said_goodbye = true;
+            shared.1.notify_all();
             return false;
         }
         other => panic!("a client sends {other:?}"),
