@@ -189,8 +189,7 @@ impl Img2PoseJson {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let (source, clock) = {
             let settings = self.settings();
-            let stream = self.pads.sink.stream_id();
-            (settings.source(stream.as_deref()), settings.time)
+            (settings.source(|| self.pads.sink.stream_id()), settings.time)
         };
         let origin = Origin {
             pts: buffer.pts(),

@@ -55,10 +55,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What lines are to say of where they come from, in a stream of that id.
-    pub fn source(&self, stream_id: Option<&str>) -> Option<String> {
-        let source = self.source.as_deref()?;
-        Some(source.replace(STREAM_ID, stream_id.unwrap_or_default()))
+    /// What lines are to say of where they come from; `stream_id`, asked for where it matters, gives the id of their stream.
+    pub fn source(&self, stream_id: impl FnOnce() -> Option<glib::GString>) -> Option<String> {
+        let source = self.source.as_ref()?;
+        if !source.contains(STREAM_ID) {
+            return Some(source.clone());
+        }
+        Some(source.replace(STREAM_ID, &stream_id().unwrap_or_default()))
     }
 
     /// Takes the value of a property over. GObject has checked name, type and range.
@@ -136,10 +139,10 @@ mod tests {
 
     #[test]
     fn a_source_may_name_the_stream() {
-        let source = |text: &str, id| {
+        let source = |text: &str, id: Option<&str>| {
             let mut settings = Settings::default();
             settings.set("source", &text.to_value());
-            settings.source(id)
+            settings.source(|| id.map(Into::into))
         };
         assert_eq!(source("", Some("abc")), None);
         assert_eq!(source("door", Some("abc")).as_deref(), Some("door"));

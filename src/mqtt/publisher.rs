@@ -71,6 +71,8 @@ pub struct Shared {
     progress: Condvar,
     /// There is something to do for the publisher.
     pub wake: Notify,
+    /// The publisher is to stop.
+    pub stop: Notify,
     report: Box<dyn Fn(Report) + Send + Sync>,
 }
 
@@ -95,6 +97,7 @@ impl Publisher {
             state: Mutex::default(),
             progress: Condvar::new(),
             wake: Notify::new(),
+            stop: Notify::new(),
             report: Box::new(report),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -189,6 +192,7 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.shared.state().is_stopping = true;
         self.shared.wake.notify_one();
+        self.shared.stop.notify_one();
         if let Some(thread) = self.thread.take() {
             // A panic has been reported on stderr, and the pipeline goes on without it.
             let _ = thread.join();
@@ -283,6 +287,7 @@ mod tests {
             state: Mutex::default(),
             progress: Condvar::new(),
             wake: Notify::new(),
+            stop: Notify::new(),
             report: Box::new(|_| {}),
         })
     }

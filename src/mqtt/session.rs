@@ -61,9 +61,8 @@ pub async fn run(shared: &Shared, broker: &Broker) {
 
 /// Ends so long after the publisher is told to stop.
 async fn stopped_for(shared: &Shared, time: Duration) {
-    // Looked at now and then: the one who waits for lines is woken first.
     while !shared.is_stopping() {
-        sleep(Duration::from_millis(20)).await;
+        shared.stop.notified().await;
     }
     sleep(time).await;
 }
