@@ -166,6 +166,16 @@ impl Error {
     }
 }
 
+/// Makes `values` hold `len` numbers; those that are new are 0.
+///
+/// # Errors
+/// As [`reserve`].
+pub(crate) fn resize(values: &mut Vec<f32>, len: usize, what: &'static str) -> Result<(), Error> {
+    reserve(values, len, what)?;
+    values.resize(len, 0.0);
+    Ok(())
+}
+
 /// Makes room for `len` elements in all in `values`.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::sync::RwLockReadGuard;
 
 use super::slots::Slots;
+use crate::error::{Error, reserve};
 use crate::frame::{Conversion, Cut, FrameCopy, FrameLayout, NetworkSize};
 use crate::memory::HostTensor;
 
@@ -84,6 +85,28 @@ impl<'b> Input<'b> {
     /// is being written.
     pub fn images(&self) -> Option<&'b [f32]> {
         self.slots.images()
+    }
+
+    /// The images of a run of `frames`, as many as the batch has views or more: blank ones, made in `padded`, stand behind its own.
+    /// Panics while a slot is being written.
+    ///
+    /// # Errors
+    /// [`Error::OtherDevice`] when the device makes the images, [`Error::NoMemory`].
+    pub fn images_for<'p>(&self, frames: usize, padded: &'p mut Vec<f32>) -> Result<&'p [f32], Error>
+    where
+        'b: 'p,
+    {
+        let images = self.images().ok_or(Error::OtherDevice)?;
+        if frames == self.len() {
+            return Ok(images);
+        }
+        let [height, width] = self.padded();
+        padded.clear();
+        let len = frames * 3 * height * width;
+        reserve(padded, len, "the images of a batch")?;
+        padded.extend_from_slice(images);
+        padded.resize(len, 0.0);
+        Ok(padded)
     }
 
     /// The frame of view `index`, where the batch keeps frames; it holds none when it could not be converted.

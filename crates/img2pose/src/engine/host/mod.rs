@@ -8,7 +8,7 @@ use super::session::load_session;
 use super::{Engine, Setting};
 use crate::batch::Input;
 use crate::contract::ProposalContract;
-use crate::error::{Error, reserve};
+use crate::error::{Error, resize};
 use crate::model::{Model, Parts, RcnnFacts};
 use crate::options::{ExecutionProvider, Selection};
 use crate::provider::Placement;
@@ -100,7 +100,7 @@ impl HostEngine {
         let region = side * side * channels;
         let most = pose_rows.iter().copied().fold(class_rows, usize::max);
         let mut regions = Vec::new();
-        resize(&mut regions, most * region)?;
+        resize(&mut regions, most * region, REGIONS)?;
         let (mut scores, mut poses) = (Vec::new(), Vec::new());
         let shape = |rows| [rows, side, side, channels];
         self.heads
@@ -118,7 +118,7 @@ impl HostEngine {
         let origin = &setting.origin;
         let side = contract.size_divisor as usize;
         let mut blank = Vec::new();
-        resize(&mut blank, 3 * side * side)?;
+        resize(&mut blank, 3 * side * side, REGIONS)?;
         let outputs = self.dense.run(&blank, 1, side, side)?;
         let images = [1, side, side];
         FeatureLevels::read(origin, images, *channels, |level| outputs.features(level))?
@@ -131,12 +131,8 @@ impl HostEngine {
     }
 }
 
-/// Makes `regions` hold `len` numbers; those that are new are 0.
-fn resize(regions: &mut Vec<f32>, len: usize) -> Result<(), Error> {
-    reserve(regions, len, "the features of the proposals")?;
-    regions.resize(len, 0.0);
-    Ok(())
-}
+/// What is missing where there is no memory for them.
+const REGIONS: &str = "the features of the proposals";
 
 impl Engine for HostEngine {
     type Found = ScoredProposal;
@@ -167,19 +163,7 @@ impl Engine for HostEngine {
             padded,
         } = work;
         let frames = setting.shapes.frames(batch.len(), batch.capacity());
-        let Some(images) = batch.images() else {
-            return Err(Error::OtherDevice);
-        };
-        let images = if frames == batch.len() {
-            images
-        } else {
-            padded.clear();
-            let len = frames * 3 * height * width;
-            reserve(padded, len, "the images of a batch")?;
-            padded.extend_from_slice(images);
-            padded.resize(len, 0.0);
-            &padded[..]
-        };
+        let images = batch.images_for(frames, padded)?;
         let outputs = dense.run(images, frames, height, width)?;
         let images = [frames, height, width];
         let pyramids = FeatureLevels::read(origin, images, channels, |level| outputs.features(level))?;
@@ -208,7 +192,7 @@ impl Engine for HostEngine {
 
             let pyramid = pyramids.of(frame, channels);
             let rows = setting.shapes.class_rows(proposals.len(), most);
-            resize(regions, rows * region)?;
+            resize(regions, rows * region, REGIONS)?;
             let (pooled, blank) = regions.split_at_mut(proposals.len() * region);
             setting
                 .pool
@@ -224,7 +208,7 @@ impl Engine for HostEngine {
             choose_wanted(proposals, scores, selection, contract, regions, region, wanted);
             if !wanted.is_empty() {
                 let rows = setting.shapes.pose_rows(wanted.len(), most);
-                resize(regions, rows * region)?;
+                resize(regions, rows * region, REGIONS)?;
                 regions[wanted.len() * region..].fill(0.0);
                 poses.clear();
                 heads.poses(regions, [rows, side, side, channels], poses)?;

@@ -13,7 +13,7 @@ use super::session::load_session;
 use super::{Engine, Setting};
 use crate::batch::Input;
 use crate::contract::{ANSWER, CELL, PairContract};
-use crate::error::{Error, reserve};
+use crate::error::{Error, resize};
 use crate::finite::are_finite;
 use crate::frame::{Crop, Cropper};
 use crate::model::{Model, PairParts};
@@ -128,7 +128,7 @@ impl PairEngine {
     fn look_at_blank(&mut self, rows: usize) -> Result<(), Error> {
         let side = self.contract.crop_side as usize;
         self.work.answers.clear();
-        resize(&mut self.work.crops, rows * 3 * side * side)?;
+        resize(&mut self.work.crops, rows * 3 * side * side, CROPS)?;
         let shape = [rows, 3, side, side];
         self.look
             .run_rows(&self.work.crops, shape, ANSWER, &mut self.work.answers)
@@ -155,12 +155,8 @@ fn find<R>(
     Ok(done(data))
 }
 
-/// Makes `crops` hold `len` numbers; those that are new are 0.
-fn resize(crops: &mut Vec<f32>, len: usize) -> Result<(), Error> {
-    reserve(crops, len, "the crops of the faces")?;
-    crops.resize(len, 0.0);
-    Ok(())
-}
+/// What is missing where there is no memory for them.
+const CROPS: &str = "the crops of the faces";
 
 /// Crops in the run for `wanted` of them.
 fn rows(shapes: Shapes, wanted: usize) -> usize {
@@ -202,17 +198,7 @@ impl Engine for PairEngine {
             padded,
             ..
         } = &mut *work;
-        let images = batch.images().ok_or(Error::OtherDevice)?;
-        let images = if frames == batch.len() {
-            images
-        } else {
-            padded.clear();
-            let len = frames * 3 * height * width;
-            reserve(padded, len, "the images of a batch")?;
-            padded.extend_from_slice(images);
-            padded.resize(len, 0.0);
-            &padded[..]
-        };
+        let images = batch.images_for(frames, padded)?;
         let cells = contract.cells([height, width]);
         // The score is the geometric mean of what both networks say, and no chance is above 1.
         let least = (selection.score_threshold * selection.score_threshold * 0.999).max(contract.score_floor);
@@ -283,7 +269,7 @@ impl Work {
     ) -> Result<(), Error> {
         let side = contract.crop_side as usize;
         let len = 3 * side * side;
-        resize(&mut self.crops, rows(setting.shapes, range.len()) * len)?;
+        resize(&mut self.crops, rows(setting.shapes, range.len()) * len, CROPS)?;
         let (crops, blank) = self.crops.split_at_mut(range.len() * len);
         blank.fill(0.0);
         let (looks, croppers) = (&self.looks[range], &self.croppers);
