@@ -99,7 +99,10 @@ class Stream(Iterator[Frame]):
         )
 
     def stats(self) -> dict[str, int]:
-        """Counts of the detector so far: ``frames-in``, ``frames-out``, ``inferred``, ``batches``, ...; empty once it is closed."""
+        """Counts of the detector so far: ``frames-in``, ``frames-out``, ``inferred``, ``batches``, ...; empty once it is closed.
+
+        A frame is in ``frames-out`` a moment after it is here: when the pipeline has heard that it arrived.
+        """
         return {} if self._pipeline.is_closed else self._pipeline.stats()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,8 @@ def test_closing_ends_threads_and_iteration() -> None:
     stream = img2pose.faces(ENDLESS, min_size=64)
     next(stream)
     assert threads() > before
-    assert stream.stats()["frames-out"] >= 1
+    # A frame counts when its push has come back, a moment after it is here.
+    _waits(lambda: stream.stats()["frames-out"] >= 1)
     stream.close()
     stream.close()
     assert list(stream) == []
@@ -125,11 +127,15 @@ def test_a_stream_that_nobody_has_is_closed() -> None:
     _settles(before)
 
 
-def _settles(wanted: int) -> None:
+def _waits(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while threads() > wanted and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert threads() <= wanted
+    assert condition()
+
+
+def _settles(wanted: int) -> None:
+    _waits(lambda: threads() <= wanted)
 
 
 def test_ctrl_c_while_nothing_comes() -> None:
