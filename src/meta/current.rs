@@ -2,14 +2,9 @@
 
 use img2pose::Face;
 
+use super::shape::{Shape, TOLERANCE};
 use super::trace::Trace;
 use super::{FrameFaces, MetaError, Track, likeness, read, record, roi, trace};
-
-/// How far, in pixels, an ROI may lie from where scaling alone would put it.
-///
-/// `videoscale` cuts the fractions of x, y, width and height off, each on its own. Behind several scalers it is more, see
-/// [`Trace`].
-const TOLERANCE: f64 = 2.0;
 
 /// What has happened to the picture since it was looked at, as far as that is sure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,49 +225,6 @@ fn near(put: [u32; 4], found: [u32; 4], [x_scale, y_scale]: [f64; 2], slack: [f6
         .into_iter()
         .zip(sides(found))
         .all(|((put, scale, slack), (found, ..))| (f64::from(put) * scale - f64::from(found)).abs() <= slack)
-}
-
-/// Size of a frame, and width over height of its pixels.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub width: u32,
-    pub height: u32,
-    pub pixel_aspect_ratio: (i32, i32),
-}
-
-impl Shape {
-    fn of_frame(frame: &FrameFaces) -> Self {
-        let par = frame.pixel_aspect_ratio;
-        Self {
-            width: frame.frame_width,
-            height: frame.frame_height,
-            pixel_aspect_ratio: (par.numer(), par.denom()),
-        }
-    }
-
-    fn of_info(info: &gst_video::VideoInfo) -> Self {
-        Self {
-            width: info.width(),
-            height: info.height(),
-            pixel_aspect_ratio: (info.par().numer(), info.par().denom()),
-        }
-    }
-
-    /// Width over height of the picture as it is shown.
-    fn ratio(self) -> f64 {
-        let (numerator, denominator) = self.pixel_aspect_ratio;
-        f64::from(self.width) / f64::from(self.height) * f64::from(numerator) / f64::from(denominator)
-    }
-
-    /// Whether the picture, shown in the same shape, fills the frame `now`.
-    ///
-    /// If it does not, a scaler has either stretched it or added borders, and does not say which.
-    pub(super) fn is_like(self, now: Self) -> bool {
-        let (was, is) = (self.ratio(), now.ratio());
-        let border_beside = f64::from(now.width) * (1.0 - was / is).abs();
-        let border_above = f64::from(now.height) * (1.0 - is / was).abs();
-        border_beside.min(border_above) <= TOLERANCE
-    }
 }
 
 /// Takes the crop meta out of the answer to an allocation query.

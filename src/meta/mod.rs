@@ -116,6 +116,7 @@ mod fields;
 mod likeness;
 mod record;
 mod roi;
+mod shape;
 mod trace;
 mod track;
 

@@ -12,7 +12,8 @@ use gst::glib::translate::IntoGlib;
 use gst::meta::CustomMeta;
 use gst_video::VideoInfo;
 
-use super::{FrameFaces, MetaError, current::Shape};
+use super::shape::Shape;
+use super::{FrameFaces, MetaError};
 
 /// Name of the custom meta.
 pub const TRACE_NAME: &str = "Img2PosePlacementMeta";

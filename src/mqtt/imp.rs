@@ -1,7 +1,7 @@
 //! The element behind the wrapper.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use gst::glib;
@@ -10,7 +10,8 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::publisher::{Counts, Publisher, Report, Waiter};
+use super::publisher::Publisher;
+use super::queue::{Counts, Queue, Report};
 use super::settings::{Broker, Settings};
 use super::topic::Topic;
 use crate::shell;
@@ -28,7 +29,7 @@ pub struct Img2PoseMqtt {
     settings: Mutex<Settings>,
     running: Mutex<Option<Running>>,
     /// What wakes a thread that waits at the end of the stream.
-    waiter: Mutex<Option<Waiter>>,
+    queue: Mutex<Option<Arc<Queue>>>,
     is_unlocked: AtomicBool,
     /// Counts of a publisher that has ended.
     last: Mutex<Counts>,
@@ -122,18 +123,18 @@ impl BaseSinkImpl for Img2PoseMqtt {
                     ("the thread that publishes cannot be started: {error}")
                 )
             })?;
-        *shell::lock(&self.waiter) = Some(publisher.waiter());
+        *shell::lock(&self.queue) = Some(publisher.queue().clone());
         *self.running() = Some(Running { publisher, topic });
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *shell::lock(&self.waiter) = None;
+        *shell::lock(&self.queue) = None;
         let running = self.running().take();
         if let Some(Running { publisher, .. }) = running {
-            let waiter = publisher.waiter();
+            let queue = publisher.queue().clone();
             drop(publisher);
-            let mut counts = waiter.counts();
+            let mut counts = queue.counts();
             counts.dropped += std::mem::take(&mut counts.queued);
             counts.is_connected = false;
             if counts.dropped > 0 {
@@ -146,8 +147,8 @@ impl BaseSinkImpl for Img2PoseMqtt {
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
         self.is_unlocked.store(true, Ordering::SeqCst);
-        if let Some(waiter) = &*shell::lock(&self.waiter) {
-            waiter.wake();
+        if let Some(queue) = &*shell::lock(&self.queue) {
+            queue.wake_waiters();
         }
         Ok(())
     }
@@ -172,7 +173,9 @@ impl BaseSinkImpl for Img2PoseMqtt {
             return Err(gst::FlowError::Flushing);
         };
         for line in map.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            publisher.publish(topic.of_line(line, &name), Bytes::copy_from_slice(line));
+            publisher
+                .queue()
+                .publish(topic.of_line(line, &name), Bytes::copy_from_slice(line));
         }
         Ok(gst::FlowSuccess::Ok)
     }
@@ -215,17 +218,17 @@ impl Img2PoseMqtt {
 
     fn wait_for_the_last_lines(&self) {
         let timeout = shell::lock(&self.settings).eos_timeout();
-        let Some(waiter) = shell::lock(&self.waiter).clone() else {
+        let Some(queue) = shell::lock(&self.queue).clone() else {
             return;
         };
         let is_unlocked = || self.is_unlocked.load(Ordering::SeqCst);
-        if !waiter.drain(timeout, is_unlocked) && !is_unlocked() {
+        if !queue.drain(timeout, is_unlocked) && !is_unlocked() {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Write,
                 (
                     "The stream has ended and {} lines have not arrived at the broker within eos-timeout",
-                    waiter.counts().queued
+                    queue.counts().queued
                 )
             );
         }
@@ -233,7 +236,7 @@ impl Img2PoseMqtt {
 
     fn stats(&self) -> gst::Structure {
         let counts = match &*self.running() {
-            Some(running) => running.publisher.counts(),
+            Some(running) => running.publisher.queue().counts(),
             None => *shell::lock(&self.last),
         };
         gst::Structure::builder("stats")

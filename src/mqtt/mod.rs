@@ -29,6 +29,7 @@
 
 mod imp;
 mod publisher;
+mod queue;
 mod session;
 mod settings;
 mod tls;

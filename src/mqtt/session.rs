@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rumqttc::{AsyncClient, ClientError, ConnectionError, Event, Outgoing, Packet, QoS};
 use tokio::time::sleep;
 
-use super::publisher::{Line, Shared};
+use super::queue::{Line, Queue};
 use super::settings::{Broker, OFFLINE, ONLINE};
 
 /// How long to wait before the second attempt, and at most before any.
@@ -33,14 +33,14 @@ enum End {
 }
 
 /// Publishes until the publisher is stopped.
-pub async fn run(shared: &Shared, broker: &Broker) {
+pub async fn run(queue: &Queue, broker: &Broker) {
     let mut pause = FIRST_PAUSE;
     let mut is_away = false;
-    while !shared.is_stopping() {
+    while !queue.is_stopping() {
         let mut was_connected = false;
         let end = tokio::select! {
-            end = connection(shared, broker, &mut was_connected) => end,
-            () = stopped_for(shared, GOODBYE) => End::Stopped,
+            end = connection(queue, broker, &mut was_connected) => end,
+            () = stopped_for(queue, GOODBYE) => End::Stopped,
         };
         let End::Lost(why) = end else {
             break;
@@ -49,25 +49,25 @@ pub async fn run(shared: &Shared, broker: &Broker) {
             pause = FIRST_PAUSE;
             is_away = false;
         }
-        shared.disconnected(&why, !is_away);
+        queue.disconnected(&why, !is_away);
         is_away = true;
         tokio::select! {
             () = sleep(pause) => {}
-            () = stopped_for(shared, Duration::ZERO) => {}
+            () = stopped_for(queue, Duration::ZERO) => {}
         }
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 
 /// Ends so long after the publisher is told to stop.
-async fn stopped_for(shared: &Shared, time: Duration) {
-    while !shared.is_stopping() {
-        shared.stop.notified().await;
+async fn stopped_for(queue: &Queue, time: Duration) {
+    while !queue.is_stopping() {
+        queue.stop.notified().await;
     }
     sleep(time).await;
 }
 
-async fn connection(shared: &Shared, broker: &Broker, was_connected: &mut bool) -> End {
+async fn connection(queue: &Queue, broker: &Broker, was_connected: &mut bool) -> End {
     let (client, mut events) = AsyncClient::new(broker.options.clone(), REQUESTS);
     match events.poll().await {
         Ok(Event::Incoming(Packet::ConnAck(_))) => {}
@@ -75,11 +75,11 @@ async fn connection(shared: &Shared, broker: &Broker, was_connected: &mut bool) 
         Err(error) => return End::Lost(in_words(&error)),
     }
     *was_connected = true;
-    shared.connected();
-    let book = Book::new(shared, broker.qos);
+    queue.connected();
+    let book = Book::new(queue, broker.qos);
     let sending = async {
         // It fails when the connection has ended, which the other side says, and says why.
-        let _ = send(shared, broker, &client, &book).await;
+        let _ = send(queue, broker, &client, &book).await;
         std::future::pending().await
     };
     let receiving = async {
@@ -99,7 +99,7 @@ async fn connection(shared: &Shared, broker: &Broker, was_connected: &mut bool) 
 
 /// Hands lines to the client until the publisher stops.
 async fn send(
-    shared: &Shared,
+    queue: &Queue,
     broker: &Broker,
     client: &AsyncClient,
     book: &Book<'_>,
@@ -114,7 +114,7 @@ async fn send(
     };
     say(ONLINE).await?;
     loop {
-        match shared.next() {
+        match queue.next() {
             Some(line) => {
                 let (topic, payload) = (line.topic.clone(), line.payload.clone());
                 book.hand(Some(line));
@@ -122,8 +122,8 @@ async fn send(
                     .publish_bytes(topic, broker.qos, broker.retain, payload)
                     .await?;
             }
-            None if shared.is_stopping() => break,
-            None => shared.wake.notified().await,
+            None if queue.is_stopping() => break,
+            None => queue.wake.notified().await,
         }
     }
     say(OFFLINE).await?;
@@ -131,8 +131,8 @@ async fn send(
 }
 
 /// Which message is which: the library tells of packets by number.
-struct Book<'s> {
-    shared: &'s Shared,
+struct Book<'q> {
+    queue: &'q Queue,
     qos: QoS,
     pages: RefCell<Pages>,
 }
@@ -146,10 +146,10 @@ struct Pages {
     written: HashMap<u16, Option<Line>>,
 }
 
-impl<'s> Book<'s> {
-    fn new(shared: &'s Shared, qos: QoS) -> Self {
+impl<'q> Book<'q> {
+    fn new(queue: &'q Queue, qos: QoS) -> Self {
         Self {
-            shared,
+            queue,
             qos,
             pages: RefCell::default(),
         }
@@ -168,7 +168,7 @@ impl<'s> Book<'s> {
                     return;
                 };
                 if message.is_some() && self.qos == QoS::AtMostOnce {
-                    self.shared.arrived();
+                    self.queue.arrived();
                 } else {
                     pages.written.insert(*packet, message);
                 }
@@ -181,7 +181,7 @@ impl<'s> Book<'s> {
 
     fn acknowledge(&self, packet: u16) {
         if let Some(Some(_)) = self.pages.borrow_mut().written.remove(&packet) {
-            self.shared.arrived();
+            self.queue.arrived();
         }
     }
 }
@@ -197,7 +197,7 @@ impl Drop for Book<'_> {
             .flatten()
             .collect();
         lines.sort_unstable_by_key(|line| line.number);
-        self.shared.take_back(lines.into_iter());
+        self.queue.take_back(lines.into_iter());
     }
 }
 

@@ -13,8 +13,8 @@ use gst::glib::{
 use gst_video::{VideoFlags, VideoInfo, ffi};
 use gst_video::{VideoOverlayComposition, VideoOverlayFormatFlags};
 
+use super::area::Area;
 use super::pixels::{FORMAT, PIXEL};
-use super::style::Area;
 use crate::video::mapping::MappedFrame;
 
 /// Side of a tile in pixels, a multiple of the pixels that share a chroma sample. With 4 and with 16 lines take a tenth longer.

@@ -4,9 +4,11 @@ use img2pose::Face;
 use img2pose::contract::REFERENCE_POINTS_68;
 use img2pose::pose::{Camera, rotation_matrix};
 
+use super::area::Area;
+use super::color::Color;
 use super::lines::{Point, Shapes};
 use super::settings::{Points, Settings};
-use super::style::{Area, Color, Style};
+use super::style::Style;
 use crate::meta::CurrentFaces;
 
 /// Where the axes start: the tip of the nose.

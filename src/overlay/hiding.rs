@@ -2,9 +2,9 @@
 
 use gst_video::VideoInfo;
 
+use super::area::Area;
 use super::obscure::{Scratch, cell_side, obscure, widened};
 use super::settings::{Blur, Settings};
-use super::style::Area;
 use crate::meta::{self, CurrentFaces};
 use crate::video::mapping::{self, MappingError};
 

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use img2pose::pose::yaw_pitch_roll;
 
+use super::area::Area;
 use super::pixels::{PIXEL, over};
 use super::settings::{Colors, Label};
-use super::style::Area;
 use super::text::Glyphs;
 use crate::meta::FrameFaces;
 

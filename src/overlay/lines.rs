@@ -3,8 +3,8 @@
 //! A pixel's share of a shape follows from the distance of its middle to the line, so that a line and the wider one that it
 //! lies on take one pass. A library for paths of any kind took six times as long for a large face: most of its time.
 
+use super::color::Color;
 use super::pixels::{PIXEL, over};
-use super::style::Color;
 
 /// A point in pixels from the left upper corner of the area that is drawn into.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

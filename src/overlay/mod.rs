@@ -66,7 +66,9 @@
 //! padded or flipped, or nothing tells, the element posts a warning and draws nothing; with `blur-faces` it blurs the
 //! whole frame.
 
+mod area;
 mod blending;
+mod color;
 mod drawing;
 mod figure;
 mod hiding;

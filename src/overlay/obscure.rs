@@ -2,8 +2,8 @@
 
 use gst_video::{VideoColorRange, VideoInfo};
 
+use super::area::Area;
 use super::settings::Blur;
-use super::style::Area;
 use crate::video::mapping::MappedFrame;
 
 /// Least pixels along the side of a cell: in smaller ones the detector finds small faces again.

@@ -4,12 +4,14 @@ use gst::glib;
 use gst_video::{VideoOverlayComposition, VideoOverlayRectangle};
 use img2pose::frame::Orientation;
 
+use super::area::Area;
+use super::color::Color;
 use super::figure::{Figure, PARTS};
 use super::label;
 use super::lines::Shapes;
 use super::pixels::{PIXEL, PixelStore};
 use super::settings::Settings;
-use super::style::{Area, Color, Style, TextSize};
+use super::style::{Style, TextSize};
 use super::text::Glyphs;
 use crate::meta::CurrentFaces;
 

@@ -2,7 +2,7 @@
 
 use gst_video::{VideoFormat, VideoFrameFlags, VideoMeta, VideoOverlayFormatFlags, VideoOverlayRectangle};
 
-use super::style::Area;
+use super::area::Area;
 
 /// Bytes of a pixel: blue, green, red, alpha, with alpha multiplied in.
 pub const PIXEL: usize = 4;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use gst::glib::{self, prelude::*};
 use gst::prelude::*;
 
-use super::style::Color;
+use super::color::Color;
 use crate::properties::value_of;
 
 /// Which points of a face are drawn.
