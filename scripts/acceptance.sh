@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/acceptance.sh [--help]
 #
-# Runs the demo on videos whose content is known and checks what it found. Ends with 'acceptance: N passed, N failed'.
+# Runs the demo on videos whose content is known and checks what it found. The last line says how many checks passed.
 #
 #   WolfgangLanger_Pexels.mp4   472 frames of one woman who talks to the camera
 #   no_face.mp4                 96 frames of an animated title
@@ -18,22 +18,6 @@ media_ensure
 python=$(python_with_pip)
 results=$ROOT/out/acceptance
 rm -rf "$results"
-passed=0 failed=0
-
-# check NAME COMMAND...: one test.
-check() {
-    local name=$1 seen
-    shift
-    if seen=$("$@" 2>&1); then
-        passed=$((passed + 1))
-        # Of a run of the demo, only its steps are left.
-        [[ $seen == '==>'* ]] && seen=''
-        printf 'ok      %s%s\n' "$name" "${seen:+ ($seen)}"
-    else
-        failed=$((failed + 1))
-        printf 'FAILED  %s\n%s\n' "$name" "$seen"
-    fi
-}
 faces() { "$python" "$ROOT/scripts/lib/faces.py" "$@"; }
 demo() {
     local video=$1 batch_size=$2 name=$3
@@ -187,5 +171,4 @@ set_up() (
 )
 check 'setup: its shell finds the tool, which finds no fault' set_up
 
-printf '\nacceptance: %d passed, %d failed\n' "$passed" "$failed"
-((failed == 0))
+checks_end acceptance

@@ -48,23 +48,8 @@ frames=$(($(stat --format=%s "$work/frames.rgb") / (640 * 360 * 3)))
 tree=$(tree_copy "$suite" try)
 trap 'as_root rm -rf "$tree" "$tree.apt.log" "$work"' EXIT
 mkdir -p "$ROOT/out"
-log=$ROOT/out/test-deb-$suite.log
-: >"$log"
-passed=0 failed=0
-# check NAME COMMAND...: one test.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/seen" 2>&1; then
-        passed=$((passed + 1))
-        say "ok      $name"
-    else
-        failed=$((failed + 1))
-        say "FAILED  $name"
-        cat "$work/seen" >&2
-    fi
-    { printf '== %s\n' "$name" && cat "$work/seen"; } >>"$log"
-}
+CHECK_LOG=$ROOT/out/test-deb-$suite.log
+: >"$CHECK_LOG"
 # Files with the name of the project, but for what apt keeps for itself.
 files() { tree_run "$tree" -- find /usr /etc /var /opt -path /var/lib/apt -prune -o -path /var/cache -prune -o -iname '*img2pose*' -print; }
 root() { tree_run "$tree" --bind "$work" -- "$@"; }
@@ -141,5 +126,4 @@ check 'is removed' root apt-get purge -y -qq gstreamer1.0-img2pose
 check 'nothing of it is left' gone
 check 'the elements are gone' user -- sh -c '! gst-inspect-1.0 img2posedetect'
 
-printf 'package on %s: %d passed, %d failed\n' "$suite" "$passed" "$failed"
-((failed == 0))
+checks_end "package on $suite"

@@ -65,18 +65,6 @@ faces() {
     # The frame that ends the stream is not always the same one.
     sed -i '9,$d' "$ROOT/out/gpu-$provider.jsonl"
 }
-passed=0 failed=0
-# check WHAT COMMAND...: counts whether a command ends well.
-check() {
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        say "FAILED: $what"
-        failed=$((failed + 1))
-    fi
-}
 same() { python3 "$ROOT/scripts/lib/faces.py" same "$ROOT/out/gpu-$1.jsonl" --as "$ROOT/out/gpu-cpu.jsonl"; }
 rm -f "$ROOT"/out/gpu-*.jsonl
 export ORT_DYLIB_PATH=$processor
@@ -94,5 +82,4 @@ if [[ $webgpu ]]; then
     }
     check 'without a device: an error that says so (out/gpu-none.log)' no_device
 fi
-printf 'test result: pipelines. %d passed; %d failed; 0 ignored\n' "$passed" "$failed"
-exit $((failed > 0))
+checks_end pipelines

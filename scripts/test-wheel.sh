@@ -71,23 +71,8 @@ chmod -R a+rX "$work"
 tree=$(tree_copy "$suite" wheel)
 trap 'as_root rm -rf "$tree" "$tree.apt.log" "$work"' EXIT
 mkdir -p "$ROOT/out"
-log=$ROOT/out/test-wheel-$suite.log
-: >"$log"
-passed=0 failed=0
-# check NAME COMMAND...: one test.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/seen" 2>&1; then
-        passed=$((passed + 1))
-        say "ok      $name"
-    else
-        failed=$((failed + 1))
-        say "FAILED  $name"
-        tail -n 30 "$work/seen" >&2
-    fi
-    { printf '== %s\n' "$name" && cat "$work/seen"; } >>"$log"
-}
+CHECK_LOG=$ROOT/out/test-wheel-$suite.log
+: >"$CHECK_LOG"
 root() { tree_run "$tree" --bind "$work" -- "$@"; }
 # As somebody, whose home is /tmp.
 user() { tree_run "$tree" --bind "$work" --chdir "$work" --user 65534:65534 "$@"; }
@@ -144,5 +129,4 @@ check 'doctor finds no fault' doctor
 check 'licences are there' user -- sh -e -c 'cd /tmp/faces/lib/python3*/site-packages/img2pose/plugin; grep -q ort third-party.txt; test -s LICENSE-MIT; test -s img2pose-slim.licence.txt'
 check 'pip removes it' user -- sh -e -c '/tmp/faces/bin/pip uninstall --quiet --yes img2pose; test ! -e /tmp/faces/bin/img2pose; ! ls -d /tmp/faces/lib/python3*/site-packages/img2pose'
 
-printf 'wheel on %s: %d passed, %d failed\n' "$suite" "$passed" "$failed"
-((failed == 0))
+checks_end "wheel on $suite"

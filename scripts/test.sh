@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh [--training] [--help]
 #
-# Sets up what is missing, builds, and runs every test: cargo's, scripts/test-gpu-software.sh, a minute of scripts/soak.sh, scripts/acceptance.sh and
+# Sets up what is missing, builds, and runs every test: cargo's, scripts/test-gpu-software.sh, scripts/test-onnxruntime.sh, a minute of scripts/soak.sh, scripts/acceptance.sh and
 # scripts/test-python.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
 #
 # Those of training/ run with --training, which sets up PyTorch for them (3 GB to download; 11 GB of disk, 7 afterwards),
@@ -45,6 +45,9 @@ step 'cargo test'
 cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
 step 'On a GPU made of software'
 scripts/test-gpu-software.sh </dev/null 2>&1 | tee -a "$log" || status=1
+# Behind it: what it builds is used again.
+step 'Other versions of ONNX Runtime'
+scripts/test-onnxruntime.sh </dev/null 2>&1 | tee -a "$log" || status=1
 # What the default build leaves out. Alone, as features change what is built.
 step 'cargo test, features'
 cargo test --features mqtt --locked --no-fail-fast --lib mqtt:: </dev/null 2>&1 | tee -a "$log" || status=1
@@ -65,10 +68,9 @@ else
     untried=1
 fi
 
-# 'test result: ok. 12 passed; 0 failed; 1 ignored; ...' of each test program, and acceptance's own line.
+# 'test result: ok. 12 passed; 0 failed; 1 ignored; ...' of each test program, and of scripts that check.
 read -r passed failed skipped < <(awk '
     /^test result: / { passed += $4; failed += $6; skipped += $8 }
-    /^acceptance: / { passed += $2; failed += $4 }
     # The last line of pytest: 1 failed, 3 passed in 2.10s
     /^([0-9]+ [a-z]+, )*[0-9]+ [a-z]+ in [0-9.]+s/ {
         for (i = 2; i <= NF; i++) {

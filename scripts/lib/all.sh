@@ -16,6 +16,8 @@ source "$lib/wheels.sh"
 source "$lib/build.sh"
 # shellcheck source=scripts/lib/models.sh
 source "$lib/models.sh"
+# shellcheck source=scripts/lib/check.sh
+source "$lib/check.sh"
 # shellcheck source=scripts/lib/python.sh
 source "$lib/python.sh"
 # shellcheck source=scripts/lib/software-gpu.sh

@@ -75,8 +75,8 @@ def misprinted(frames, lines):
     return None
 
 
-def differing(frames, others):
-    """Says where the faces of two runs differ by more than the order of sums explains, or nothing."""
+def differing(frames, others, most_pixels, most_score):
+    """Says where the faces of two runs differ by more than that, or nothing."""
     if len(frames) != len(others):
         return f"{len(frames)} frames, {len(others)} expected"
     for frame, other in zip(frames, others):
@@ -87,7 +87,7 @@ def differing(frames, others):
             pixels = lambda found: max(abs(a - b) for a, b in zip(found["box"], face["box"]))
             nearest = min(frame["faces"], key=pixels)
             score = abs(nearest["confidence"] - face["confidence"])
-            if pixels(nearest) > 1e-3 or score > 1e-4:
+            if pixels(nearest) > most_pixels or score > most_score:
                 return f"{where}: a box is {pixels(nearest)} pixels off, a confidence {score}"
     return None
 
@@ -100,6 +100,8 @@ def main():
     parser.add_argument("--exactly", type=int, help="count: how many frames there must be")
     parser.add_argument("--share", type=float, default=1.0, help="found: share of the frames that must have a face")
     parser.add_argument("--as", dest="other", help="same: the file of the other run")
+    parser.add_argument("--pixels", type=float, default=1e-3, help="same: how far a box may be off; what the order of sums explains")
+    parser.add_argument("--score", type=float, default=1e-4, help="same: how far a confidence may be off")
     parser.add_argument("--text", help="printed: the output of examples/python/read_faces.py")
     parser.add_argument("--milliseconds", type=int, help="summary: how long the run took")
     options = parser.parse_args()
@@ -139,7 +141,7 @@ def main():
         print(f"{len(wrong)} of {len(selected)} frames are implausible" + (f": frame {wrong[0][0]}: {wrong[0][1]}" if wrong else ""))
         sys.exit(bool(wrong) or not faces)
     elif options.command == "same":
-        wrong = differing(frames, read(options.other))
+        wrong = differing(frames, read(options.other), options.pixels, options.score)
         print(wrong or f"{faces} faces of {len(frames)} frames are the same in {options.other}")
         sys.exit(bool(wrong) or not faces)
     elif options.command == "printed":

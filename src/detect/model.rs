@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use img2pose::{Detector, Error, Model, locate, runtime, telemetry};
+use img2pose::{Detector, Error, Model, Precision, locate, runtime, telemetry};
 
 use super::CAT;
 use super::instance::{self, Instance};
@@ -106,6 +106,11 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
     let options = settings.detector_options().with_plugin(settings.plugin()?);
     let model = Model::open_in(&model, options.precision).map_err(load_error)?;
     check_following(&model, &settings.load)?;
+    if model.precision(options.precision).map_err(load_error)? == Precision::Int8
+        && let Some(warning) = runtime.int8_warning()
+    {
+        gst::warning!(CAT, "{element}: {warning}");
+    }
     let detector = Detector::load(&model, options).map_err(load_error)?;
     let active_provider = detector.active_provider().to_owned();
     for reason in detector.passed_over() {

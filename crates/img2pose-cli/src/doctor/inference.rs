@@ -144,7 +144,10 @@ pub fn providers(report: &mut Report, runtime: &'static Runtime, model: &Path, t
         }
     }
     match run(model, options(Cpu, Precision::Int8)) {
-        Ok((_, time)) => report.good("int8", format!("{}, on cpu", works(time))),
+        Ok((_, time)) => match runtime.int8_warning() {
+            Some(warning) => report.note("int8", format!("{}, on cpu; but {warning}", works(time))),
+            None => report.good("int8", format!("{}, on cpu", works(time))),
+        },
         Err(reason) => report.note("int8", reason),
     }
     match run(model, options(Auto, Precision::Auto)) {

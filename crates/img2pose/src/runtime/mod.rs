@@ -114,6 +114,11 @@ impl Runtime {
         &self.library.version
     }
 
+    /// What to tell whoever has this library compute in 8-bit integers, if it does so worse than others.
+    pub fn int8_warning(&self) -> Option<String> {
+        int8_warning(self.version())
+    }
+
     /// Checks the library `name` beside this one, which this one loads by itself. One that is not there passes: it says so
     /// when it misses it.
     ///
@@ -242,6 +247,17 @@ fn find_and_start(explicit: Option<&Path>, beside: Option<&Path>) -> Result<&'st
     })
 }
 
+/// 1.21 rounds more than the versions before and after it: seen with its builds on PyPI on a processor with AVX-512 VNNI, where 1.20.1 and
+/// 1.22.1 to 1.32 agree to the last bit (`scripts/test-onnxruntime.sh`).
+fn int8_warning(version: &str) -> Option<String> {
+    version.starts_with("1.21.").then(|| {
+        format!(
+            "ONNX Runtime {version} computes 8-bit integers less exactly than other versions: boxes may be some pixels off, rotations a \
+             degree; take 1.22 or newer, or fp32"
+        )
+    })
+}
+
 fn start(library: Loaded, origin: &'static str) -> Result<&'static Runtime, RuntimeError> {
     // The statics that loading the library has made.
     ending::arm();
@@ -301,6 +317,13 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_that_rounds_more_is_warned_of() {
+        let warned = ["1.20.1", "1.21.0", "1.21.1", "1.22.1", "1.210.0"]
+            .map(|version| int8_warning(version).is_some());
+        assert_eq!(warned, [false, true, true, false, false]);
+    }
 
     #[test]
     fn a_python_package_beside_that_of_the_plugin() {

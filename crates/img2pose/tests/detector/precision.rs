@@ -111,7 +111,8 @@ fn median(mut values: Vec<f32>) -> f32 {
     values[values.len() / 2]
 }
 
-/// The limits are about twice of what was seen with ONNX Runtime 1.32 on a processor with 8-bit dot products.
+/// The limits are about twice of what was seen with ONNX Runtime 1.32 on a processor with 8-bit dot products; of the versions that
+/// the runtime warns of, about twice of what was seen there (1.21.1).
 #[test]
 fn eight_bits_find_the_faces_of_32() {
     let Some(golden) = golden("eight_bits_find_the_faces_of_32") else {
@@ -146,9 +147,18 @@ fn eight_bits_find_the_faces_of_32() {
     println!(
         "{matched} of {faces} faces, {extra} others; medians: confidence {confidence}, overlap {overlap}, angle {angle}"
     );
+    let is_known_worse = img2pose::runtime::load(None, None)
+        .unwrap()
+        .int8_warning()
+        .is_some();
+    let (others, overlaps, angles) = if is_known_worse {
+        (6, 0.92, 2.2)
+    } else {
+        (2, 0.96, 0.7)
+    };
     assert!(
-        faces >= 85 && faces - matched <= 2 && extra <= 2,
+        faces >= 85 && faces - matched <= 2 && extra <= others,
         "{matched} of {faces}, {extra} others"
     );
-    assert!(confidence < 0.002 && overlap > 0.96 && angle < 0.7);
+    assert!(confidence < 0.002 && overlap > overlaps && angle < angles);
 }

@@ -22,6 +22,16 @@ fn refusal(provider: ExecutionProvider, precision: Precision) -> String {
     text
 }
 
+/// `scripts/test-onnxruntime.sh` runs these tests with several versions of ONNX Runtime, and says here which one it means.
+#[test]
+fn the_library_has_the_version_that_was_meant() {
+    let Some(meant) = std::env::var_os("IMG2POSE_TEST_ONNXRUNTIME") else {
+        return;
+    };
+    let found = img2pose::runtime::load(None, None).unwrap().version();
+    assert_eq!(found, meant.to_str().unwrap());
+}
+
 #[test]
 fn the_cpu_computes_in_fp32_and_int8() {
     assert_eq!(
