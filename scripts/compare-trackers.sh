@@ -25,7 +25,9 @@ if ! "$venv/bin/python" -c 'import trackers, trackeval, norfair' 2>/dev/null; th
         apt_ensure python3-venv
         /usr/bin/python3 -m venv "$venv"
     }
-    pip_install "$venv" trackers==2.6.1 trackeval==1.3.0 norfair==2.3.0 ||
+    # norfair asks for an old NumPy, and runs with the one that the others need.
+    { pip_install "$venv" trackers==2.6.1 trackeval==1.3.0 filterpy==1.4.5 &&
+        pip_install "$venv" --no-deps norfair==2.3.0; } ||
         die 'pip could not install the trackers; see the lines above'
 fi
 scenes=$ROOT/out/trackers

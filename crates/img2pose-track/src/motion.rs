@@ -15,7 +15,10 @@ pub struct Moving {
 /// What is expected of a [`Moving`] quantity some time after its last measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
+    /// If it comes to rest.
     pub value: f64,
+    /// If it goes on as fast as it was.
+    pub onward: f64,
     pub variance: f64,
 }
 
@@ -29,11 +32,12 @@ impl Moving {
         }
     }
 
-    /// Where it is `seconds` after the last measurement. Its velocity fades.
+    /// Where it may be `seconds` after the last measurement.
     pub fn after(&self, seconds: f64) -> Expected {
         let [value, both, velocity] = self.covariance;
         Expected {
             value: self.value + self.velocity * faded(seconds),
+            onward: self.value + self.velocity * seconds,
             variance: value + seconds * (2.0 * both + seconds * velocity),
         }
     }

@@ -1,6 +1,6 @@
 //! One face that is followed.
 
-use glam::{DQuat, DVec3};
+use glam::{DQuat, DVec2, DVec3};
 
 use crate::motion::{Moving, faded};
 use crate::one_euro::{SmoothRotation, SmoothVector};
@@ -90,10 +90,23 @@ impl Outline {
 /// Where a face should be.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
+    /// If it has come to rest.
     pub outline: Outline,
+    /// Its middle, in pixels, if it has gone on as fast as it was.
+    pub onward: [f64; 2],
     /// Standard deviation of the middle in pixels.
     pub doubt: f64,
     pub rotation: DQuat,
+}
+
+impl Expectation {
+    /// How far a point lies from the way between coming to rest and going on, and how long that way is; in pixels.
+    pub fn off_the_way(&self, point: [f64; 2]) -> (f64, f64) {
+        let rest = DVec2::from(self.outline.middle);
+        let (way, there) = (DVec2::from(self.onward) - rest, DVec2::from(point) - rest);
+        let along = (there.dot(way) / way.length_squared().max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+        (there.distance(along * way), way.length())
+    }
 }
 
 impl Track {
@@ -160,6 +173,7 @@ impl Track {
                 middle: middle.map(|expected| expected.value),
                 sides: self.sides.map(|moving| moving.after(seconds).value.exp()),
             },
+            onward: middle.map(|expected| expected.onward),
             doubt: middle
                 .map(|expected| expected.variance)
                 .iter()
@@ -168,6 +182,12 @@ impl Track {
                 .sqrt(),
             rotation: self.raw.rotation,
         }
+    }
+
+    /// Whether it should be outside a frame of this width and height by now. Who comes in there later is somebody else.
+    pub fn has_left(&self, time: Seconds, frame: [u32; 2]) -> bool {
+        let middle = self.expect(time).outline.middle;
+        (middle.iter().zip(frame)).any(|(middle, side)| !(0.0..=f64::from(side)).contains(middle))
     }
 
     /// Box and pose to report at this time: smoothed, and where it was going if that is later than it was seen.

@@ -18,10 +18,12 @@ const SIZE_IN_A_SECOND: f64 = 0.5;
 /// What a face that is the same may be off by in place (sides of the face), size (logarithm) and rotation (radians), beside what is in doubt
 /// and by so much more for each second in which it was not seen.
 const CLOSE: f64 = 0.15;
-const GROWTH: f64 = 0.2;
+const GROWTH: f64 = 0.15;
 const GROWTH_IN_A_SECOND: f64 = 0.3;
-const TURN: f64 = 0.5;
-const TURN_IN_A_SECOND: f64 = 1.5;
+const TURN: f64 = 0.25;
+const TURN_IN_A_SECOND: f64 = 0.8;
+/// The root of tau: a normal density is as high as an even one over so many standard deviations.
+const SPREAD: f64 = 2.507;
 /// Sightings that are seen once and then no more are forgotten after this time in seconds: a false alarm rarely comes twice.
 const ONCE: f64 = 0.15;
 /// Sightings that begin a face must not overlap one that is followed by more than this share of their union: that is the same
@@ -146,7 +148,8 @@ impl Tracker {
             }
         }
         let max_lost = self.options.max_lost.as_secs_f64();
-        self.tracks.retain(|track| time - track.seen <= max_lost);
+        self.tracks
+            .retain(|track| time - track.seen <= max_lost && !track.has_left(time, frame));
         time
     }
 
@@ -173,8 +176,8 @@ impl Tracker {
                     continue;
                 }
                 let outline = Outline::of(&sighting.bbox);
-                let apart = [0, 1].map(|side| outline.middle[side] - expected.outline.middle[side]);
-                let distance = apart[0].hypot(apart[1]) / size;
+                let (off, way) = expected.off_the_way(outline.middle);
+                let (distance, way) = (off / size, way / size);
                 let growth = (outline.size() / size).ln().abs();
                 if distance > near || growth > same_size {
                     continue;
@@ -189,8 +192,9 @@ impl Tracker {
                 // be expected, would be likelier everywhere than one that was seen just now.
                 let cost = (distance / close).powi(2)
                     + (growth / same).powi(2)
-                    + (turn / alike).min(2.0).powi(2)
+                    + (turn / alike).min(4.0).powi(2)
                     + 4.0 * (close / CLOSE).ln()
+                    + 2.0 * (1.0 + way / (SPREAD * close)).ln()
                     + 2.0 * (same / GROWTH).ln()
                     + 2.0 * (alike / TURN).ln();
                 if cost < ALONE {

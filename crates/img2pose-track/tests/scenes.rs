@@ -99,6 +99,30 @@ fn who_is_away_for_longer_than_max_lost_gets_another_id() {
 }
 
 #[test]
+fn who_comes_in_where_another_has_left_gets_an_id_of_their_own() {
+    // One goes out at the right side; half a second later somebody comes in there.
+    let course = follow(150, 30.0, TrackerOptions::default(), |time| {
+        let out = 640.0 + 250.0 * time;
+        let back = 1265.0 - 200.0 * (time - 2.9);
+        vec![
+            (out < 1250.0).then(|| face(out, 350.0, 100.0, 0.9)),
+            (back < 1250.0).then(|| face(back, 360.0, 100.0, -0.9)),
+        ]
+    });
+    assert_ne!(only_id(&course, 0), only_id(&course, 1));
+}
+
+#[test]
+fn who_walks_on_unseen_is_known_again() {
+    // A second and a half behind a pillar, at the speed from before.
+    let course = follow(120, 30.0, TrackerOptions::default(), |time| {
+        let hidden = (1.5..3.0).contains(&time);
+        vec![(!hidden).then(|| face(200.0 + 200.0 * time, 350.0, 90.0, 0.9))]
+    });
+    only_id(&course, 0);
+}
+
+#[test]
 fn a_cut_gives_new_ids() {
     let course = follow(60, 30.0, TrackerOptions::default(), |time| {
         let before = time < 1.0;
