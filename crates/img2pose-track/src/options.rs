@@ -52,10 +52,10 @@ pub enum Smoothing {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OneEuro {
-    /// Cut-off in hertz at rest, above 0. Lower is calmer. Default: 0.7.
+    /// Cut-off in hertz at rest, above 0. Lower is calmer. Default: 0.8.
     pub min_cutoff: f64,
     /// By how many hertz the cut-off rises with each degree a second that the head turns; for position and size with each
-    /// hundredth of the face's size a second. 0 or more. Higher lags less. Default: 0.12.
+    /// hundredth of the face's size a second. 0 or more. Higher lags less. Default: 0.2.
     pub beta: f64,
     /// Cut-off in hertz for the speed itself, above 0. Default: 1.5.
     pub speed_cutoff: f64,
@@ -64,8 +64,8 @@ pub struct OneEuro {
 impl Default for OneEuro {
     fn default() -> Self {
         Self {
-            min_cutoff: 0.7,
-            beta: 0.12,
+            min_cutoff: 0.8,
+            beta: 0.2,
             speed_cutoff: 1.5,
         }
     }
