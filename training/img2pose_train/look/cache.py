@@ -3,12 +3,12 @@
 Decoding photos would take longer than the training's own work; so every face is cut out once, upright, with room around it, into one
 mapped file. OUT.npy holds the patches [N, 192, 192, 3] (RGB), OUT.npz a row for each, all in the patch's pixels:
 
-    kind       0 a photo's face, 1 a rendered one, 2 a place without a face
+    kind       0 a photo's face, 1 a rendered one, 2 a place without a face, 3 a photo's face of which only the place is known
     points     [68, 2] landmarks; with depth of nothing
     rotation   [3, 3] in the camera of the face's own box; scale, origin [2] as in `fit`
     turn       [3, 136] `fit.turn_of_points`
     centre side angle    the upright square (`crops`)
-    weight     0 to 1: how far the label is trusted
+    weight     0 to 1: how far the label is trusted; of kind 3: its box
     row        row of the face in the pack, or number of the render
     held_out   of a photo that training never sees
 """
@@ -33,8 +33,10 @@ from ..pack import Labels, Photos, whole
 from . import crops, fit, landmarks
 from .answer import ready
 from .presence import judged, pictures_of
+from .seen import add_seen
 
-FACE, RENDER, NOTHING = 0, 1, 2
+FACE, RENDER, NOTHING, SEEN = 0, 1, 2, 3
+KINDS = {"photos": FACE, "renders": RENDER, "nothing": NOTHING, "seen": SEEN}
 MAX_RESIDUAL = 0.08
 """Mean distance between a face's landmarks and their fit, in units of the reference points, up to which they are believed."""
 MAX_SPREAD = 0.06
@@ -77,6 +79,10 @@ class Patches:
         points = square.centre + square.side / 2 * geometry.REFERENCE_68[:, :2] @ crops.turn(square.angle).T
         self.add(image, points, points, square, kind=NOTHING, weight=1.0, row=-1, held_out=False)
 
+    def add_seen(self, image, points, square, upright, row):
+        """A face of which only the box is known, which is that of `points` [68, 2]. upright: whether that box is the head's own."""
+        self.add(image, points, points, square, kind=SEEN, weight=float(upright), row=row, held_out=False)
+
     def write(self, out):
         # All at once: one by one the fits would take longer than everything else.
         rotation, origin, scale, flatness, lean, _ = fit.solve(np.stack(self.exact))
@@ -87,7 +93,7 @@ class Patches:
         with whole(f"{out}.npz") as path, open(path, "wb") as file:
             np.savez(file, **{name: np.array(values) for name, values in self.rows.items()})
         kinds = np.array(self.rows["kind"])
-        return {name: int((kinds == kind).sum()) for name, kind in (("photos", FACE), ("renders", RENDER), ("nothing", NOTHING))}
+        return {name: int((kinds == kind).sum()) for name, kind in KINDS.items()}
 
 
 def trust(labels, found, second, convention):
@@ -116,7 +122,8 @@ def trust(labels, found, second, convention):
 
 
 def add_photos(patches, pack, labels, found, second, convention, smallest):
-    photos = Photos(pack)
+    """Adds the faces whose landmarks are trusted. Returns the squares of those of the training by their rows."""
+    photos, known = Photos(pack), {}
     weight, solved = trust(labels, found, second, convention)
     order = np.argsort(labels.image[found["row"]], kind="stable")
     shown, image, rows, points_of, size = -1, None, found["row"], found["points"], labels.size
@@ -132,6 +139,9 @@ def add_photos(patches, pack, labels, found, second, convention, smallest):
             image = photos.read(shown)
         square = crops.Square.around(seen_of[k], roll_of[k])
         patches.add(image, points_of[k], points_of[k], square, kind=FACE, weight=weight[k], row=row, held_out=held_out)
+        if not held_out:
+            known[row] = square
+    return known
 
 
 def add_nothing(patches, pack, labels, count, seed=1):
@@ -206,13 +216,17 @@ def main(argv=None):
     parser.add_argument("--every", type=int, default=3, help="with --finder: every n-th photo of the pack")
     parser.add_argument("--least", type=float, default=0.2, help="with --finder: score from which on a place counts")
     parser.add_argument("--min-size", type=int, default=360, help="with --finder: short side of its image")
+    parser.add_argument("--seen", action="store_true", help="with --finder and --landmarks: the faces, too, of which only the box is known; OUT-off.npy says by\n"
+                        "how much the finder's squares of the others are off (look.train --off)")
     parser.add_argument("--renders", nargs="*", default=[], help="folders of heads.portraits")
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0],
                         help="rotation vector (degrees, head's frame) from the renders' labels to the photos'")
     options = parser.parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    patches = Patches()
+    if options.seen and not (options.finder and options.landmarks):
+        parser.error("--seen needs --finder and --landmarks")
+    patches, known = Patches(), {}
     if options.pack:
         labels = Labels.load(options.labels)
         if options.landmarks:
@@ -220,12 +234,16 @@ def main(argv=None):
             if options.second:
                 opinion = np.load(options.second)
                 second, turn = opinion["rotation"], opinion["convention"]
-            add_photos(patches, options.pack, labels, found, second, turn, options.smallest)
+            known = add_photos(patches, options.pack, labels, found, second, turn, options.smallest)
         add_nothing(patches, options.pack, labels, options.nothing)
     if options.finder:
         if not options.pack:
             parser.error("--finder needs --pack and --labels")
         finder = ready(finder_train.load_weights(options.finder))
+        if options.seen:
+            off = add_seen(patches, finder, options.pack, labels, known, options.min_size, options.least, options.smallest)
+            with whole(f"{options.out}-off.npy") as path, open(path, "wb") as file:
+                np.save(file, off.astype(np.float32))
         add_false(patches, finder, pictures_of(options), options.min_size, options.least)
     convention = geometry.rotation_matrix(np.radians(options.convention))[0]
     for folder in options.mined:

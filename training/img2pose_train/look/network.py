@@ -75,8 +75,12 @@ class LookNetwork(nn.Module):
             self.head.bias[136] = self.head.bias[140] = 1
             self.head.bias[SPREAD] = -2.3
 
+    def answer(self, seen):
+        """Output [N, 144] for what the stages see in the crops."""
+        return self.head(self.drop(self.pool(seen).flatten(1)))
+
     def forward(self, x):
-        return self.head(self.drop(self.pool(self.body(x)).flatten(1)))
+        return self.answer(self.body(x))
 
 
 def normalise(images):

@@ -18,7 +18,7 @@ from ..geometry import MIRRORED_68
 from ..photometric import vary
 from . import crops, fit
 from .answer import squares_of
-from .cache import FACE, NOTHING, RENDER
+from .cache import FACE, NOTHING, RENDER, SEEN
 from .network import POINTS, normalise
 
 LOST = 0.35
@@ -29,8 +29,8 @@ FLIP = np.diag([-1.0, 1.0, 1.0])
 @dataclass
 class Samples:
     """images [B, 3, S, S] (normalised); points [B, 68, 2] in parts of the crop's side; rotation [B, 3, 3] in the crop's
-    frame; scale [B] in parts of the side; turn [B, 3, 136] and back [B, 2, 2] (`look.losses`); weight [B] of the pose, face
-    [B] whether there is one, whole [B] whether points count beside the pose."""
+    frame; scale [B] in parts of the side; turn [B, 3, 136] and back [B, 2, 2] (`look.losses`); weight [B] of points and pose, boxed
+    [B] of the box alone, face [B] whether there is one."""
 
     images: torch.Tensor
     points: torch.Tensor
@@ -40,6 +40,7 @@ class Samples:
     back: torch.Tensor
     mirrored: torch.Tensor
     weight: torch.Tensor
+    boxed: torch.Tensor
     face: torch.Tensor
 
 
@@ -72,17 +73,18 @@ def pitch(rotation):
 
 
 def chances(rows, shares):
-    """Chance [N] of each row to be drawn: `shares` of photos, renders and places without a face; within the first two flatter in
-    yaw and pitch than they are (by the root of how many there are in cells of 12 degrees), and by trust."""
+    """Chance [N] of each row to be drawn: `shares` of photos, renders, places without a face and, if there is a fourth, faces of which only
+    the box is known; within the first two flatter in yaw and pitch than they are (by the root of how many there are in cells of 12
+    degrees), and by trust."""
     yaw, up = geometry.yaw(rows["rotation"]), pitch(rows["rotation"])
     cell = (np.clip(np.abs(yaw) // 12, 0, 8) * 20 + np.clip(up // 12, -7, 7) + 7).astype(int)
     chance = np.zeros(len(yaw))
-    for kind, share in zip((FACE, RENDER, NOTHING), shares):
+    for kind, share in zip((FACE, RENDER, NOTHING, SEEN), shares):
         mine = rows["kind"] == kind
         if not mine.any() or not share:
             continue
-        weight = rows["weight"][mine].copy()
-        if kind != NOTHING:
+        weight = np.ones(mine.sum()) if kind == SEEN else rows["weight"][mine].copy()
+        if kind in (FACE, RENDER):
             count = np.bincount(cell[mine], minlength=200)
             # A face that stands for a rare turn is not drawn more than 12 times as often as a common one.
             weight *= np.minimum(1 / np.sqrt(count[cell[mine]]), 12 / np.sqrt(count.max()))
@@ -90,10 +92,13 @@ def chances(rows, shares):
     return chance / chance.sum()
 
 
-def place(rng, wild):
-    """Shift [2] in sides, scale and angle by which a crop misses its face: as a finder does, or wildly."""
+def place(rng, wild, off=None):
+    """Shift [2] in sides, scale and angle by which a crop misses its face: as a finder does, or wildly. off: `seen.off` [E, 4] of a finder."""
     if rng.random() < wild:
         return np.clip(rng.normal(0, 0.12, 2), -0.25, 0.25), np.exp(rng.uniform(-0.35, 0.35)), rng.uniform(-np.pi / 3, np.pi / 3)
+    if off is not None:
+        x, y, size, angle = off[rng.integers(len(off))] + rng.normal(0, (0.02, 0.02, 0.03, 0.05))
+        return np.array([x, y]), np.exp(size), angle
     return np.clip(rng.normal(0, 0.05, 2), -0.15, 0.15), np.exp(np.clip(rng.normal(0, 0.08), -0.25, 0.25)), np.radians(rng.normal(0, 8))
 
 
@@ -136,12 +141,12 @@ def cover(image, points, rng, other):
 class SampleBatches(Dataset):
     """Item n is batch n; see the module."""
 
-    def __init__(self, patches, count, seed, shares=(0.62, 0.28, 0.1), wild=0.12, side=crops.SIDE, looker=None, second_looks=0.0):
-        """looker: `answer.Looker` that makes the share `second_looks` of the second crops of faces."""
+    def __init__(self, patches, count, seed, shares=(0.62, 0.28, 0.1), wild=0.12, side=crops.SIDE, looker=None, second_looks=0.0, off=None):
+        """off: by how much a finder's squares are off (`seen.off` [E, 4]). looker: `answer.Looker` that makes the share `second_looks` of the second crops of faces."""
         if count % 2:
             raise ValueError("a batch has an even number of crops, two of each face")
         self.patches, self.count, self.seed, self.wild, self.side = patches, count, seed, wild, side
-        self.looker, self.second_looks = looker, second_looks if looker else 0.0
+        self.looker, self.second_looks, self.off = looker, second_looks if looker else 0.0, off
         self.cumulative = np.cumsum(chances(patches.rows, shares))
 
     def __len__(self):
@@ -152,7 +157,7 @@ class SampleBatches(Dataset):
 
     def square(self, i, rng, beside):
         """A square that a finder might give for patch i."""
-        shift, scale, angle = place(rng, self.wild)
+        shift, scale, angle = place(rng, self.wild, self.off)
         if beside is not None:
             shift = beside + rng.normal(0, 0.05, 2)
         return self.patches.square(i).moved(shift, scale, angle)
@@ -190,10 +195,11 @@ class SampleBatches(Dataset):
 
     def __getitem__(self, n):
         rng, random = np.random.default_rng([self.seed, n]), Random(f"{self.seed} {n}")
-        columns = {name: [] for name in ("images", "points", "rotation", "scale", "turn", "back", "mirrored", "weight", "face")}
+        columns = {name: [] for name in ("images", "points", "rotation", "scale", "turn", "back", "mirrored", "weight", "boxed", "face")}
         for _ in range(self.count // 2):
             i = self.draw(rng)
-            face, weight = self.patches.rows["kind"][i] != NOTHING, self.patches.rows["weight"][i]
+            kind, weight = self.patches.rows["kind"][i], self.patches.rows["weight"][i]
+            face = kind != NOTHING
             beside, covered = None, None
             if face and rng.random() < 0.06:  # beside the face: nothing there
                 turn = rng.uniform(-np.pi, np.pi)
@@ -204,12 +210,13 @@ class SampleBatches(Dataset):
             image = None
             for k in range(2):
                 square = self.square(i, rng, beside)
-                if k and face and self.second_looks and rng.random() < self.second_looks:
+                if k and face and kind != SEEN and self.second_looks and rng.random() < self.second_looks:
                     square = self.second_square(image, i, square_before, mirrored) or square
                 square_before = square
                 image, points, rotation, scale, back = self.crop(i, square, rng, random, mirrored, covered)
                 for name, value in (("images", image), ("points", points), ("rotation", rotation), ("scale", scale), ("back", back),
-                                    ("turn", self.patches.rows["turn"][i]), ("mirrored", mirrored), ("weight", weight if face else 0.0),
+                                    ("turn", self.patches.rows["turn"][i]), ("mirrored", mirrored), ("weight", weight if face and kind != SEEN else 0.0),
+                                    ("boxed", weight if face and kind == SEEN else 0.0),
                                     ("face", float(face))):
                     columns[name].append(value)
         images = normalise(torch.from_numpy(np.stack(columns.pop("images"))))

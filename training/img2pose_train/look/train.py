@@ -3,7 +3,10 @@
 import argparse
 from dataclasses import asdict
 
+import numpy as np
+
 from .. import checkpoint, loop
+from ..network import bfloat16
 from .answer import Looker
 from .losses import Weights, losses
 from .network import LookNetwork
@@ -18,6 +21,8 @@ def arguments(argv=None):
     parser.add_argument("--batch", type=int, default=128, help="crops, two of each face")
     parser.add_argument("--shares", type=float, nargs=3, default=[0.62, 0.28, 0.1], help="of photos, renders, places without a face")
     parser.add_argument("--wild", type=float, default=0.12, help="share of crops that miss their face widely")
+    parser.add_argument("--seen", type=float, default=0.0, help="share of faces of which only the box is known (look.cache --seen), beside --shares")
+    parser.add_argument("--off", help="by how much a finder's squares are off (OUT-off.npy of look.cache --seen): crops miss their faces so")
     parser.add_argument("--looker", help="weights whose answers say where second crops are, as at inference with two looks")
     parser.add_argument("--second-looks", type=float, default=0.4, help="with --looker: share of those second crops")
     parser.add_argument("--agreement", type=float, default=Weights.agreement, help="weight of that loss")
@@ -39,12 +44,16 @@ def main(argv=None):
     options = arguments(argv)
     looker = Looker(load_weights(options.looker)) if options.looker else None
     data = SampleBatches(
-        Patches(options.patches), options.batch, options.seed, options.shares, options.wild, looker=looker, second_looks=options.second_looks
+        Patches(options.patches), options.batch, options.seed, (*options.shares, options.seen), options.wild, looker=looker,
+        second_looks=options.second_looks, off=np.load(options.off) if options.off else None,
     )
     weights = asdict(Weights(agreement=options.agreement, presence=options.presence))
 
     def loss_of(network, samples):
-        found, figures = losses(network(samples.images), samples)
+        with bfloat16():
+            seen = network.body(samples.images)
+        # Eight bits of a position are too few.
+        found, figures = losses(network.answer(seen.float()), samples)
         loss, values = loop.weighted(found, weights)
         return loss, values | figures
 
