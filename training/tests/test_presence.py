@@ -12,6 +12,7 @@ from img2pose_train.finder import train as finder_train
 from img2pose_train.finder.network import FinderNetwork, cells
 from img2pose_train.look import cache, crops, network, presence
 from img2pose_train.look import train as look_train
+from img2pose_train.look.answer import Looker
 
 
 def test_places_are_faces_none_or_left_out():
@@ -102,6 +103,19 @@ def test_false_places_of_photos_with_faces_become_patches(pack, tmp_path, capsys
         wanted += int((presence.judged(boxes, labels.box[mine].reshape(-1, 4), labels.quality[mine] >= 1) == 0).sum())
     assert 0 < wanted == len(table["kind"]) and (table["kind"] == cache.NOTHING).all() and not table["held_out"].any()
     assert np.load(tmp_path / "false.npy").shape == (wanted, crops.PATCH, crops.PATCH, 3)
+    # Those that a close look takes for a face, too, are drawn most often.
+    torch.manual_seed(3)
+    look = network.LookNetwork()
+    with torch.no_grad():
+        look.head.weight[network.PRESENCE].normal_(std=300)
+    look_train.save_weights(tmp_path / "look.pth", look)
+    cache.main([*run, "--min-size", "256", "--look", str(tmp_path / "look.pth")])
+    capsys.readouterr()
+    again, images = np.load(tmp_path / "false.npz"), np.load(tmp_path / "false.npy")
+    squares = [crops.Square(c, side, 0.0) for c, side in zip(again["centre"], again["side"])]
+    asked = np.array([Looker(look)(image, [square]).presence[0] for image, square in zip(images, squares)])
+    assert (table["weight"] == 1).all() and np.ptp(again["weight"]) > 0.01
+    assert np.corrcoef(again["weight"], np.sqrt(asked))[0, 1] > 0.8
     with pytest.raises(SystemExit):
         cache.main(["--out", str(tmp_path / "none"), "--finder", "x"])
     assert "--pack" in capsys.readouterr().err

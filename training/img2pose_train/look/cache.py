@@ -8,7 +8,7 @@ mapped file. OUT.npy holds the patches [N, 192, 192, 3] (RGB), OUT.npz a row for
     rotation   [3, 3] in the camera of the face's own box; scale, origin [2] as in `fit`
     turn       [3, 136] `fit.turn_of_points`
     centre side angle    the upright square (`crops`)
-    weight     0 to 1: how far the label is trusted; of kind 3: its box
+    weight     0 to 1: how far the label is trusted; of kind 3: its box; of kind 2: how often it is drawn
     row        row of the face in the pack, or number of the render
     held_out   of a photo that training never sees
 """
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 
-from .. import geometry
+from .. import checkpoint, geometry
 from ..clutter import PHOTO_SUFFIXES, files
 from ..detect import network_size
 from ..find_and_look import find
@@ -31,7 +31,8 @@ from ..finder.mine import AROUND
 from ..metrics import iou
 from ..pack import Labels, Photos, whole
 from . import crops, fit, landmarks
-from .answer import ready
+from .answer import Looker, ready
+from .network import LookNetwork
 from .presence import judged, pictures_of
 from .seen import add_seen
 
@@ -73,11 +74,11 @@ class Patches:
         for name, value in entry.items():
             self.rows.setdefault(name, []).append(value)
 
-    def add_empty(self, image, square):
-        """A place without a face."""
+    def add_empty(self, image, square, weight=1.0):
+        """A place without a face. weight: how often it is drawn."""
         # Points of a frontal face, which nobody asks for: every row has the same columns.
         points = square.centre + square.side / 2 * geometry.REFERENCE_68[:, :2] @ crops.turn(square.angle).T
-        self.add(image, points, points, square, kind=NOTHING, weight=1.0, row=-1, held_out=False)
+        self.add(image, points, points, square, kind=NOTHING, weight=weight, row=-1, held_out=False)
 
     def add_seen(self, image, points, square, upright, row):
         """A face of which only the box is known, which is that of `points` [68, 2]. upright: whether that box is the head's own."""
@@ -174,13 +175,16 @@ def add_mined(patches, folder, seed=1):
         patches.add_empty(np.ascontiguousarray(image[:, :, ::-1]), square)
 
 
-def add_false(patches, finder, pictures, min_side, least):
+def add_false(patches, finder, pictures, min_side, least, looker=None):
     """The places in which this finder sees a face where no label is near, of pictures as `presence.pictures_of` gives them: photos with
-    faces, too, whose hands, ears and collars no picture without a face shows."""
+    faces, too, whose hands, ears and collars no picture without a face shows. With a looker those are drawn most often that it takes for a
+    face, too: a low `least` lets very many through, of which few are hard."""
     for image, labelled, trusted in pictures:
         squares, boxes, _ = find(finder, image, network_size(*image.shape[:2], min_side), least)
-        for k in np.nonzero(judged(boxes, labelled, trusted) == 0)[0]:
-            patches.add_empty(image, squares[k])
+        places = [squares[k] for k in np.nonzero(judged(boxes, labelled, trusted) == 0)[0]]
+        weight = np.sqrt(looker(image, places).presence) if looker else np.ones(len(places))
+        for square, often in zip(places, weight):
+            patches.add_empty(image, square, float(often))
 
 
 def add_renders(patches, folder, convention):
@@ -212,6 +216,7 @@ def main(argv=None):
     parser.add_argument("--nothing", type=int, default=0, help="how many places without a face")
     parser.add_argument("--mined", nargs="*", default=[], help="folders of finder.mine: places that only look like a face")
     parser.add_argument("--finder", help="weights of finder.train: places of the pack's photos and of --pictures that it takes for a face")
+    parser.add_argument("--look", help="with --finder: weights of look.train; those places are drawn most often that they take for a face, too")
     parser.add_argument("--pictures", nargs="*", default=[], help="with --finder: folders with pictures without a face")
     parser.add_argument("--every", type=int, default=3, help="with --finder: every n-th photo of the pack")
     parser.add_argument("--least", type=float, default=0.2, help="with --finder: score from which on a place counts")
@@ -244,7 +249,8 @@ def main(argv=None):
             off = add_seen(patches, finder, options.pack, labels, known, options.min_size, options.least, options.smallest)
             with whole(f"{options.out}-off.npy") as path, open(path, "wb") as file:
                 np.save(file, off.astype(np.float32))
-        add_false(patches, finder, pictures_of(options), options.min_size, options.least)
+        looker = Looker(checkpoint.load_half(options.look, "look", LookNetwork())) if options.look else None
+        add_false(patches, finder, pictures_of(options), options.min_size, options.least, looker)
     convention = geometry.rotation_matrix(np.radians(options.convention))[0]
     for folder in options.mined:
         add_mined(patches, folder)
