@@ -1,5 +1,6 @@
 //! The arguments of `img2pose run`, which the program reads to refuse what is wrong, and `img2pose-run` to do it.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -20,6 +21,15 @@ pub struct RunArguments {
     /// File for the video with the faces drawn into it, .mp4 or .mkv
     #[arg(long, value_name = "FILE")]
     pub annotated: Option<PathBuf>,
+
+    /// Show it in a page in the browser, at a port of this machine; stays until Ctrl-C [default: 127.0.0.1:8477; port 0: any that is free]
+    #[arg(long, value_name = "[ADDRESS:]PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8477", value_parser = address)]
+    pub view: Option<SocketAddr>,
+
+    /// The page may be at an address that other machines reach, such as 0.0.0.0:8477; it then asks for a token, which is printed with
+    /// the page's address, or taken from IMG2POSE_VIEW_TOKEN
+    #[arg(long, requires = "view")]
+    pub view_remote: bool,
 
     /// Model, an ONNX file [default: the one that comes with the plugin]
     #[arg(long, value_name = "FILE")]
@@ -56,4 +66,19 @@ fn share(text: &str) -> Result<f32, String> {
         true => Ok(number),
         false => Err("it is a number from 0 to 1".to_owned()),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok((IpAddr::from(Ipv4Addr::LOCALHOST), port).into());
+    }
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    // `img2pose run --view clip.mp4` reads the clip as an address.
+    text.parse().map_err(|_| {
+        "it is a port, or an address and a port such as 127.0.0.1:8477; the source stands before --view"
+            .to_owned()
+    })
 }

@@ -9,6 +9,11 @@ mod annotated;
 mod elements;
 mod error;
 mod lines;
+#[cfg(feature = "view")]
+mod page;
+#[cfg(not(feature = "view"))]
+#[path = "no_page.rs"]
+mod page;
 mod pipeline;
 mod plugin;
 mod progress;
@@ -25,6 +30,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use error::{Error, Result};
 use lines::Lines;
+use page::Page;
 use pipeline::Running;
 use progress::Progress;
 use run_arguments::RunArguments;
@@ -71,6 +77,8 @@ fn run(arguments: &RunArguments) -> Result<()> {
         told.map_err(|error| Error::Usage(format!("signals cannot be watched: {error}")))?;
     }
 
+    // Before anything is written: its address may be refused.
+    let page = Page::open(arguments)?;
     let mut lines = Lines::create(arguments.json.as_deref())?;
     let mut progress = Progress::new(arguments.quiet);
     // Its model stays loaded from file to file.
@@ -85,8 +93,14 @@ fn run(arguments: &RunArguments) -> Result<()> {
     let mut failures = Vec::new();
     for source in &sources {
         let name = folder.then_some(source.name.as_str());
-        let ran = Running::start(arguments, source)
+        if let Some(page) = &page {
+            page.source(&source.name);
+        }
+        let ran = Running::start(arguments, source, page.as_ref())
             .and_then(|mut running| running.finish_source(&ends, name, &mut lines, &mut progress));
+        if let Some(page) = &page {
+            page.ended(ran.as_ref().err());
+        }
         if ends.load(std::sync::atomic::Ordering::Relaxed) {
             ran?;
             break;
@@ -113,6 +127,9 @@ fn run(arguments: &RunArguments) -> Result<()> {
     lines.finish()?;
     if !arguments.quiet {
         progress::summary(&lines, started.elapsed(), arguments);
+    }
+    if let Some(page) = &page {
+        page.stay(&ends);
     }
     match failures.len() {
         0 => Ok(()),

@@ -12,6 +12,7 @@ use crate::elements::element;
 use crate::error::{Error, Result};
 use crate::lines::Lines;
 use crate::output;
+use crate::page::{Branch, Page};
 use crate::progress::Progress;
 use crate::run_arguments::RunArguments;
 use crate::source::{Kind, Source};
@@ -71,7 +72,8 @@ pub fn detector(arguments: &RunArguments, source: &Source) -> Result<gst::Elemen
 }
 
 /// A pipeline that runs.
-pub struct Running {
+pub struct Running<'a> {
+    page: Option<(&'a Page, Branch)>,
     pipeline: gst::Pipeline,
     detect: gst::Element,
     sink: AppSink,
@@ -80,12 +82,12 @@ pub struct Running {
     failure: Option<Error>,
 }
 
-impl Running {
-    /// Builds the pipeline and starts it.
+impl<'a> Running<'a> {
+    /// Builds the pipeline and starts it; with a page, its pictures go there.
     ///
     /// # Errors
     /// An element is missing, or one does not start.
-    pub fn start(arguments: &RunArguments, source: &Source) -> Result<Self> {
+    pub fn start(arguments: &RunArguments, source: &Source, page: Option<&'a Page>) -> Result<Self> {
         let pipeline = gst::Pipeline::new();
         let detect = detector(arguments, source)?;
         let convert = element("videoconvert")?;
@@ -99,30 +101,35 @@ impl Running {
             chain.push(queue);
         }
         chain.push(detect.clone());
-        if arguments.track || source.is_live() {
+        let is_tracked = arguments.track || source.is_live();
+        if is_tracked {
             chain.push(element("img2posetrack")?);
         }
         let sink = AppSink::builder().sync(false).max_buffers(64).build();
         sink.set_property("enable-last-sample", false);
         let to_lines = [element("img2posejson")?, sink.clone().upcast()];
         let annotated = arguments.annotated.as_deref().map(Annotated::new).transpose()?;
-        if annotated.is_some() {
-            let tee = element("tee")?;
-            chain.push(tee);
-            chain.push(element("queue")?);
+        let page = page
+            .map(|page| Ok((page, page.branch(is_tracked)?)))
+            .transpose()?;
+        let tee = element("tee")?;
+        if annotated.is_some() || page.is_some() {
+            chain.extend([tee.clone(), element("queue")?]);
         }
         chain.extend(to_lines);
         let fail = |_| Error::Usage("elements of the pipeline do not fit together".to_owned());
         pipeline.add_many(&chain).map_err(fail)?;
         gst::Element::link_many(&chain).map_err(fail)?;
         if let Some(annotated) = &annotated {
-            let tee = chain
-                .iter()
-                .find(|element| element.factory().is_some_and(|factory| factory.name() == "tee"));
-            annotated.add_to(&pipeline, tee.expect("it was put there"))?;
+            annotated.add_to(&pipeline, &tee)?;
+        }
+        if let Some((page, branch)) = &page {
+            branch.add_to(&pipeline, &tee)?;
+            page.watch(&convert);
         }
         add_source(&pipeline, source, &convert)?;
         let mut running = Self {
+            page,
             pipeline,
             detect,
             sink,
@@ -160,6 +167,9 @@ impl Running {
                 let line = buffer.ok_or_else(|| Error::Usage("a line cannot be read".to_owned()))?;
                 lines.take(&line, name)?;
                 let position = sample.buffer().and_then(|buffer| buffer.pts());
+                if let Some((page, _)) = &self.page {
+                    page.line(&line, position, &self.detect);
+                }
                 progress.show(lines.frames, position, || self.pipeline.query_duration());
             } else if self.sink.is_eos() {
                 break;
@@ -194,9 +204,10 @@ impl Running {
         }
     }
 
-    /// Whether every file has all of its contents.
+    /// Whether every file has all of its contents, and the page the last picture.
     fn is_complete(&self) -> bool {
-        self.annotated.as_ref().is_none_or(Annotated::is_complete)
+        let is_shown = self.page.as_ref().is_none_or(|(_, branch)| branch.is_complete());
+        is_shown && self.annotated.as_ref().is_none_or(Annotated::is_complete)
     }
 
     /// Ends the stream in front of the detector, so that every file behind it is finished.
@@ -242,7 +253,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
