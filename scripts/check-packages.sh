@@ -19,7 +19,7 @@ options build offline -- "$@"
 
 MOST_BYTES=1500000
 # In the order in which they are published.
-PACKAGES=(img2pose-onnx img2pose img2pose-track img2pose-export img2pose-cli gst-plugin-img2pose)
+PACKAGES=(img2pose-onnx img2pose img2pose-track img2pose-export img2pose-view img2pose-cli gst-plugin-img2pose)
 
 mkdir -p "$CACHE"
 rust_ensure

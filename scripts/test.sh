@@ -52,7 +52,9 @@ scripts/test-onnxruntime.sh </dev/null 2>&1 | tee -a "$log" || status=1
 step 'cargo test, features'
 cargo test --features mqtt --locked --no-fail-fast --lib mqtt:: </dev/null 2>&1 | tee -a "$log" || status=1
 cargo test --features mqtt --locked --no-fail-fast --test mqtt </dev/null 2>&1 | tee -a "$log" || status=1
-cargo test -p img2pose-cli --features run --locked --no-fail-fast --test run </dev/null 2>&1 | tee -a "$log" || status=1
+cargo test -p img2pose-cli --features view --locked --no-fail-fast --test run --bin img2pose-run </dev/null 2>&1 | tee -a "$log" || status=1
+step 'The page in the browser'
+scripts/test-view.sh </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Soak'
 scripts/soak.sh 1 </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Acceptance'

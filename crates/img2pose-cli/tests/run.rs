@@ -123,3 +123,100 @@ fn what_does_not_do_is_said_before_anything_is_written() {
         assert!(!folder.join("faces.avi").exists());
     }
 }
+
+#[cfg(feature = "view")]
+mod view {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpStream;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_page_that_others_could_reach_is_not_made_by_mistake() {
+        let name = "a_page_that_others_could_reach_is_not_made_by_mistake";
+        let Some(plugin) = plugin(name) else { return };
+        let folder = folder(name);
+        for (arguments, word) in [
+            (
+                &["clip.mkv", "--json", "faces.jsonl", "--view", "0.0.0.0:0"][..],
+                "--view-remote",
+            ),
+            (&["--view", "clip.mkv"], "the source stands before --view"),
+            (&["clip.mkv", "--view-remote"], "--view"),
+            (
+                &["clip.mkv", "--view", "192.0.2.1:0", "--view-remote"],
+                "192.0.2.1:0",
+            ),
+        ] {
+            let ran = run(&folder, &plugin, arguments);
+            let said = text(&ran.stderr);
+            assert!(
+                !ran.status.success() && said.contains(word),
+                "{arguments:?}: {said}"
+            );
+            assert!(!folder.join("faces.jsonl").exists());
+        }
+    }
+
+    /// A GET; the answer up to and without `end`.
+    fn get(url: &str, path: &str, end: &str) -> String {
+        let host = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        let (mut stream, mut answer) = (BufReader::new(stream), String::new());
+        while !answer.contains(end) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(char::from(byte[0]));
+        }
+        answer
+    }
+
+    #[test]
+    fn the_page_has_the_lines_and_the_last_picture_and_stays_until_it_is_told_to_end() {
+        let name = "the_page_has_the_lines_and_the_last_picture_and_stays_until_it_is_told_to_end";
+        let Some(plugin) = plugin(name) else { return };
+        let folder = folder(name);
+        let mut running = Command::new(env!("CARGO_BIN_EXE_img2pose"))
+            .args([
+                "run",
+                "clip.mkv",
+                "--quiet",
+                "--json",
+                "faces.jsonl",
+                "--view",
+                "0",
+            ])
+            .current_dir(&folder)
+            .env("GST_PLUGIN_PATH", plugin)
+            .env("GST_REGISTRY", folder.join("registry.bin"))
+            .env("IMG2POSE_VIEW_TOKEN", "a-token-of-mine")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(running.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let url = line.strip_prefix("page: ").unwrap().trim_end();
+        assert!(url.ends_with("/?token=a-token-of-mine"), "{url}");
+        assert!(get(url, "/events", "\r\n\r\n").starts_with("HTTP/1.1 401"));
+        let token = url.split_once('?').unwrap().1;
+        let ended = "\"state\":\"ended\"";
+        get(url, &format!("/events?{token}"), ended);
+        // Who comes now has all lines behind the state, those of the file.
+        let lines = std::fs::read_to_string(folder.join("faces.jsonl")).unwrap();
+        assert_eq!(lines.lines().count(), 6);
+        let last = format!("data: {}\n", lines.lines().last().unwrap());
+        let events = get(url, &format!("/events?{token}"), &last);
+        for line in lines.lines() {
+            assert_eq!(events.matches(line).count(), 1, "{line}");
+        }
+        // Colour bars, as large as they are.
+        let picture = get(url, &format!("/picture.jpg?{token}"), "JFIF");
+        assert!(picture.contains("content-type: image/jpeg"), "{picture}");
+        let pid = rustix::process::Pid::from_child(&running);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert!(running.wait().unwrap().success());
+    }
+}

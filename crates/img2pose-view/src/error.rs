@@ -21,8 +21,11 @@ pub enum Error {
     #[error("the page cannot be served: {0}")]
     Thread(io::Error),
     /// A token that cannot be part of an address, or is easily guessed.
-    #[error("the token is not one: it has {least} or more letters, digits, - and _", least = crate::token::LEAST)]
-    Token,
+    #[error("that is no token; one has {least} or more letters, digits, - and _")]
+    Token {
+        /// The fewest characters.
+        least: usize,
+    },
     /// The system gives no random numbers.
     #[error("/dev/urandom: {0}")]
     Random(io::Error),

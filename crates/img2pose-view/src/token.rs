@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::error::Error;
 
 /// The fewest characters of a token that somebody has thought of.
-pub(crate) const LEAST: usize = 12;
+const LEAST: usize = 12;
 /// Random bytes in a token that is made here.
 const BYTES: usize = 16;
 
@@ -35,7 +35,7 @@ impl Token {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         match text.len() >= LEAST && text.bytes().all(fits) {
             true => Ok(Self(text.to_owned())),
-            false => Err(Error::Token),
+            false => Err(Error::Token { least: LEAST }),
         }
     }
 
