@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use img2pose::text::printable;
 
 use crate::error::Result;
-use crate::{check, convert, doctor, inspect, run};
+use crate::{check, convert, doctor, inspect, run, serve_model};
 
 /// Converts img2pose checkpoints to ONNX, looks into files, runs models, and checks installations.
 #[derive(Parser)]
@@ -24,6 +24,7 @@ enum Command {
     Check(check::Check),
     Doctor(doctor::Doctor),
     Run(run::Run),
+    ServeModel(serve_model::ServeModel),
 }
 
 /// What a command that was called in the wrong way ends with, as is the custom.
@@ -58,6 +59,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Run(run) => run.run(),
+            Command::ServeModel(serve) => serve.run(),
         }
     }
 }

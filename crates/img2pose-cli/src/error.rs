@@ -20,6 +20,9 @@ pub enum Error {
     /// The licence text cannot be had.
     #[error("licence: {}", printable(.0))]
     Licence(String),
+    /// A model repository cannot be written.
+    #[error("{}", printable(.0))]
+    Repository(String),
     /// `img2pose run` cannot hand over.
     #[error("{}", printable(.0))]
     Run(String),

@@ -9,6 +9,7 @@ mod inspect;
 mod output;
 mod run;
 mod run_arguments;
+mod serve_model;
 mod signals;
 
 use std::process::ExitCode;

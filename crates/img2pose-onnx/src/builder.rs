@@ -145,6 +145,11 @@ impl Builder {
         self.f32s(&[], &[number])
     }
 
+    /// A vector of bytes.
+    pub fn u8s(&mut self, bytes: &[u8]) -> Value {
+        self.constant(data_type::UINT8, &[bytes.len()], bytes.to_vec())
+    }
+
     /// 64-bit floats, row-major.
     pub fn f64s(&mut self, shape: &[usize], numbers: &[f64]) -> Value {
         debug_assert_eq!(shape.iter().product::<usize>(), numbers.len());

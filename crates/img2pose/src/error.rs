@@ -127,6 +127,28 @@ pub enum Error {
         /// Height in pixels of a resized and padded frame.
         height: u32,
     },
+    /// An inference server, or the model there, is not what is needed, or it refuses.
+    #[error("inference server {}: {}", printable(server), printable(reason))]
+    Server {
+        /// Which server, and which model there.
+        server: String,
+        /// What was found, and what to do.
+        reason: String,
+    },
+    /// An inference server has not answered in time, and is asked in the background until it does: batches fail at once until then.
+    #[error(
+        "inference server {} does not answer: {}",
+        printable(server),
+        printable(reason)
+    )]
+    Outage {
+        /// Which server, and which model there.
+        server: String,
+        /// What came instead of an answer.
+        reason: String,
+        /// Counts the outages of this detector and its twins, from 1.
+        number: u64,
+    },
     /// An option is out of its range.
     #[error("option {option} is {found}, expected {expected}")]
     Option {

@@ -42,6 +42,8 @@ pub mod pose;
 mod provider;
 mod rcnn;
 pub mod runtime;
+#[cfg(feature = "remote")]
+mod server;
 mod shapes;
 #[doc(hidden)]
 pub mod stages;
@@ -62,6 +64,10 @@ pub use face::Face;
 pub use failure::OnnxRuntimeFailure;
 pub use follow::{FollowCounts, FollowOptions, Follower};
 pub use model::Model;
+#[cfg(feature = "serve")]
+pub use model::{ServerModel, ServerTensor};
 pub use options::{DetectorOptions, ExecutionProvider, PluginProvider, Precision, Selection};
 pub use provider::{PluginDevice, plugin_devices};
+#[cfg(feature = "remote")]
+pub use server::ServerOptions;
 pub use times::StageTimes;

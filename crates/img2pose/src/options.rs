@@ -126,6 +126,9 @@ pub struct DetectorOptions {
     pub device_id: u32,
     /// Runs the model file as it is, in one session with ONNX Runtime's default options, and not in parts: slower, to compare with.
     pub whole: bool,
+    /// The inference server that computes the network; `None`: this machine does.
+    #[cfg(feature = "remote")]
+    pub server: Option<crate::ServerOptions>,
 }
 
 /// Which faces are reported and how their boxes are drawn.
@@ -168,6 +171,8 @@ impl Default for DetectorOptions {
             precision: Precision::Auto,
             device_id: 0,
             whole: false,
+            #[cfg(feature = "remote")]
+            server: None,
         }
     }
 }
@@ -288,6 +293,13 @@ impl DetectorOptions {
     /// Sets whether the file is run [as a whole](Self::whole).
     pub fn with_whole(mut self, whole: bool) -> Self {
         self.whole = whole;
+        self
+    }
+
+    /// Sets the [inference server](Self::server) that computes the network.
+    #[cfg(feature = "remote")]
+    pub fn with_server(mut self, server: impl Into<Option<crate::ServerOptions>>) -> Self {
+        self.server = server.into();
         self
     }
 

@@ -1,6 +1,6 @@
 //! Single stages of the detector on a real frame, for `benches/stages.rs`. No part of the API.
 
-use crate::batch::BatchMaker;
+use crate::batch::{BatchMaker, Intake};
 use crate::contract::{Contract, FEATURE_LEVELS, PROPOSAL_LEVELS};
 use crate::engine::{HostEngine, Setting, new_pool};
 use crate::error::Error;
@@ -52,6 +52,21 @@ pub fn cut(model: &Model) -> Result<(), Error> {
     Ok(())
 }
 
+/// A session of the graph that a server runs, for servers of tests: a process has one environment of ONNX Runtime.
+///
+/// # Errors
+/// What ONNX Runtime says, in words.
+#[cfg(feature = "serve")]
+pub fn server_session(onnx: &[u8]) -> Result<ort::session::Session, String> {
+    let runtime = runtime::load(None, None).map_err(|error| error.to_string())?;
+    let builder = ort::session::Session::builder(runtime.environment());
+    let builder = builder.map_err(|error| error.to_string())?;
+    let mut builder = builder.with_intra_threads(1).map_err(|error| error.to_string())?;
+    builder
+        .commit_from_memory(onnx)
+        .map_err(|error| error.to_string())
+}
+
 struct Level {
     height: usize,
     width: usize,
@@ -78,7 +93,12 @@ impl Stages {
         let mut engine = HostEngine::load(model, &model.rcnn()?.parts()?, runtime, placement, &setting)?;
         let RcnnFacts { contract, channels } = model.rcnn_facts()?.clone();
         let selection = options.selection;
-        let maker = BatchMaker::new(&contract.images(), options.min_size, options.max_size, None);
+        let maker = BatchMaker::new(
+            &contract.images(),
+            options.min_size,
+            options.max_size,
+            Intake::Images,
+        );
         let mut batch = maker.new_batch(frame.layout, 1)?;
         batch.push(frame)?;
         let (dense, heads) = engine.parts();

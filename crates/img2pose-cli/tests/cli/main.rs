@@ -11,6 +11,7 @@ mod look;
 mod memory;
 mod old_name;
 mod raw_zip;
+mod serve_model;
 mod signals;
 // Another program of tests uses the rest.
 #[allow(dead_code)]

@@ -132,6 +132,15 @@ impl<'b> Input<'b> {
         self.slots.tensor()
     }
 
+    /// When the batch holds whole frames as they are: how they become network images, and the bytes of all of them.
+    #[cfg(feature = "remote")]
+    pub fn raw(&self) -> Option<(&'b Conversion, &'b [u8])> {
+        match self.shown {
+            Shown::Whole(conversion) if self.slots.holds_frames() => Some((conversion, self.slots.bytes())),
+            _ => None,
+        }
+    }
+
     /// When the device converts whole frames: how, the bytes of all of them, and the tensor of all slots, `[capacity, bytes
     /// of a frame]`.
     pub fn frames(&self) -> Option<(&'b Conversion, &'b [u8], &'b HostTensor<u8>)> {

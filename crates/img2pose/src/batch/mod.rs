@@ -34,7 +34,19 @@ pub struct BatchMaker {
     image_std: [f32; 3],
     is_smoothed: bool,
     keeps_frames: bool,
-    exchange: Option<Exchange>,
+    intake: Intake,
+}
+
+/// In which form an engine takes frames.
+#[derive(Clone, Debug)]
+pub(crate) enum Intake {
+    /// As network images in ordinary memory.
+    Images,
+    /// In this memory, as network images, or as they are where those are larger.
+    Device(Exchange),
+    /// As they are, in ordinary memory.
+    #[cfg(feature = "remote")]
+    Frames,
 }
 
 impl BatchMaker {
@@ -42,7 +54,7 @@ impl BatchMaker {
         images: &ImageFacts,
         min_size: Option<u32>,
         max_size: Option<u32>,
-        exchange: Option<Exchange>,
+        intake: Intake,
     ) -> Self {
         Self {
             min_size: min_size.unwrap_or(images.min_size),
@@ -52,7 +64,7 @@ impl BatchMaker {
             image_std: images.image_std,
             is_smoothed: images.is_smoothed,
             keeps_frames: false,
-            exchange,
+            intake,
         }
     }
 
@@ -128,12 +140,14 @@ impl Batch {
             is_smoothed: maker.is_smoothed,
         };
         let converter = conversion.converter()?;
-        let contents = match maker.exchange.clone() {
-            None => Contents::Images,
-            Some(exchange) if device_converts(&layout, &size) => {
+        let contents = match maker.intake.clone() {
+            Intake::Images => Contents::Images,
+            Intake::Device(exchange) if device_converts(&layout, &size) => {
                 Contents::DeviceFrames(exchange, raw_len(&layout))
             }
-            Some(exchange) => Contents::DeviceImages(exchange),
+            Intake::Device(exchange) => Contents::DeviceImages(exchange),
+            #[cfg(feature = "remote")]
+            Intake::Frames => Contents::Frames(raw_len(&layout)),
         };
         let slots = Slots::new(contents, capacity, Filling::Whole(conversion), vec![converter]);
         let slots = slots.ok_or(Error::OutOfMemory {
@@ -284,7 +298,7 @@ mod tests {
     #[test]
     fn a_batch_that_no_memory_can_hold_is_an_error() {
         let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
-        let maker = BatchMaker::new(&contract.images(), Some(16_384), Some(16_384), None);
+        let maker = BatchMaker::new(&contract.images(), Some(16_384), Some(16_384), Intake::Images);
         let layout = FrameLayout {
             format: PixelFormat::Gray8,
             width: 1000,
@@ -313,7 +327,7 @@ mod tests {
             range: ColorRange::Full,
             view: View::PLAIN,
         };
-        let maker = BatchMaker::new(&contract.images(), Some(32), None, None);
+        let maker = BatchMaker::new(&contract.images(), Some(32), None, Intake::Images);
         maker.new_batch(layout, capacity).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Regions of frames, converted and waiting for one run of the network.
 
 use super::slots::{Contents, Filling, Slots};
-use super::{BatchMaker, Input};
+use super::{BatchMaker, Input, Intake};
 use crate::Error;
 use crate::frame::{Cut, Frame, FrameLayout, Region, RegionConversion};
 
@@ -54,9 +54,9 @@ impl RegionBatch {
             mean: maker.image_mean,
             std: maker.image_std,
         };
-        let contents = match maker.exchange.clone() {
-            None => Contents::Images,
-            Some(exchange) => Contents::DeviceImages(exchange),
+        let contents = match maker.intake.clone() {
+            Intake::Device(exchange) => Contents::DeviceImages(exchange),
+            _ => Contents::Images,
         };
         let slots = Slots::new(contents, capacity, Filling::Regions(conversion), Vec::new());
         let slots = slots.ok_or(Error::OutOfMemory {

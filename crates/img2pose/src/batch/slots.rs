@@ -67,6 +67,9 @@ pub(super) enum Contents {
     DeviceImages(Exchange),
     /// Frames as they are, where a device takes them from, and bytes of each.
     DeviceFrames(Exchange, usize),
+    /// Frames as they are in memory of our own, and bytes of each.
+    #[cfg(feature = "remote")]
+    Frames(usize),
 }
 
 enum Tensor {
@@ -76,6 +79,9 @@ enum Tensor {
     Images(HostTensor<f32>),
     /// Frames as they are.
     Frames(HostTensor<u8>),
+    /// Frames as they are; pages that nobody has written take no memory.
+    #[cfg(feature = "remote")]
+    OwnFrames(Layout),
 }
 
 // SAFETY: `first` points into `tensor`, which this alone owns and which may be used from any thread. Which thread touches
@@ -97,11 +103,13 @@ impl Memory {
             .try_fold(size_of::<f32>(), |bytes, side| bytes.checked_mul(*side))?;
         let (tensor, first, bytes) = match contents {
             Contents::Images => {
-                let bytes = count.checked_mul(image).filter(|bytes| *bytes > 0)?;
-                let layout = Layout::from_size_align(bytes, align_of::<f32>()).ok()?;
-                // SAFETY: the layout's size is not 0.
-                let first = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+                let (layout, first) = own(count, image)?;
                 (Tensor::Own(layout), first, image)
+            }
+            #[cfg(feature = "remote")]
+            Contents::Frames(bytes) => {
+                let (layout, first) = own(count, bytes)?;
+                (Tensor::OwnFrames(layout), first, bytes)
             }
             Contents::DeviceImages(exchange) => {
                 let mut images = exchange.tensor::<f32>(&[count, 3, height, width]).ok()?;
@@ -127,7 +135,12 @@ impl Memory {
     }
 
     fn holds_frames(&self) -> bool {
-        matches!(self.tensor, Tensor::Frames(_))
+        match self.tensor {
+            Tensor::Own(_) | Tensor::Images(_) => false,
+            Tensor::Frames(_) => true,
+            #[cfg(feature = "remote")]
+            Tensor::OwnFrames(_) => true,
+        }
     }
 
     /// A converter for `frame`; one that was used before if there is one.
@@ -170,11 +183,25 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if let Tensor::Own(layout) = self.tensor {
-            // SAFETY: allocated with this layout in `new`; slots keep this alive, so there are none any more.
-            unsafe { dealloc(self.first.as_ptr(), layout) };
-        }
+        let layout = match self.tensor {
+            Tensor::Own(layout) => layout,
+            #[cfg(feature = "remote")]
+            Tensor::OwnFrames(layout) => layout,
+            Tensor::Images(_) | Tensor::Frames(_) => return,
+        };
+        // SAFETY: allocated with this layout in `new`; slots keep this alive, so there are none any more.
+        unsafe { dealloc(self.first.as_ptr(), layout) };
     }
+}
+
+/// Memory of our own for `count` slots of `bytes` bytes, all 0; `None` when there is not so much, or none is asked for.
+fn own(count: usize, bytes: usize) -> Option<(Layout, NonNull<u8>)> {
+    let bytes = count.checked_mul(bytes).filter(|bytes| *bytes > 0)?;
+    // For frames, too: images are written as numbers.
+    let layout = Layout::from_size_align(bytes, align_of::<f32>()).ok()?;
+    // SAFETY: the layout's size is not 0.
+    let first = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    Some((layout, first))
 }
 
 impl Slots {
@@ -296,7 +323,7 @@ impl Slots {
         self.assert_at_rest();
         match &self.memory.tensor {
             Tensor::Images(tensor) => Some(tensor),
-            Tensor::Own(_) | Tensor::Frames(_) => None,
+            _ => None,
         }
     }
 
@@ -305,7 +332,7 @@ impl Slots {
         self.assert_at_rest();
         match &self.memory.tensor {
             Tensor::Frames(tensor) => Some(tensor),
-            Tensor::Own(_) | Tensor::Images(_) => None,
+            _ => None,
         }
     }
 

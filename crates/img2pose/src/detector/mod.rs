@@ -10,6 +10,8 @@ use crate::batch::{Batch, BatchMaker, RegionBatch};
 use crate::cancel::Canceller;
 use crate::contract::{Contract, Facts};
 use crate::ending;
+#[cfg(feature = "remote")]
+use crate::engine::remote::Connection;
 use crate::engine::{self, Opened, Setting};
 use crate::error::Error;
 use crate::face::Face;
@@ -18,6 +20,8 @@ use crate::model::Model;
 use crate::options::{DetectorOptions, Selection};
 use crate::provider::Placement;
 use crate::runtime;
+#[cfg(feature = "remote")]
+use crate::server::ServerOptions;
 use crate::shapes::Shapes;
 use crate::times::StageTimes;
 pub use following::StreamFrame;
@@ -29,6 +33,9 @@ pub struct Detector {
     setting: Setting,
     network: Network,
     passed_over: Vec<String>,
+    /// Twins have it in common.
+    #[cfg(feature = "remote")]
+    connection: Option<Arc<Connection>>,
     following: following::Work,
     /// The batch of [`Detector::detect`].
     batch: Option<Batch>,
@@ -59,11 +66,17 @@ impl Detector {
 
     /// Like [`open`](Self::open), for a model that was read before.
     pub fn load(model: &Model, options: DetectorOptions) -> Result<Self, Error> {
+        #[cfg(feature = "remote")]
+        if let Some(server) = options.server.clone() {
+            let pool = engine::new_pool(options.threads())?;
+            return Self::connect(model, options, &server, None, pool);
+        }
         Self::load_with(model, options, None)
     }
 
     /// Loads the same model once more, to run a second batch while this detector runs one. The two have the thread pool
-    /// in common, and a batch that was made for one runs in the other; the device holds the weights twice.
+    /// in common, and a batch that was made for one runs in the other; the device holds the weights twice. Where a server computes
+    /// the network, they have the connection in common, too.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), when the device has no memory left for a second one, say.
@@ -72,7 +85,12 @@ impl Detector {
             execution_provider: self.setting.provider,
             ..self.options.clone()
         };
-        Self::load_with(model, options, Some(self.setting.pool.clone()))
+        let pool = self.setting.pool.clone();
+        #[cfg(feature = "remote")]
+        if let Some(server) = options.server.clone() {
+            return Self::connect(model, options, &server, self.connection.clone(), pool);
+        }
+        Self::load_with(model, options, Some(pool))
     }
 
     fn load_with(
@@ -98,6 +116,22 @@ impl Detector {
         Self::with_network(model, options, opened)
     }
 
+    /// A detector whose network runs at `server`.
+    #[cfg(feature = "remote")]
+    fn connect(
+        model: &Model,
+        options: DetectorOptions,
+        server: &ServerOptions,
+        connection: Option<Arc<Connection>>,
+        pool: Arc<rayon::ThreadPool>,
+    ) -> Result<Self, Error> {
+        options.validate()?;
+        let (opened, connection) = engine::remote::open(model, &options, server, connection, pool)?;
+        let mut detector = Self::with_network(model, options, opened)?;
+        detector.connection = Some(connection);
+        Ok(detector)
+    }
+
     pub(crate) fn with_network(
         model: &Model,
         options: DetectorOptions,
@@ -108,6 +142,8 @@ impl Detector {
             setting: opened.setting,
             network: Network::new(model, opened.network)?,
             passed_over: opened.passed_over,
+            #[cfg(feature = "remote")]
+            connection: None,
             following: following::Work::default(),
             batch: None,
             times: StageTimes::default(),
@@ -127,7 +163,7 @@ impl Detector {
 
     /// The execution provider in use, as a user writes it.
     pub fn active_provider(&self) -> &'static str {
-        self.setting.provider.name()
+        self.setting.name
     }
 
     /// Why `auto` did not take a provider that it would have preferred: a text for each that the library has and that
@@ -170,12 +206,12 @@ impl Detector {
 
     /// Makes batches for this detector, also while it runs on another thread.
     pub fn batch_maker(&self) -> BatchMaker {
-        let exchange = self.network.exchange().cloned();
+        let intake = self.network.intake();
         let maker = BatchMaker::new(
             &self.facts().images(),
             self.options.min_size,
             self.options.max_size,
-            exchange,
+            intake,
         );
         match self.facts() {
             Facts::Img2pose(_) => maker,

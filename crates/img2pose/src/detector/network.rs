@@ -1,12 +1,11 @@
 //! From what an engine says of a batch to faces, by the architecture of the model.
 
-use crate::batch::{Batch, Input, RegionBatch};
+use crate::batch::{Batch, Input, Intake, RegionBatch};
 use crate::contract::{Contract, Facts, PairContract};
 use crate::ending::Held;
 use crate::engine::{self, Engine, Setting};
 use crate::error::Error;
 use crate::face::Face;
-use crate::memory::Exchange;
 use crate::model::Model;
 use crate::options::Selection;
 use crate::pair::{Faces, Sight};
@@ -75,11 +74,11 @@ impl Network {
         }
     }
 
-    /// As [`Engine::exchange`].
-    pub fn exchange(&self) -> Option<&Exchange> {
+    /// As [`Engine::intake`].
+    pub fn intake(&self) -> Intake {
         match self {
-            Self::Rcnn(rcnn) => rcnn.engine.exchange(),
-            Self::Pair(pair) => pair.engine.exchange(),
+            Self::Rcnn(rcnn) => rcnn.engine.intake(),
+            Self::Pair(pair) => pair.engine.intake(),
         }
     }
 

@@ -9,9 +9,12 @@
 //! ([`Engine::Found`]), and a [`Network`] is an engine of either kind.
 
 mod bound;
+mod chosen;
 mod host;
 mod pair;
 mod part;
+#[cfg(feature = "remote")]
+pub(crate) mod remote;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -19,11 +22,10 @@ pub(crate) mod whole;
 
 use std::sync::Arc;
 
-use crate::batch::Input;
+use crate::batch::{Input, Intake};
 use crate::cancel::Canceller;
 use crate::contract::FIND_AND_LOOK;
 use crate::error::Error;
-use crate::memory::Exchange;
 use crate::model::{HostParts, Model};
 use crate::options::{ExecutionProvider, Selection};
 use crate::origin::Origin;
@@ -41,9 +43,9 @@ pub(crate) trait Engine: Send {
     /// What it says of a place where a face may be.
     type Found;
 
-    /// Memory in which it takes frames; `None`: ordinary memory, as network images.
-    fn exchange(&self) -> Option<&Exchange> {
-        None
+    /// In which form it takes frames.
+    fn intake(&self) -> Intake {
+        Intake::Images
     }
 
     /// How many batches are worth computing at one time, each in an engine of its own.
@@ -78,6 +80,8 @@ pub(crate) enum Network {
 /// What holds for every run of an engine.
 pub(crate) struct Setting {
     pub provider: ExecutionProvider,
+    /// Where the network runs, as a user writes it.
+    pub name: &'static str,
     /// What errors say of the model.
     pub origin: Arc<Origin>,
     pub shapes: Shapes,
@@ -99,6 +103,7 @@ impl Setting {
     pub fn new(model: &Model, placement: Placement, pool: Arc<rayon::ThreadPool>) -> Result<Self, Error> {
         Ok(Self {
             provider: placement.provider.id,
+            name: placement.provider.name,
             origin: placement.origin(model),
             shapes: match placement.whole {
                 true => Shapes::Free,

@@ -51,7 +51,7 @@ impl Part {
         let inputs = [SessionInputValue::from(tensor)];
         let outputs = self
             .session
-            .run_with_options(inputs, canceller.run_options())
+            .run_with_options(inputs, canceller.run_options().map_err(failed)?)
             .map_err(|source| {
                 // A terminated run and a failed one return the same kind of error.
                 if canceller.is_cancelled() {

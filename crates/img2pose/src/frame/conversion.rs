@@ -68,6 +68,11 @@ pub(crate) enum Colours {
     },
 }
 
+/// What a value of 0..255 of a colour of this mean and deviation is multiplied with, and what is added to it then.
+pub(crate) fn normalisation(mean: f32, std: f32) -> (f32, f32) {
+    Normalise::new(mean, std).factors()
+}
+
 impl Conversion {
     /// # Errors
     /// Those of [`Converter::new`].
@@ -92,7 +97,7 @@ impl Conversion {
 
     /// For R, G and B what a value of 0..255 is multiplied with, and what is added to it then.
     pub fn normalisation(&self) -> [(f32, f32); 3] {
-        [0, 1, 2].map(|channel| Normalise::new(self.mean[channel], self.std[channel]).factors())
+        [0, 1, 2].map(|channel| normalisation(self.mean[channel], self.std[channel]))
     }
 
     /// The colours of the layout.

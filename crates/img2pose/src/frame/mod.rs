@@ -29,6 +29,8 @@ mod warp;
 use crate::view::in_square_pixels;
 
 pub use crate::view::{Orientation, PixelAspectRatio, View};
+#[cfg(feature = "serve")]
+pub(crate) use conversion::normalisation;
 pub(crate) use conversion::{Colours, Conversion, RegionConversion};
 pub use convert::Converter;
 pub use copy::FrameCopy;

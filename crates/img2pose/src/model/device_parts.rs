@@ -199,7 +199,7 @@ fn roi_align_of<'g>(graph: &'g GraphProto, features: &str) -> Result<&'g NodePro
 }
 
 /// Puts a piece in front of the nodes of `graph`, which take what it makes.
-fn put_before(graph: &mut GraphProto, piece: Builder) {
+pub(super) fn put_before(graph: &mut GraphProto, piece: Builder) {
     let (nodes, constants) = piece.into_parts();
     graph.node.splice(..0, nodes);
     graph.initializer.extend(constants);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::session::load_session;
 use super::{Engine, Setting};
-use crate::batch::Input;
+use crate::batch::{Input, Intake};
 use crate::contract::{Contract, FEATURE_LEVELS, ProposalContract};
 use crate::error::Error;
 use crate::memory::{Element, Exchange, HostTensor, Memory};
@@ -153,8 +153,8 @@ impl BoundEngine {
 impl Engine for BoundEngine {
     type Found = ScoredProposal;
 
-    fn exchange(&self) -> Option<&Exchange> {
-        Some(&self.network.exchange)
+    fn intake(&self) -> Intake {
+        Intake::Device(self.network.exchange.clone())
     }
 
     /// The device computes one batch while the processor chooses among the proposals of the other; not where sessions take turns,

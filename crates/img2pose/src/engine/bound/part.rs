@@ -110,7 +110,7 @@ impl BoundPart {
             }
         }
         let values = session
-            .run_binding_with_options(binding, canceller.run_options())
+            .run_binding_with_options(binding, canceller.run_options().map_err(failed)?)
             .map_err(|source| {
                 if canceller.is_cancelled() {
                     Error::Cancelled

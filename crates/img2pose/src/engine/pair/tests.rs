@@ -344,7 +344,7 @@ fn what_is_not_run_is_refused_in_words() {
 
     // A batch without frames: of a detector of the other architecture.
     let contract = crate::contract::Contract::reference("test", [0.0; 6], [1.0; 6]);
-    let maker = crate::BatchMaker::new(&contract.images(), Some(64), None, None);
+    let maker = crate::BatchMaker::new(&contract.images(), Some(64), None, crate::batch::Intake::Images);
     let mut batch: Batch = maker.new_batch(FrameLayout::rgb(WIDTH, HEIGHT), 1).unwrap();
     batch.push(&frame(&pixels)).unwrap();
     let error = detector.detect_batch(&batch).unwrap_err();

@@ -5,15 +5,15 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+use super::chosen::{Rows, choose};
 use super::{Engine, Setting};
 use crate::batch::Input;
-use crate::contract::{CLASS_SCORES, Contract, POSE_REGRESSION, PROPOSAL_FRAMES, PROPOSALS};
+use crate::contract::{CLASS_SCORES, POSE_REGRESSION, PROPOSAL_FRAMES, PROPOSALS};
 use crate::error::Error;
 use crate::model::{Model, RcnnFacts};
 use crate::options::Selection;
-use crate::origin::Origin;
 use crate::provider::Placement;
-use crate::rcnn::{ScoredProposal, is_wanted};
+use crate::rcnn::ScoredProposal;
 use crate::runtime::Runtime;
 use crate::times::{Clock, StageTimes};
 pub use model::{Images, Outputs, WholeModel};
@@ -72,54 +72,16 @@ impl Engine for WholeEngine {
                 .model
                 .run_values(values, shape, size, Some(&setting.canceller))?;
             let found = &mut found[first..first + count];
-            choose(&outputs, &setting.origin, contract, selection, most, found)?;
+            let rows = Rows {
+                proposals: outputs.rows(PROPOSALS),
+                frames: &outputs.proposal_frames,
+                scores: outputs.numbers(CLASS_SCORES),
+                poses: outputs.rows(POSE_REGRESSION),
+            };
+            choose(&rows, &setting.origin, contract, selection, most, found)?;
             first += count;
         }
         clock.lap(&mut times.dense);
         Ok(())
     }
-}
-
-/// Puts the proposals that are wanted, of the first `most` of each view, into `found`, with their poses.
-fn choose(
-    outputs: &Outputs,
-    origin: &Origin,
-    contract: &Contract,
-    selection: &Selection,
-    most: usize,
-    found: &mut [Vec<ScoredProposal>],
-) -> Result<(), Error> {
-    let (proposals, scores) = (outputs.rows::<4>(PROPOSALS), outputs.numbers(CLASS_SCORES));
-    let poses = outputs.rows::<6>(POSE_REGRESSION);
-    // The file regresses the poses of those only that its own threshold lets pass.
-    let everything = Selection {
-        score_threshold: 0.0,
-        ..*selection
-    };
-    let has_pose = |(proposal, score): (&[f32; 4], &f32)| is_wanted(proposal, *score, &everything, contract);
-    let rows = proposals.iter().zip(scores).filter(|row| has_pose(*row)).count();
-    if poses.len() != rows {
-        let shape = [poses.len() as i64, 6];
-        return Err(origin.wrong_shape(POSE_REGRESSION, &shape, format!("[{rows}, 6]")));
-    }
-    let mut poses = poses.iter();
-    found.iter_mut().for_each(Vec::clear);
-    let (mut view, mut rank) = (0, 0);
-    for ((proposal, score), &of) in proposals.iter().zip(scores).zip(&outputs.proposal_frames) {
-        if of != view {
-            (view, rank) = (of, 0);
-        }
-        if has_pose((proposal, score))
-            && let Some(&pose) = poses.next()
-            && rank < most
-            && is_wanted(proposal, *score, selection, contract)
-        {
-            found[of].push(ScoredProposal {
-                pose,
-                ..ScoredProposal::new(rank, *proposal, *score)
-            });
-        }
-        rank += 1;
-    }
-    Ok(())
 }

@@ -187,7 +187,7 @@ impl WholeModel {
         let inputs = ort::inputs![contract::IMAGES => values, contract::IMAGE_SIZE => size];
         let (turn, session) = self.session.enter(is_cancelled).ok_or(Error::Cancelled)?;
         let outputs = match canceller {
-            Some(canceller) => session.run_with_options(inputs, canceller.run_options()),
+            Some(canceller) => session.run_with_options(inputs, canceller.run_options().map_err(failed)?),
             None => session.run(inputs),
         };
         // What it gave lies with the processor.
