@@ -42,8 +42,7 @@ cd "$ROOT"
 # Our own registry, so that elements of another installation of the plugin are not remembered.
 export GST_REGISTRY=$CACHE/gst-registry-test.bin
 step 'cargo test'
-# The detector with all that it can do: without it is what scripts/setup.sh builds, which other steps try.
-cargo test --workspace --features img2pose/remote --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
+cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
 step 'On a GPU made of software'
 scripts/test-gpu-software.sh </dev/null 2>&1 | tee -a "$log" || status=1
 # Behind it: what it builds is used again.

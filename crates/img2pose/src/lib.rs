@@ -64,7 +64,6 @@ pub use face::Face;
 pub use failure::OnnxRuntimeFailure;
 pub use follow::{FollowCounts, FollowOptions, Follower};
 pub use model::Model;
-#[cfg(feature = "serve")]
 pub use model::{ServerModel, ServerTensor};
 pub use options::{DetectorOptions, ExecutionProvider, PluginProvider, Precision, Selection};
 pub use provider::{PluginDevice, plugin_devices};

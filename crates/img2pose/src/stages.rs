@@ -56,7 +56,6 @@ pub fn cut(model: &Model) -> Result<(), Error> {
 ///
 /// # Errors
 /// What ONNX Runtime says, in words.
-#[cfg(feature = "serve")]
 pub fn server_session(onnx: &[u8]) -> Result<ort::session::Session, String> {
     let runtime = runtime::load(None, None).map_err(|error| error.to_string())?;
     let builder = ort::session::Session::builder(runtime.environment());

@@ -16,7 +16,7 @@ fn a_repository_is_written_and_versions_are_added() {
     let ran = run(&arguments);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let contract = Model::open(&model).unwrap().for_server().unwrap().contract;
-    assert_eq!(contract.len(), 64);
+    assert_eq!(contract.len(), 32);
     for part in [
         contract.as_str(),
         "tritonserver --model-repository=/models",

@@ -29,7 +29,6 @@ mod warp;
 use crate::view::in_square_pixels;
 
 pub use crate::view::{Orientation, PixelAspectRatio, View};
-#[cfg(feature = "serve")]
 pub(crate) use conversion::normalisation;
 pub(crate) use conversion::{Colours, Conversion, RegionConversion};
 pub use convert::Converter;

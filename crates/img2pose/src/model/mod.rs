@@ -6,7 +6,6 @@ mod frame_graph;
 mod pair;
 mod parts;
 mod rcnn;
-#[cfg(feature = "serve")]
 pub(crate) mod server_graph;
 mod soundness;
 mod tensors;
@@ -25,7 +24,6 @@ pub(crate) use device_parts::{DeviceParts, HalfParts};
 pub(crate) use frame_graph::frame_graph;
 pub(crate) use pair::PairParts;
 pub(crate) use rcnn::{Parts, RcnnFacts, RcnnModel};
-#[cfg(feature = "serve")]
 pub use server_graph::{ServerModel, ServerTensor};
 
 /// A model file whose contract holds, not yet loaded into ONNX Runtime.

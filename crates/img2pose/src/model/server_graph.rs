@@ -7,7 +7,6 @@ use img2pose_onnx::attribute::{int, ints, text};
 use img2pose_onnx::{
     Builder, Dimension, ModelProto, StringStringEntryProto, Value, ValueInfoProto, cut, data_type, encode,
 };
-use sha2::{Digest, Sha256};
 
 use super::Model;
 use super::device_parts::put_before;
@@ -20,7 +19,7 @@ pub(crate) const PIXELS: &str = "pixels";
 /// Input: how samples become R, G, B of 0..255, f32 `[4, 3]`: what each of the three samples is multiplied with for R, G and B,
 /// then what is added.
 pub(crate) const COLOURS: &str = "colours";
-/// Output: which model this is, u8 `[32]`.
+/// Output: which model this is, u8 `[16]`.
 pub(crate) const CONTRACT: &str = "img2pose_contract";
 
 /// What the names of the nodes that are put in front begin with.
@@ -35,7 +34,7 @@ const INTERFACE: &str = "img2pose server graph 1";
 pub struct ServerModel {
     /// The ONNX file.
     pub onnx: Vec<u8>,
-    /// Which model it is, SHA-256 in lower-case hex: each answer says so, and a client compares.
+    /// Which model it is, a hash in lower-case hex: each answer says so, and a client compares.
     pub contract: String,
     /// What it takes.
     pub inputs: Vec<ServerTensor>,
@@ -71,7 +70,7 @@ pub(crate) fn outputs() -> Vec<ServerTensor> {
         tensor(contract::PROPOSAL_FRAMES, "INT64", &[-1]),
         tensor(contract::CLASS_SCORES, "FP32", &[-1]),
         tensor(contract::POSE_REGRESSION, "FP32", &[-1, 6]),
-        tensor(CONTRACT, "UINT8", &[32]),
+        tensor(CONTRACT, "UINT8", &[16]),
     ]
 }
 
@@ -126,7 +125,7 @@ impl Model {
 
     /// What tells this model from others at a server: the facts in its file, among them the hash of its checkpoint, and whether it
     /// was quantized.
-    pub(crate) fn server_contract(&self) -> [u8; 32] {
+    pub(crate) fn server_contract(&self) -> [u8; 16] {
         let entry = |key| {
             self.proto
                 .metadata_props
@@ -135,21 +134,27 @@ impl Model {
         };
         let facts = entry(METADATA_KEY).map_or("", StringStringEntryProto::value);
         let numbers = if self.is_quantized { "int8" } else { "float" };
-        let mut hash = Sha256::new();
+        let mut hash = FNV_START;
         for text in [INTERFACE, facts, numbers] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
+            let length = (text.len() as u64).to_le_bytes();
+            for byte in length.iter().chain(text.as_bytes()) {
+                hash = (hash ^ u128::from(*byte)).wrapping_mul(FNV_PRIME);
+            }
         }
-        hash.finalize().into()
+        hash.to_be_bytes()
     }
 }
+
+/// Numbers of the hash FNV-1a with 128 bits. It tells models apart that are mixed up, not those that somebody has forged.
+const FNV_START: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 /// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn server_graph(model: &ModelProto, contract: &Contract, hash: &[u8; 32]) -> Result<Vec<u8>, String> {
+fn server_graph(model: &ModelProto, contract: &Contract, hash: &[u8; 16]) -> Result<Vec<u8>, String> {
     let images = super::image_dimensions();
     let cut_points: Vec<String> = outputs()
         .iter()

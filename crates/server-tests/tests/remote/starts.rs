@@ -143,6 +143,19 @@ fn certificates() {
     let text = refused(trusting(&wrong).with_timeout(Duration::from_secs(3600)));
     assert_has(&text, &["certificate", "authorities"]);
     assert!(began.elapsed() < Duration::from_secs(1800));
+    let nothing = folder.join("nothing.pem");
+    std::fs::write(&nothing, "nothing").unwrap();
+    let safe = || server(&fake.url());
+    assert_has(
+        &refused(safe().with_authorities(nothing.clone())),
+        &["nothing.pem", "no certificate"],
+    );
+    let missing = folder.join("missing.pem");
+    assert_has(&refused(safe().with_authorities(missing)), &["missing.pem"]);
+    let text = refused(safe().with_client((nothing.clone(), nothing.clone())));
+    assert_has(&text, &["TLS cannot be set up"]);
+    let open = server("grpc://127.0.0.1:1").with_authorities(nothing);
+    assert_has(&refused(open), &["grpcs://"]);
     // In the clear to a server that wants TLS.
     let clear = fake.url().replace("grpcs", "grpc");
     refused(server(&clear).with_timeout(SHORT));
@@ -165,7 +178,25 @@ fn options_that_contradict_a_server() {
         &["precision is fp16"],
     );
     assert_has(&with(options().with_whole(true)), &["whole"]);
-    assert_has(&refused(server("127.0.0.1:1")), &["grpc://HOST:PORT"]);
+    for url in [
+        "127.0.0.1:1",
+        "grpc://host",
+        "ftp://host:1",
+        "grpc://host:0",
+        "grpc://h:1/x",
+        "",
+    ] {
+        assert_has(&refused(server(url)), &["grpc://HOST:PORT"]);
+    }
+    let text = refused(server("grpc://me:secret@host:1"));
+    assert_has(&text, &["headers"]);
+    assert!(!text.contains("secret"), "{text}");
+    for (name, value) in [("a b", "secret"), ("token", "sec\nret")] {
+        let header = vec![(name.to_owned(), value.to_owned())];
+        let text = refused(server(&fake.url()).with_headers(header));
+        assert_has(&text, &[name]);
+        assert!(!text.contains("sec"), "{text}");
+    }
     assert_has(
         &refused(server(&fake.url()).with_timeout(Duration::ZERO)),
         &["timeout"],

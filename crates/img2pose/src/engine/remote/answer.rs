@@ -32,7 +32,7 @@ impl Answer {
     pub fn read(
         response: &InferResponse,
         batch: usize,
-        contract: &[u8; 32],
+        contract: &[u8; 16],
         origin: &Origin,
     ) -> Result<Self, Error> {
         // First: of another model nothing else is worth a look.
@@ -43,7 +43,7 @@ impl Answer {
                 format!(
                     "the model there has contract {}, this one has {}: it is made of another file; write the server's anew with \
                      `img2pose serve-model`, or set the model here to the file that it was made of",
-                    hex(&found.bytes[..found.bytes.len().min(32)]),
+                    hex(&found.bytes[..found.bytes.len().min(16)]),
                     hex(contract)
                 ),
             ));

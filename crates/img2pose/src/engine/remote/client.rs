@@ -175,33 +175,3 @@ fn compare(metadata: &ModelMetadataResponse) -> Result<(), String> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::proto::TensorMetadata;
-    use super::*;
-
-    #[test]
-    fn metadata_is_compared_where_there_is_some() {
-        let mut metadata = ModelMetadataResponse::default();
-        assert_eq!(compare(&metadata), Ok(()));
-        metadata.inputs = server::inputs()
-            .iter()
-            .map(|tensor| TensorMetadata {
-                name: tensor.name.to_owned(),
-                datatype: tensor.elements.to_owned(),
-                shape: tensor.shape.clone(),
-            })
-            .collect();
-        assert_eq!(compare(&metadata), Ok(()));
-        "FP32".clone_into(&mut metadata.inputs[0].datatype);
-        let text = compare(&metadata).unwrap_err();
-        assert!(text.contains("'pixels' of FP32, expected UINT8"), "{text}");
-        "images".clone_into(&mut metadata.inputs[0].name);
-        let text = compare(&metadata).unwrap_err();
-        assert!(
-            text.contains("takes images, colours, image_size") && text.contains("'pixels'"),
-            "{text}"
-        );
-    }
-}

@@ -37,7 +37,7 @@ pub(crate) struct Connection {
 struct Shared {
     /// What errors say of server and model.
     origin: Origin,
-    contract: [u8; 32],
+    contract: [u8; 16],
     endpoint: Endpoint,
     model: ModelRequest,
     headers: Arc<MetadataMap>,
@@ -69,7 +69,7 @@ impl Connection {
     pub(super) fn open(
         options: &ServerOptions,
         origin: &Origin,
-        contract: [u8; 32],
+        contract: [u8; 16],
         trial: impl FnOnce(&ModelRequest) -> InferRequest,
     ) -> Result<Self, Error> {
         options.validate()?;

@@ -72,33 +72,3 @@ fn is_refused_by_tls(status: &Status) -> bool {
     }
     false
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_pass_is_tried_again_and_the_rest_says_what_to_do() {
-        for code in [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded] {
-            assert!(matches!(
-                Fault::of(&Status::new(code, "x"), false),
-                Fault::Passing(_)
-            ));
-        }
-        let not_found = Status::not_found("no available versions");
-        assert!(matches!(Fault::of(&not_found, true), Fault::Passing(_)));
-        assert!(matches!(Fault::of(&not_found, false), Fault::Lasting(_)));
-        for (code, cure) in [
-            (Code::ResourceExhausted, "batch size"),
-            (Code::Unauthenticated, "headers"),
-            (Code::Unimplemented, "Open Inference Protocol"),
-            (Code::InvalidArgument, "told so"),
-        ] {
-            let fault = Fault::of(&Status::new(code, "told so"), true);
-            assert!(
-                matches!(&fault, Fault::Lasting(reason) if reason.contains(cure)),
-                "{fault:?}"
-            );
-        }
-    }
-}
