@@ -7,6 +7,7 @@
 mod support;
 
 mod caps;
+mod cuda;
 mod device;
 mod ends;
 mod errors;

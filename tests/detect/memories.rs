@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::os::fd::IntoRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::support::*;
 use gst::prelude::*;
 use gst_allocators::prelude::*;
-use img2pose::Face;
 use test_support::skip;
 
 /// The pixels in a DMABuf as far as GStreamer can tell: memory behind a file descriptor.
@@ -59,34 +59,112 @@ fn frames_in_dmabufs_are_read_and_go_on_as_they_are() {
     }
 }
 
-/// What memory a frame leaves in, and its faces.
-type Left = (String, Option<Vec<Face>>);
+/// What leaves a detector and an `img2posejson` behind it.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// The features of the caps that each frame leaves the detector with.
+    pub memories: Vec<String>,
+    pub lines: Vec<String>,
+}
 
-/// What leaves the detector behind a test picture that moves and `elements`.
-fn behind(elements: &str) -> Vec<Left> {
+impl Left {
+    /// Asserts that all frames were in `memory`, and that their lines are those of frames in ordinary memory.
+    pub fn assert_like(&self, host: &Self, memory: &str) {
+        assert!(
+            host.memories
+                .iter()
+                .all(|features| features == "memory:SystemMemory"),
+            "{host:?}"
+        );
+        assert!(
+            host.lines.iter().any(|line| line.contains("\"box\"")),
+            "a video without faces proves nothing"
+        );
+        assert!(
+            self.memories.iter().all(|features| features == memory),
+            "{self:?}"
+        );
+        assert_eq!(self.memories.len(), host.memories.len());
+        assert_eq!(self.lines, host.lines);
+    }
+}
+
+/// What leaves a detector, a reader and `after` behind a test picture that moves and `before`. `change` is given each frame that comes to
+/// the detector.
+pub(super) fn behind(
+    caps: &str,
+    before: &str,
+    after: &str,
+    change: impl Fn(&mut gst::Buffer) + Send + Sync + 'static,
+) -> Left {
     let element = detector();
     let source = format!(
-        "videotestsrc num-buffers=8 pattern=ball ! video/x-raw,format=RGBA,width={WIDTH},height={HEIGHT},framerate=25/1 {elements} ! identity"
+        "videotestsrc num-buffers=8 pattern=ball ! video/x-raw,{caps},framerate=25/1 {before} ! identity"
     );
     let source = gst::parse::bin_from_description(&source, true).unwrap();
-    let sink = gst::ElementFactory::make("fakesink").build().unwrap();
+    source
+        .static_pad("src")
+        .unwrap()
+        .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            change(info.buffer_mut().unwrap());
+            gst::PadProbeReturn::Ok
+        })
+        .unwrap();
+    let lines =
+        format!("tee name=t ! queue {after} ! fakesink t. ! queue ! img2posejson name=lines ! fakesink");
+    let sink = gst::parse::bin_from_description(&lines, false).unwrap();
+    let reader = sink.by_name("lines").unwrap();
+    let entry = sink.by_name("t").unwrap().static_pad("sink").unwrap();
+    sink.add_pad(&gst::GhostPad::with_target(&entry).unwrap())
+        .unwrap();
     let pipeline = gst::Pipeline::new();
-    pipeline.add_many([source.upcast_ref(), &element, &sink]).unwrap();
-    gst::Element::link_many([source.upcast_ref(), &element, &sink]).unwrap();
-    let left = Arc::new(Mutex::new(Vec::new()));
+    pipeline
+        .add_many([source.upcast_ref(), &element, sink.upcast_ref()])
+        .unwrap();
+    gst::Element::link_many([source.upcast_ref(), &element, sink.upcast_ref()]).unwrap();
+    let left = Arc::new(Mutex::new(Left::default()));
     let seen = left.clone();
     let pad = element.static_pad("src").unwrap();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
         let caps = pad.current_caps().unwrap();
         let memory = caps.features(0).unwrap().to_string();
-        seen.lock()
-            .unwrap()
-            .push((memory, faces_on(info.buffer().unwrap())));
+        seen.lock().unwrap().memories.push(memory);
+        gst::PadProbeReturn::Ok
+    })
+    .unwrap();
+    let seen = left.clone();
+    let pad = reader.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let map = info.buffer().unwrap().map_readable().unwrap();
+        let line = String::from_utf8(map.to_vec()).unwrap();
+        seen.lock().unwrap().lines.push(line);
         gst::PadProbeReturn::Ok
     })
     .unwrap();
     run_to_eos(&pipeline);
     std::mem::take(&mut left.lock().unwrap())
+}
+
+/// The size of the frames of the other tests, as caps.
+fn caps_of(format: &str) -> String {
+    format!("format={format},width={WIDTH},height={HEIGHT}")
+}
+
+#[test]
+fn frames_in_dmabufs_give_the_lines_of_host_frames() {
+    init();
+    for format in ["NV12", "RGBA"] {
+        let host = behind(&caps_of(format), "", "", |_| ());
+        let number = AtomicUsize::new(0);
+        let device = behind(&caps_of(format), "", "", move |buffer| {
+            let index = number.fetch_add(1, Ordering::Relaxed);
+            let pixels = buffer.map_readable().unwrap().to_vec();
+            let inner = buffer.make_mut();
+            inner.remove_all_memory();
+            inner.append_memory(in_dmabuf(&pixels, &format!("line-{index}")));
+        });
+        device.assert_like(&host, "memory:SystemMemory");
+    }
 }
 
 /// Where GL has no display, `GST_GL_PLATFORM=egl GST_GL_WINDOW=egl-device` does without, as `scripts/test.sh` has it.
@@ -103,21 +181,15 @@ fn frames_in_gl_memory_are_read_and_go_on_as_they_are() {
             "GL has no display: GST_GL_PLATFORM=egl GST_GL_WINDOW=egl-device does without",
         );
     }
-    let host = behind("");
-    assert!(host.iter().all(|(memory, _)| !memory.contains("GLMemory")));
-    assert!(
-        host.iter()
-            .any(|(_, faces)| faces.as_ref().is_some_and(|faces| !faces.is_empty()))
+    let caps = caps_of("RGBA");
+    let host = behind(&caps, "", "", |_| ());
+    let device = behind(
+        &caps,
+        "! glupload ! video/x-raw(memory:GLMemory),format=RGBA",
+        "",
+        |_| (),
     );
-    let device = behind("! glupload ! video/x-raw(memory:GLMemory),format=RGBA");
-    assert!(
-        device
-            .iter()
-            .all(|(memory, _)| memory.contains("memory:GLMemory")),
-        "{device:?}"
-    );
-    let faces = |left: &[Left]| left.iter().map(|(_, faces)| faces.clone()).collect::<Vec<_>>();
-    assert_eq!(faces(&device), faces(&host));
+    device.assert_like(&host, "memory:GLMemory");
 }
 
 /// What GStreamer cannot map is not taken, and the log says what to do.

@@ -1,0 +1,15 @@
+/* A stand-in for NVIDIA's decoder, which can decode nothing: without it GStreamer does not offer cudaupload and cudadownload. */
+#define ABSENT(name) int name(void) { return 801; /* not supported */ }
+ABSENT(cuvidCreateDecoder)
+ABSENT(cuvidCreateVideoParser)
+ABSENT(cuvidCtxLock)
+ABSENT(cuvidCtxLockCreate)
+ABSENT(cuvidCtxLockDestroy)
+ABSENT(cuvidCtxUnlock)
+ABSENT(cuvidDecodePicture)
+ABSENT(cuvidDestroyDecoder)
+ABSENT(cuvidDestroyVideoParser)
+ABSENT(cuvidGetDecoderCaps)
+ABSENT(cuvidMapVideoFrame64)
+ABSENT(cuvidParseVideoData)
+ABSENT(cuvidUnmapVideoFrame64)
