@@ -54,32 +54,61 @@ media_ensure
 cargo build --locked -p gst-plugin-img2pose --lib </dev/null
 export GST_PLUGIN_PATH=${CARGO_TARGET_DIR:-$ROOT/target}/debug
 mkdir -p "$ROOT/out"
-# faces PROVIDER [PROPERTY...]: what img2posedetect finds there in eight frames of a video, as JSON lines in out/gpu-PROVIDER.jsonl.
-faces() {
-    local decoder provider=$1
+# launch NAME PIPELINE...: runs it behind the video; what GStreamer says goes to out/gpu-NAME.log.
+launch() {
+    local log=$ROOT/out/gpu-$1.log
     shift
-    decoder=(filesrc location="$MEDIA/WolfgangLanger_Pexels.mp4" ! decodebin ! videoconvert ! 'video/x-raw,format=I420')
-    gst-launch-1.0 -q "${decoder[@]}" ! identity eos-after=12 ! img2posedetect model="$ROOT/models/img2pose-slim.onnx" \
-        min-size=128 batch-size=3 execution-provider="$provider" "$@" ! img2posejson ! filesink location="$ROOT/out/gpu-$provider.jsonl" \
-        </dev/null || return
+    gst-launch-1.0 -v filesrc location="$MEDIA/WolfgangLanger_Pexels.mp4" ! decodebin ! videoconvert ! 'video/x-raw,format=I420' \
+        ! identity eos-after=12 ! "$@" </dev/null >"$log" 2>&1 || {
+        cat "$log"
+        return 1
+    }
+}
+# faces NAME PROVIDER [PROPERTY...]: what img2posedetect finds there in eight frames, as JSON lines in out/gpu-NAME.jsonl.
+detect=(img2posedetect model="$ROOT/models/img2pose-slim.onnx" min-size=128)
+faces() {
+    local name=$1 provider=$2
+    shift 2
+    launch "$name" "${detect[@]}" execution-provider="$provider" "$@" ! img2posejson ! filesink location="$ROOT/out/gpu-$name.jsonl" || return
+    grep -q "active-provider = $provider" "$ROOT/out/gpu-$name.log" || {
+        echo "active-provider does not say $provider"
+        return 1
+    }
     # The frame that ends the stream is not always the same one.
-    sed -i '9,$d' "$ROOT/out/gpu-$provider.jsonl"
+    sed -i '9,$d' "$ROOT/out/gpu-$name.jsonl"
+}
+# two PROVIDER [PROPERTY...]: the same by two elements at once, in batches of 2 and of 3; in out/gpu-one.jsonl and gpu-other.jsonl.
+two() {
+    local provider=$1 name
+    shift
+    launch two tee name=t ! queue ! "${detect[@]}" batch-size=2 execution-provider="$provider" "$@" ! img2posejson \
+        ! filesink location="$ROOT/out/gpu-one.jsonl" t. ! queue ! "${detect[@]}" batch-size=3 execution-provider="$provider" "$@" ! img2posejson \
+        ! filesink location="$ROOT/out/gpu-other.jsonl" || return
+    for name in one other; do
+        sed -i '9,$d' "$ROOT/out/gpu-$name.jsonl"
+    done
+}
+# no_device PROVIDER [PROPERTY...]: where there is none nothing takes its place, so what else runs here is computed on it.
+no_device() {
+    ! VK_DRIVER_FILES=/nonexistent faces none "$@" && grep 'no GPU with a Vulkan driver' "$ROOT/out/gpu-none.log"
 }
 same() { python3 "$ROOT/scripts/lib/faces.py" same "$ROOT/out/gpu-$1.jsonl" --as "$ROOT/out/gpu-cpu.jsonl"; }
-rm -f "$ROOT"/out/gpu-*.jsonl
+rm -f "$ROOT"/out/gpu-*.jsonl "$ROOT"/out/gpu-*.log
 export ORT_DYLIB_PATH=$processor
-check 'on the processor' faces cpu
-check 'on the plugin' faces plugin provider-library="$WEBGPU_PLUGIN"
+check 'on the processor' faces cpu cpu batch-size=3
+check 'on the plugin' faces plugin plugin batch-size=3 provider-library="$WEBGPU_PLUGIN"
 check 'the faces of the plugin' same plugin
+# It offers a device even so.
+check 'the plugin without a device: an error that says so' no_device plugin provider-library="$WEBGPU_PLUGIN"
 if [[ $webgpu ]]; then
     export ORT_DYLIB_PATH=$webgpu
-    check 'on webgpu' faces webgpu
-    check 'the faces of webgpu' same webgpu
-    # Where there is no device nothing takes its place: what ran above was computed on it.
-    no_device() {
-        ! VK_DRIVER_FILES=/nonexistent faces webgpu >"$ROOT/out/gpu-none.log" 2>&1 &&
-            grep -q 'no GPU with a Vulkan driver' "$ROOT/out/gpu-none.log"
-    }
-    check 'without a device: an error that says so (out/gpu-none.log)' no_device
+    for batch_size in 1 4; do
+        check "on webgpu in batches of $batch_size" faces "webgpu-$batch_size" webgpu batch-size="$batch_size"
+        check "the faces of webgpu in batches of $batch_size" same "webgpu-$batch_size"
+    done
+    check 'two elements on webgpu' two webgpu
+    check 'the faces of the one' same one
+    check 'the faces of the other' same other
+    check 'webgpu without a device: an error that says so' no_device webgpu
 fi
 checks_end pipelines

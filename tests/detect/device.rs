@@ -182,6 +182,7 @@ fn a_flush_in_mid_batch_on_a_device() {
         }
     }
     assert_eq!(stat(&element, "queue-level"), 0);
+    assert_eq!(element.property::<String>("active-provider"), device());
 }
 
 /// ONNX Runtime's WebGPU fails, or stands still, when two of its sessions are at work at one time.
@@ -200,6 +201,7 @@ fn two_elements_at_once_on_a_device() {
                 for index in first..first + FRAMES {
                     assert_near_frame(&pull(&mut harness), index);
                 }
+                assert_eq!(element.property::<String>("active-provider"), device());
             });
         }
     });

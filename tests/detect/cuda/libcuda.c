@@ -3,12 +3,14 @@
  * streams, races and speed it shows nothing.
  *
  * "Device" memory is mapped twice: where its pointer leads nobody may read or write, so that whoever takes it for the processor's dies;
- * the copying functions here use the other mapping. What needs a context fails without one, as with the real driver.
+ * the copying functions here use the other mapping. What needs a context fails without one, as with the real driver. When the process
+ * ends, the memory that nobody has freed is counted on stderr.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -35,6 +37,7 @@ typedef struct {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Block blocks[MOST_BLOCKS];
+static int taken;
 static _Thread_local Context *stack[DEEPEST];
 static _Thread_local int depth;
 
@@ -69,6 +72,12 @@ static char *bytes_of(DevicePointer pointer, size_t size) {
     }
     pthread_mutex_unlock(&lock);
     return found;
+}
+
+__attribute__((destructor)) static void count(void) {
+    int left = 0;
+    for (int i = 0; i < MOST_BLOCKS; i++) left += blocks[i].bytes != NULL;
+    fprintf(stderr, "%d of %d pieces of device memory are left\n", left, taken);
 }
 
 Result cuInit(unsigned flags) { return flags ? INVALID_VALUE : SUCCESS; }
@@ -134,6 +143,7 @@ Result cuMemAlloc_v2(DevicePointer *pointer, size_t size) {
         if (blocks[i].bytes) continue;
         blocks[i] = (Block){(DevicePointer)start, bytes, size};
         *pointer = blocks[i].start;
+        taken++;
         result = SUCCESS;
     }
     pthread_mutex_unlock(&lock);

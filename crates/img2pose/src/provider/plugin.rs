@@ -27,11 +27,7 @@ pub(super) static PROVIDER: Provider = Provider {
         let plugin = placement.plugin?;
         plugin.has_memory.then_some(Memory::OF_SESSION)
     },
-    turns: |placement| match placement.plugin?.provider.as_str() {
-        // The same code as the one that is built in.
-        "WebGpuExecutionProvider" => Some(&webgpu::TURNS),
-        _ => None,
-    },
+    turns: |placement| placement.plugin?.is_webgpu().then_some(&webgpu::TURNS),
     shapes: Shapes::Few,
     heads_at: None,
     // Not known, so nothing is taken for granted.
@@ -149,8 +145,18 @@ fn devices(runtime: &Runtime, path: &Path) -> Result<Vec<EpDevice>, Error> {
 /// The device that `options` name.
 ///
 /// # Errors
-/// [`Error::Provider`], which says what the library offers.
+/// [`Error::Provider`], which says what the library offers, or what the device lacks.
 pub(super) fn choose(options: &DetectorOptions, runtime: &Runtime) -> Result<&'static Plugin, Error> {
+    let plugin = find(options, runtime)?;
+    // Its library may offer a device that has no driver for it.
+    match plugin.is_webgpu().then(webgpu::lacks_gpu).flatten() {
+        Some(reason) => Err(refusal(PROVIDER.name, reason)),
+        None => Ok(plugin),
+    }
+}
+
+/// The device, whether it works or not.
+fn find(options: &DetectorOptions, runtime: &Runtime) -> Result<&'static Plugin, Error> {
     let refused = |reason: String| refusal(PROVIDER.name, reason);
     let wanted = options.plugin.as_ref().ok_or_else(|| {
         refused("no library is named; set provider-library to the provider's library".to_owned())
@@ -206,6 +212,11 @@ pub(super) fn choose(options: &DetectorOptions, runtime: &Runtime) -> Result<&'s
 }
 
 impl Plugin {
+    /// Whether it is the same code as the provider that is built into other libraries, with its faults.
+    fn is_webgpu(&self) -> bool {
+        self.provider == "WebGpuExecutionProvider"
+    }
+
     /// Adds the provider to a session that is being built.
     pub fn register(&self, builder: &mut SessionBuilder, runtime: &Runtime) -> ort::Result<()> {
         let later = runtime

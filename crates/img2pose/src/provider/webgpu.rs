@@ -43,6 +43,11 @@ fn refuses(placement: &Placement) -> Option<String> {
             placement.device_id
         ));
     }
+    lacks_gpu()
+}
+
+/// Why there is no GPU for it on this machine. To be asked before ONNX Runtime is, which may end the process (see [`vulkan`]).
+pub(super) fn lacks_gpu() -> Option<String> {
     vulkan::lacks_device().map(|reason| format!("{reason} ({NO_DEVICE})"))
 }
 
