@@ -11,8 +11,8 @@ check() {
     local name=$1 seen said
     shift
     seen=$(mktemp "$CACHE/check.XXXXXX")
-    # In this shell, so that what it sets stays.
-    if "$@" >"$seen" 2>&1; then
+    # In a shell of its own: one that dies fails alone.
+    if ("$@") >"$seen" 2>&1; then
         passed=$((passed + 1))
         said=''
         if [[ $(wc -l <"$seen") -le 1 && $(head -c 4 "$seen") != '==> ' ]]; then
