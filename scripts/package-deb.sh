@@ -14,6 +14,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 output=$ROOT/out
 options output= -- "$@"
 
+FEATURES=gst-plugin-img2pose/mqtt,img2pose-cli/view
+
 mkdir -p "$CACHE" "$output"
 rust_ensure
 apt_ensure_base
@@ -31,14 +33,14 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 
 cd "$ROOT"
 step 'Building (release)'
-cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli --features gst-plugin-img2pose/mqtt >&2 || die 'the build failed; see the lines above'
+cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli --features "$FEATURES" >&2 || die 'the build failed; see the lines above'
 deb=$(cargo_tool cargo-deb 3.8.0)
 
 # What the package holds and the checkout does not.
 files=$ROOT/out/deb
 rm -rf "$files"
 mkdir -p "$files"
-"$(python_with_pip)" scripts/lib/notices.py gst-plugin-img2pose img2pose-cli >"$files/third-party.txt"
+"$(python_with_pip)" scripts/lib/notices.py "$FEATURES" gst-plugin-img2pose img2pose-cli >"$files/third-party.txt"
 # indented FILE: as a paragraph of a Debian control file.
 indented() { sed 's/[ \t]*$//; s/^/ /; s/^ $/ ./' "$1"; }
 while IFS= read -r line; do

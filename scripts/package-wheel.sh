@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/package-wheel.sh [--output DIR]
 #
-# Builds the wheel of the Python package img2pose: the package, the plugin, its models, the program img2pose, and licences.
+# Builds the wheel of the Python package img2pose: the package, the plugin, its models, the program img2pose (with img2pose-run, which
+# does `img2pose run`, its page in the browser included), and licences.
 # Prints its path, in out/ by default. It runs with any Python 3.10 or newer on Linux with glibc 2.28 or newer (Debian 10, Ubuntu 18.10,
 # RHEL 8), whatever it was built on: cargo-zigbuild links against symbols of that age. GStreamer comes with the system, and
 # ONNX Runtime from PyPI; scripts/test-wheel.sh tries that.
@@ -13,8 +14,8 @@ output=$ROOT/out
 options output= -- "$@"
 
 GLIBC=2.28
-# What the plugin links to, and a wheel may not bring: it has to be the GStreamer that loads the plugin.
-LIBRARIES=(gstvideo-1.0 gstbase-1.0 gstreamer-1.0 gobject-2.0 glib-2.0 gio-2.0 gmodule-2.0)
+# What the plugin and img2pose-run link to, and a wheel may not bring: it has to be the GStreamer that loads the plugin.
+LIBRARIES=(gstvideo-1.0 gstapp-1.0 gstbase-1.0 gstreamer-1.0 gobject-2.0 glib-2.0 gio-2.0 gmodule-2.0)
 
 mkdir -p "$CACHE" "$output"
 rust_ensure
@@ -33,10 +34,13 @@ for library in "${LIBRARIES[@]}"; do
     ln -s "$folder/lib$library.so" "$links/"
 done
 
+# For both builds, so that the second takes from the first what they share.
+flags=CARGO_TARGET_${target^^}_RUSTFLAGS
+export "${flags//-/_}=-L native=$links"
+
 cd "$ROOT"
 step "Building the plugin for glibc $GLIBC (release)"
-cargo-zigbuild rustc --release --locked -p gst-plugin-img2pose --lib --crate-type cdylib --target "$target.$GLIBC" \
-    -- -L "native=$links" >&2 || die 'the build failed; see the lines above'
+cargo-zigbuild rustc --release --locked -p gst-plugin-img2pose --lib --crate-type cdylib --target "$target.$GLIBC" >&2 || die 'the build failed; see the lines above'
 built=${CARGO_TARGET_DIR:-$ROOT/target}/$target/release/libgstimg2pose.so
 [[ -f $built ]] || die "the build has left no $built"
 
@@ -52,8 +56,8 @@ strip --strip-unneeded -o "$WHEEL_PLUGIN/libgstimg2pose.so" "$built"
 cp models/img2pose-slim.onnx models/img2pose-slim-int8.onnx models/img2pose-slim.md models/img2pose-slim.licence.txt \
     LICENSE-MIT LICENSE-APACHE "$WHEEL_PLUGIN/"
 cp src/overlay/font/LICENSE "$WHEEL_PLUGIN/LICENSE-font"
-"$(python_with_pip)" scripts/lib/notices.py gst-plugin-img2pose img2pose-cli >"$WHEEL_PLUGIN/third-party.txt"
-# maturin builds the program itself, in the same way.
+"$(python_with_pip)" scripts/lib/notices.py img2pose-cli/view gst-plugin-img2pose img2pose-cli >"$WHEEL_PLUGIN/third-party.txt"
+# maturin builds the programs itself, in the same way.
 (cd python && maturin build --quiet --release --locked --strip --zig --compatibility "manylinux_${GLIBC/./_}" \
     --out "$work" >&2) || die 'maturin could not make the wheel; see the lines above'
 made=("$work"/*.whl)
@@ -73,7 +77,7 @@ names = zipfile.ZipFile(sys.argv[1]).namelist()
 wanted = ["img2pose/__init__.py", "img2pose/py.typed", *(f"img2pose/plugin/{name}" for name in (
     "libgstimg2pose.so", "img2pose-slim.onnx", "img2pose-slim-int8.onnx", "third-party.txt", "img2pose-slim.licence.txt"))]
 missing = [name for name in wanted if name not in names]
-missing += [f"the program {program}" for program in ("img2pose", "img2pose-env") if not any(name.endswith(f"/scripts/{program}") for name in names)]
+missing += [f"the program {program}" for program in ("img2pose", "img2pose-run", "img2pose-env") if not any(name.endswith(f"/scripts/{program}") for name in names)]
 foreign = [name for name in names if ".libs/" in name or "/tests/" in name or name.startswith("tests")]
 if missing or foreign:
     sys.exit(f"error: the wheel lacks {missing} and has {foreign}")

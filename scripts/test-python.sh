@@ -22,6 +22,10 @@ cd "$ROOT/python"
 step 'Format and lints'
 "$venv/bin/ruff" format --check --quiet . || die 'ruff format has something to change in python/'
 "$venv/bin/ruff" check --quiet . || die 'ruff has found something; see the lines above'
+# Programs print, and say what they do in their first lines.
+examples=(../examples/python/{attention,best_crops,to_three}.py)
+"$venv/bin/ruff" format --check --quiet --config pyproject.toml "${examples[@]}" || die 'ruff format has something to change in examples/python/'
+"$venv/bin/ruff" check --quiet --config pyproject.toml --ignore B905,D,T20 "${examples[@]}" || die 'ruff has found something; see the lines above'
 step 'Types'
 "$venv/bin/mypy" --cache-dir "$CACHE/mypy" . || die 'mypy has found something; see the lines above'
 step 'Tests'

@@ -66,6 +66,23 @@ assert (drawn != frame.image).any()
 assert len(img2pose.detect(frame.image, precision="int8")) == 5
 print(img2pose.__file__)
 PYTHON
+cat >"$work/view.py" <<'PYTHON'
+import re, signal, subprocess, sys, urllib.request
+
+run = subprocess.Popen([sys.prefix + "/bin/img2pose", "run", "multi_face.jpg", "--view", "0"], stderr=subprocess.PIPE, text=True)
+url = re.match(r"page: (\S+)", run.stderr.readline())[1]
+assert b"<title>img2pose</title>" in urllib.request.urlopen(url).read()
+with urllib.request.urlopen(url + "events") as events:
+    while b'"state":"ended"' not in next(events):
+        pass
+with urllib.request.urlopen(url + "events") as events:
+    while not (faces := next(events).count(b'"box"')):
+        pass
+assert urllib.request.urlopen(url + "picture.jpg").read(2) == b"\xff\xd8"
+run.send_signal(signal.SIGINT)
+assert run.wait() == 0 and faces == 5, (faces, run.stderr.read())
+print(url, faces, "faces")
+PYTHON
 chmod -R a+rX "$work"
 
 tree=$(tree_copy "$suite" wheel)
@@ -114,6 +131,10 @@ beside() {
     grep -q '"faces":\[' "$work/line"
 }
 
+runs() {
+    user -- sh -e -c '/tmp/faces/bin/img2pose run single_face.mp4 --json /tmp/run.jsonl; cmp /tmp/faces.jsonl /tmp/run.jsonl'
+}
+
 check "Python's virtual environments install" root sh -e -c 'apt-get update -qq; apt-get install -y -qq --no-install-recommends python3-venv'
 check 'pip installs the wheel' pip_installs
 check 'without GStreamer it says what to install' missing_gstreamer
@@ -126,6 +147,8 @@ check 'Python has its numbers' python same.py single_face.mp4 /tmp/faces.jsonl
 check 'ONNX Runtime is found beside the plugin' beside
 check 'the program img2pose is there' user -- /tmp/faces/bin/img2pose --version
 check 'doctor finds no fault' doctor
+check 'img2pose run finds the same' runs
+check 'and shows it in a page' python view.py
 check 'licences are there' user -- sh -e -c 'cd /tmp/faces/lib/python3*/site-packages/img2pose/plugin; grep -q ort third-party.txt; test -s LICENSE-MIT; test -s img2pose-slim.licence.txt'
 check 'pip removes it' user -- sh -e -c '/tmp/faces/bin/pip uninstall --quiet --yes img2pose; test ! -e /tmp/faces/bin/img2pose; ! ls -d /tmp/faces/lib/python3*/site-packages/img2pose'
 

@@ -1,6 +1,6 @@
 """Prints the licence texts of every Rust library that is linked into the given packages, as Debian's third-party.txt.
 
-    notices.py PACKAGE...      run in the checkout; asks cargo, which must have fetched the libraries
+    notices.py FEATURES PACKAGE...      FEATURES as cargo takes them, '' for none; run in the checkout; asks cargo, which must have fetched the libraries
 
 Fails when a library names no licence. Libraries with the same text share it. Standard library only.
 """
@@ -18,12 +18,12 @@ def cargo(*arguments):
 
 
 def main():
-    packages = sys.argv[1:]
+    features, *packages = sys.argv[1:] or [""]
     if not packages:
         sys.exit(__doc__)
     chosen = [word for package in packages for word in ("-p", package)]
     # Build scripts and macros run at build time and are not in the result.
-    tree = cargo("tree", "--locked", "--offline", "-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}", *chosen)
+    tree = cargo("tree", "--locked", "--offline", "-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}", "--features", features, *chosen)
     linked = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
     metadata = json.loads(cargo("metadata", "--locked", "--offline", "--format-version", "1"))
     texts = {}
