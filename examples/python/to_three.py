@@ -11,7 +11,7 @@ The file has the camera, and for each person an AnimationClip as three.js writes
     new THREE.AnimationMixer(head).clipAction(clip).play();
 
 Axes are those of three.js, and of a camera's own space in Blender: x right, y up, z towards whoever looks. A head without a turn looks
-along z into the camera. Lengths are head units (1.5 from ear to ear). In Blender parent the heads to the camera, whose space is theirs then:
+along z into the camera. Lengths are head units (1.5 from ear to ear). In Blender, parent the heads to the camera, which shares its space:
 
     import bpy, json, math
     data = json.load(open("heads.json"))

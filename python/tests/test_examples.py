@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -69,13 +70,16 @@ def matrix(x: float, y: float, z: float, w: float) -> Any:
     )
 
 
-def test_to_three(clip: Path, tmp_path: Path) -> None:
+def test_to_three(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "heads.json"
-    run("to_three.py", clip, path)
+    # In this process, so that its frames can be looked at.
+    frames = list(img2pose.faces(clip, track=True))
+    monkeypatch.setattr(sys, "argv", ["to_three.py", str(clip), str(path)])
+    monkeypatch.setattr(img2pose, "faces", lambda *_, **__: iter(frames))
+    runpy.run_path(str(EXAMPLES / "to_three.py"), run_name="__main__")
     read = json.loads(path.read_text())
     (head,) = read["heads"]
     position, turn = head["clip"]["tracks"]
-    frames = list(img2pose.faces(clip, track=True))
     assert len(position["times"]) == len(turn["times"]) == len(frames)
     for index, frame in enumerate(frames):
         assert position["times"][index] == pytest.approx(frame.time, abs=1e-6)
