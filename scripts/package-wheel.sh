@@ -57,8 +57,9 @@ cp models/img2pose-slim.onnx models/img2pose-slim-int8.onnx models/img2pose-slim
     LICENSE-MIT LICENSE-APACHE "$WHEEL_PLUGIN/"
 cp src/overlay/font/LICENSE "$WHEEL_PLUGIN/LICENSE-font"
 "$(python_with_pip)" scripts/lib/notices.py img2pose-cli/view gst-plugin-img2pose img2pose-cli >"$WHEEL_PLUGIN/third-party.txt"
-# maturin builds the programs itself, in the same way.
-(cd python && maturin build --quiet --release --locked --strip --zig --compatibility "manylinux_${GLIBC/./_}" \
+# maturin builds the programs itself, in the same way. Its own look at what they link to would follow GStreamer into the system; auditwheel's,
+# below, is told not to.
+(cd python && maturin build --quiet --release --locked --strip --zig --compatibility "manylinux_${GLIBC/./_}" --auditwheel skip \
     --out "$work" >&2) || die 'maturin could not make the wheel; see the lines above'
 made=("$work"/*.whl)
 [[ -f ${made[0]} && ${#made[@]} == 1 ]] || die "maturin has not made one wheel: ${made[*]}"
