@@ -58,9 +58,8 @@ impl Lines {
     /// # Errors
     /// It cannot be written.
     pub fn take(&mut self, line: &[u8], name: Option<&str>) -> Result<()> {
-        let read: Line = serde_json::from_slice(line).map_err(|error| {
-            Error::Usage(format!("img2posejson wrote a line that is not JSON: {error}"))
-        })?;
+        let read: Line = serde_json::from_slice(line)
+            .map_err(|error| Error::Usage(format!("img2posejson wrote a line that is not JSON: {error}")))?;
         self.frames += 1;
         self.with_face += u64::from(!read.faces.is_empty());
         self.faces += read.faces.len() as u64;
