@@ -103,6 +103,7 @@ for element in img2posedetect img2posetrack img2posejson img2poseoverlay img2pos
     check "$element is there" user -- gst-inspect-1.0 "$element"
 done
 check 'the tool is there' user -- img2pose --version
+check 'and the one that runs' user -- img2pose-run --version
 check 'licences are there' root sh -e -c 'cd /usr/share/doc/gstreamer1.0-img2pose; grep -q "Research, tests and demonstrations only" copyright; zcat third-party.txt.gz | grep -q ort'
 if [[ $suite == bookworm ]]; then
     check 'doctor misses ONNX Runtime' sick 'FAULT *ONNX Runtime'
