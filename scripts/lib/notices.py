@@ -25,7 +25,7 @@ def main():
     # Build scripts and macros run at build time and are not in the result.
     tree = cargo("tree", "--locked", "--offline", "-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}", "--features", features, *chosen)
     linked = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
-    metadata = json.loads(cargo("metadata", "--locked", "--offline", "--format-version", "1"))
+    metadata = json.loads(cargo("metadata", "--locked", "--offline", "--format-version", "1", "--features", features))
     texts = {}
     for package in sorted(metadata["packages"], key=lambda package: (package["name"], package["version"])):
         if package["source"] is None or (package["name"], "v" + package["version"]) not in linked:
