@@ -14,7 +14,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 output=$ROOT/out
 options output= -- "$@"
 
-FEATURES=gst-plugin-img2pose/mqtt,img2pose-cli/view
+FEATURES=gst-plugin-img2pose/mqtt,gst-plugin-img2pose/remote,img2pose-cli/view
 
 mkdir -p "$CACHE" "$output"
 rust_ensure

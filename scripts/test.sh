@@ -50,9 +50,9 @@ step 'Other versions of ONNX Runtime'
 scripts/test-onnxruntime.sh </dev/null 2>&1 | tee -a "$log" || status=1
 # What the default build leaves out. Alone, as features change what is built.
 step 'cargo test, features'
-cargo test --features mqtt --locked --no-fail-fast --lib mqtt:: </dev/null 2>&1 | tee -a "$log" || status=1
-cargo test --features mqtt --locked --no-fail-fast --test mqtt </dev/null 2>&1 | tee -a "$log" || status=1
-cargo test -p server-tests --features run --locked --no-fail-fast </dev/null 2>&1 | tee -a "$log" || status=1
+# In one call: they are built together.
+cargo test -p gst-plugin-img2pose -p server-tests --features gst-plugin-img2pose/mqtt,gst-plugin-img2pose/remote,server-tests/run \
+    --locked --no-fail-fast --lib --test mqtt --test remote --test element </dev/null 2>&1 | tee -a "$log" || status=1
 cargo test -p img2pose-cli --features view --locked --no-fail-fast --test run --bin img2pose-run </dev/null 2>&1 | tee -a "$log" || status=1
 step 'The page in the browser'
 scripts/test-view.sh </dev/null 2>&1 | tee -a "$log" || status=1

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use img2pose::{Detector, Error, Model, Precision, locate, runtime, telemetry};
+use img2pose::runtime::{self, Runtime};
+use img2pose::{Detector, Error, Model, Precision, locate, telemetry};
 
 use super::CAT;
 use super::instance::{self, Instance};
@@ -88,26 +89,18 @@ pub fn load(
 fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Result<Instance, LoadError> {
     check_sizes(&settings.load)?;
     let model = model_path(&settings.load, plugin_file)?;
-    let beside = plugin_file.and_then(Path::parent);
-    let runtime = runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
-        .map_err(|error| load_error(Error::from(error)))?;
-    if runtime.is_replaced() {
-        gst::warning!(
-            CAT,
-            "{element}: {} has been replaced or removed since this process loaded it; version {} stays in use until the \
-             process starts anew",
-            runtime.path().display(),
-            runtime.version()
-        );
-    }
-    if let Some(warning) = telemetry::warning(runtime.version()) {
-        gst::warning!(CAT, "{element}: {warning}");
-    }
     let options = settings.detector_options().with_plugin(settings.plugin()?);
+    #[cfg(feature = "remote")]
+    let options = options.with_server(server_options(&settings.load)?);
+    let runtime = match is_remote(&settings.load) {
+        // A machine beside cameras need not have one.
+        true => None,
+        false => Some(load_runtime(settings, element, plugin_file)?),
+    };
     let model = Model::open_in(&model, options.precision).map_err(load_error)?;
     check_following(&model, &settings.load)?;
     if model.precision(options.precision).map_err(load_error)? == Precision::Int8
-        && let Some(warning) = runtime.int8_warning()
+        && let Some(warning) = runtime.and_then(Runtime::int8_warning)
     {
         gst::warning!(CAT, "{element}: {warning}");
     }
@@ -148,6 +141,68 @@ fn open(settings: &Settings, element: &str, plugin_file: Option<&Path>) -> Resul
         element,
         settings.clone(),
     ))
+}
+
+/// Loads ONNX Runtime, and warns of what is wrong with it.
+fn load_runtime(
+    settings: &Settings,
+    element: &str,
+    plugin_file: Option<&Path>,
+) -> Result<&'static Runtime, LoadError> {
+    let beside = plugin_file.and_then(Path::parent);
+    let runtime = runtime::load(settings.load.onnxruntime_library.as_deref(), beside)
+        .map_err(|error| load_error(Error::from(error)))?;
+    if runtime.is_replaced() {
+        gst::warning!(
+            CAT,
+            "{element}: {} has been replaced or removed since this process loaded it; version {} stays in use until the \
+             process starts anew",
+            runtime.path().display(),
+            runtime.version()
+        );
+    }
+    if let Some(warning) = telemetry::warning(runtime.version()) {
+        gst::warning!(CAT, "{element}: {warning}");
+    }
+    Ok(runtime)
+}
+
+/// Whether an inference server runs the network.
+fn is_remote(settings: &LoadSettings) -> bool {
+    #[cfg(feature = "remote")]
+    let is_remote = settings.server.is_set();
+    #[cfg(not(feature = "remote"))]
+    let is_remote = {
+        // There is nothing in them about servers.
+        let _ = settings;
+        false
+    };
+    is_remote
+}
+
+/// The inference server that runs the network, where there is one.
+#[cfg(feature = "remote")]
+fn server_options(settings: &LoadSettings) -> Result<Option<img2pose::ServerOptions>, LoadError> {
+    use super::settings::ExecutionProvider;
+
+    let Some(options) = settings.server.options()? else {
+        return Ok(None);
+    };
+    let refused = |what: String, cure| Err(LoadError::from(format!("server-url is set, and {what}: {cure}")));
+    if settings.execution_provider != ExecutionProvider::Auto {
+        let provider = img2pose::ExecutionProvider::from(settings.execution_provider).name();
+        return refused(
+            format!("execution-provider is {provider}"),
+            "the server has providers of its own; leave it at auto, or leave server-url out",
+        );
+    }
+    if settings.whole_frame_interval > 1 {
+        return refused(
+            format!("whole-frame-interval is {}", settings.whole_frame_interval),
+            "a server is sent whole frames; set it to 1, and inference-interval to look at fewer frames",
+        );
+    }
+    Ok(Some(options))
 }
 
 /// The network and its twins, `wanted` in all. A twin needs memory of the device once more; where that is not there, fewer

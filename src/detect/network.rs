@@ -14,6 +14,14 @@ pub enum Failure {
     Cancelled,
     /// It failed, with the cause in words.
     Failed(String),
+    /// The server that runs the network does not answer.
+    #[cfg(feature = "remote")]
+    Outage {
+        /// Why, in words.
+        cause: String,
+        /// Counts the outages of this network, from 1.
+        number: u64,
+    },
 }
 
 /// A loaded model.

@@ -1,5 +1,7 @@
 //! The properties of the element: what users set, and what of it the detector is told.
 
+#[cfg(feature = "remote")]
+mod server;
 mod specs;
 
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use img2pose::{DetectorOptions, FollowOptions, PluginProvider, Selection};
 
 use super::orientation::Orientation;
 use crate::properties::{path_of, text_of, value_of};
+#[cfg(feature = "remote")]
+pub use server::{OnOutage, ServerSettings};
 
 /// The largest `min-size` and `max-size`, in pixels.
 pub const LARGEST_SIDE: u32 = 16_384;
@@ -137,6 +141,9 @@ pub struct LoadSettings {
     pub region_size: u32,
     /// Side of a region as a multiple of the longer side of the face.
     pub region_margin: f64,
+    /// The inference server that runs the network.
+    #[cfg(feature = "remote")]
+    pub server: ServerSettings,
 }
 
 /// The values of all properties that can be written.
@@ -358,10 +365,22 @@ impl Settings {
                 .and_then(|value| value.get().ok().flatten())
                 .unwrap_or_else(|| "unset".to_owned())
         };
-        SHARED
-            .iter()
-            .map(|name| (*name, text(self, name), text(other, name)))
-            .find(|(_, here, there)| here != there)
+        let find = |names: &[&'static str]| {
+            names
+                .iter()
+                .map(|name| (*name, text(self, name), text(other, name)))
+                .find(|(_, here, there)| here != there)
+        };
+        #[cfg(feature = "remote")]
+        if let Some(difference) = find(&server::SHARED) {
+            return Some(difference);
+        }
+        #[cfg(feature = "remote")]
+        if !self.load.server.has_headers_of(&other.load.server) {
+            // Nobody is shown them.
+            return Some(("server-headers", "(hidden)".to_owned(), "(others)".to_owned()));
+        }
+        find(&SHARED)
     }
 
     /// When a change of this property takes effect.
@@ -378,6 +397,10 @@ impl Settings {
 
     /// Takes the value of a property over. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
+        #[cfg(feature = "remote")]
+        if self.load.server.set(name, value) {
+            return;
+        }
         match name {
             "model" => self.load.model = path_of(value),
             "model-instance-id" => self.load.model_instance_id = text_of(value),
@@ -413,6 +436,10 @@ impl Settings {
 
     /// The value of a property that can be written.
     pub fn get(&self, name: &str) -> glib::Value {
+        #[cfg(feature = "remote")]
+        if let Some(value) = self.load.server.get(name) {
+            return value;
+        }
         match name {
             "model" => self.load.model.to_value(),
             "model-instance-id" => self.load.model_instance_id.to_value(),
@@ -451,9 +478,17 @@ impl Settings {
 
     /// The properties of the element, as `gst-inspect-1.0` shows them.
     pub fn param_specs() -> &'static [glib::ParamSpec] {
-        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(specs::param_specs);
+        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(all_specs);
         &SPECS
     }
+}
+
+/// The properties of the element; those about servers where there can be one.
+fn all_specs() -> Vec<glib::ParamSpec> {
+    let specs = specs::param_specs();
+    #[cfg(feature = "remote")]
+    let specs = specs.into_iter().chain(server::param_specs()).collect();
+    specs
 }
 
 #[cfg(test)]

@@ -93,6 +93,15 @@ pub struct Stats {
     pub skipped: u64,
     /// Frames among them that `qos` left out.
     pub late: u64,
+    /// Frames among them that passed because the inference server did not answer.
+    #[cfg(feature = "remote")]
+    pub unreached: u64,
+    /// Outages of the server that such frames met.
+    #[cfg(feature = "remote")]
+    pub outages: u64,
+    /// The number of the last of them.
+    #[cfg(feature = "remote")]
+    pub last_outage: u64,
     /// Faces found.
     pub faces: u64,
     /// Batches that ran with a frame of this element.
@@ -119,7 +128,12 @@ impl Stats {
             0 => 0.0,
             batches => self.batched_frames as f64 / batches as f64,
         };
-        gst::Structure::builder("img2posedetect-stats")
+        let structure = gst::Structure::builder("img2posedetect-stats");
+        #[cfg(feature = "remote")]
+        let structure = structure
+            .field("unreached", self.unreached)
+            .field("outages", self.outages);
+        structure
             .field("frames-in", self.frames_in)
             .field("frames-out", self.frames_out)
             .field("inferred", self.inferred)

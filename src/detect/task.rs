@@ -132,6 +132,8 @@ impl Img2PoseDetect {
                     gst::debug!(CAT, imp = self, "result of an old generation thrown away");
                     return Err(gst::FlowError::Flushing);
                 }
+                #[cfg(feature = "remote")]
+                Some(Err(Failure::Outage { cause, number })) => self.pass_unreached(&cause, number),
                 // It leaves before its batch has run only when another one has failed, see above.
                 None => {}
             },
@@ -152,6 +154,32 @@ impl Img2PoseDetect {
         stats.push.add(began.elapsed());
         stats.frames_out += u64::from(flow.is_ok());
         flow
+    }
+
+    /// A frame that no server has looked at leaves.
+    #[cfg(feature = "remote")]
+    fn pass_unreached(&self, cause: &str, number: u64) {
+        if self.settings().load.server.on_outage == super::settings::OnOutage::Error {
+            self.fail(&format!("inference failed: {cause}"));
+            return;
+        }
+        let is_new = {
+            let mut state = self.stream.lock();
+            let stats = state.record.stats();
+            stats.unreached += 1;
+            // Those that began while nothing of this stream was there are none of its own.
+            let is_new = number > stats.last_outage;
+            stats.last_outage = number;
+            stats.outages += u64::from(is_new);
+            is_new
+        };
+        if is_new {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Failed,
+                ["{cause}. Frames pass without faces until it answers"]
+            );
+        }
     }
 
     /// The sink has what it needs for its preroll from now on.

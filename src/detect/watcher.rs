@@ -211,6 +211,11 @@ impl Network for Watcher {
         };
         found.map_err(|error| match error {
             Error::Cancelled => Failure::Cancelled,
+            #[cfg(feature = "remote")]
+            Error::Outage { number, .. } => Failure::Outage {
+                cause: error.to_string(),
+                number,
+            },
             error => Failure::Failed(error.to_string()),
         })
     }

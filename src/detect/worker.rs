@@ -294,7 +294,14 @@ impl<N: Network> Shared<N> {
         let mut clients = owners.iter().flatten();
         let first = clients.next();
         let is_shared = clients.any(|client| Some(client) != first);
-        if failure == Failure::Cancelled {
+        // Not the fault of a frame.
+        let concerns_all = match failure {
+            Failure::Cancelled => true,
+            Failure::Failed(_) => false,
+            #[cfg(feature = "remote")]
+            Failure::Outage { .. } => true,
+        };
+        if concerns_all {
             return results;
         }
         let mut done: Vec<ClientId> = Vec::new();

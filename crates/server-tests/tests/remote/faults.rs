@@ -234,7 +234,7 @@ fn answers_are_not_believed() {
             bytes[..8].copy_from_slice(&1_i64.to_le_bytes());
             r.raw_output_contents[FRAMES] = Bytes::from(bytes);
         }),
-        ("'proposals' of shape", |r| {
+        ("'img2pose_contract' of shape", |r| {
             r.raw_output_contents[PROPOSALS] = Bytes::new()
         }),
         ("the model there has contract", |r| {
@@ -286,6 +286,32 @@ fn elements_may_stand_in_lists_and_numbers_in_rows() {
         });
     });
     assert_eq!(detect(&mut detector, 1).unwrap(), expected);
+}
+
+/// As Triton answers when nothing is a face: the elements of a tensor without any are not in the list.
+#[test]
+fn tensors_without_elements_may_be_left_out_of_the_list() {
+    let behaviour = server_tests::Behaviour {
+        then: Infer::changed(|response| {
+            let shapes: Vec<_> = response
+                .outputs
+                .iter()
+                .map(|output| output.shape.clone())
+                .collect();
+            let mut shapes = shapes.iter();
+            response
+                .raw_output_contents
+                .retain(|_| !shapes.next().unwrap().contains(&0));
+        }),
+        ..Default::default()
+    };
+    let server = FakeServer::start_with(served(), behaviour);
+    // The trial shows nobody.
+    let mut detector = remote(&server);
+    assert_same(
+        &detect(&mut local(), 1).unwrap(),
+        &detect(&mut detector, 1).unwrap(),
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a server answers, checked: nothing of it is believed.
 
-use super::proto::InferResponse;
+use prost::bytes::Bytes;
+
+use super::proto::{InferResponse, InferTensor};
 use crate::contract::{CLASS_SCORES, POSE_REGRESSION, PROPOSAL_FRAMES, PROPOSALS};
 use crate::error::Error;
 use crate::finite::are_finite;
@@ -130,6 +132,20 @@ fn numbers<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
 }
 
+/// The elements of output `place` in the list of the message. Servers leave out the entry of a tensor that has none, or put it
+/// elsewhere: what is empty is passed over, and the rest keeps its order.
+fn listed(response: &InferResponse, place: usize) -> Option<&Bytes> {
+    let has_elements = |output: &&InferTensor| !output.shape.contains(&0);
+    let before = response.outputs[..place].iter().filter(has_elements).count();
+    let mut listed = response
+        .raw_output_contents
+        .iter()
+        .filter(|bytes| !bytes.is_empty());
+    has_elements(&&response.outputs[place])
+        .then(|| listed.nth(before))
+        .flatten()
+}
+
 /// The output `name`, whose elements have `size` bytes; as many of them as its shape says.
 fn raw(response: &InferResponse, name: &str, size: usize, origin: &Origin) -> Result<Raw, Error> {
     let place = response.outputs.iter().position(|output| output.name == name);
@@ -160,7 +176,7 @@ fn raw(response: &InferResponse, name: &str, size: usize, origin: &Origin) -> Re
             format!("it gave '{name}' of {}, expected {elements}", output.datatype),
         ));
     }
-    let bytes = match (&output.contents, response.raw_output_contents.get(place)) {
+    let bytes = match (&output.contents, listed(response, place)) {
         (_, Some(bytes)) => bytes.to_vec(),
         (Some(contents), None) => match elements {
             "FP32" => contents
