@@ -11,7 +11,8 @@
 #   --model FILE         .onnx model, or a .pth or .safetensors checkpoint, which is converted first
 #                        (default: models/img2pose-slim.onnx)
 #   --bn-eps X           epsilon of a checkpoint's batch norms (default: 1e-5); 0 for the weights of img2pose's authors
-#   --batch-size N       frames that go through the network in one run, 1 to 64 (default: 8); the result does not depend on it
+#   --batch-size N       frames that go through the network in one run, 1 to 64 (default: 8); without --track
+#                        the result does not depend on it
 #   --score-threshold X  lowest confidence of a face, 0 to 1 (default: 0.5)
 #   --output DIR         where faces.jsonl and annotated.mp4 go (default: out)
 #   --track              follows faces: each gets an id, boxes and axes are smoothed; every 15th frame is looked at as a whole, in

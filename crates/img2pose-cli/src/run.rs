@@ -17,7 +17,8 @@ const PROGRAM: &str = "img2pose-run";
 /// What the system's loader ends a program with that it cannot load.
 const NOT_LOADED: i32 = 127;
 
-/// The arguments are read here, too: what is wrong is said in the same words, whether GStreamer is there or not.
+/// Find the faces in a video, a camera, an address or a folder of pictures
+// The arguments are read here, too: what is wrong is said in the same words, whether GStreamer is there or not.
 #[derive(Args)]
 pub struct Run {
     #[command(flatten)]
@@ -29,8 +30,8 @@ impl Run {
     pub fn run(self) -> Result<()> {
         let program = find().ok_or_else(|| {
             Error::Run(format!(
-                "{PROGRAM} is neither beside this program nor in PATH; where GStreamer's headers are installed, \
-                 cargo install img2pose-cli --features run builds it"
+                "{PROGRAM} is neither beside this program nor in PATH; in a checkout of the project, \
+                 cargo build --release -p img2pose-cli --features view builds it"
             ))
         })?;
         let tried = Command::new(&program)

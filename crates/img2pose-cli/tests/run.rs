@@ -217,6 +217,9 @@ mod view {
         assert!(picture.contains("content-type: image/jpeg"), "{picture}");
         let pid = rustix::process::Pid::from_child(&running);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert!(!rest.contains("CRITICAL"), "{rest}");
         assert!(running.wait().unwrap().success());
     }
 }

@@ -185,7 +185,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         uint(
             "whole-frame-interval",
             "Whole frame interval",
-            "Look at every n-th inferred frame as a whole, and in those between only around the faces that are known, which \
+            "Look at every n-th frame as a whole, and in those between only around the faces that are known, which \
              takes a small part of the time; 1: at every frame. A face that comes into the picture is seen with the next \
              whole frame; one that is lost makes its frame a whole one. With img2pose networks only",
             (1, 10_000),

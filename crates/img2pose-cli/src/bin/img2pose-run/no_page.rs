@@ -18,7 +18,7 @@ impl Page {
         match arguments.view {
             None => Ok(None),
             Some(_) => Err(Error::Usage(
-                "this img2pose-run was built without the page of --view; cargo install img2pose-cli --features view builds it with".to_owned(),
+                "this img2pose-run was built without the page of --view; in a checkout of the project, cargo build --release -p img2pose-cli --features view builds it with".to_owned(),
             )),
         }
     }

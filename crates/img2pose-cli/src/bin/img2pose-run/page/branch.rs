@@ -89,7 +89,8 @@ impl Branch {
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 match waiting.passes(view.viewers() > 0, buffer) {
                     true => gst::PadProbeReturn::Ok,
-                    false => gst::PadProbeReturn::Drop,
+                    // With Drop, GStreamer 1.22 complains of a buffer that is no more.
+                    false => gst::PadProbeReturn::Handled,
                 }
             }
             Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
