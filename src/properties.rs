@@ -1,8 +1,9 @@
-//! Values of properties.
+//! Properties and their values.
 
 use std::path::PathBuf;
 
 use gst::glib;
+use gst::prelude::*;
 
 /// The value that GObject hands over for a property, whose name, type and range it has checked.
 pub fn value_of<'v, T: glib::value::FromValue<'v>>(value: &'v glib::Value) -> T {
@@ -19,4 +20,19 @@ pub fn text_of(value: &glib::Value) -> Option<String> {
 /// The same for the name of a file: `model=""` is no model.
 pub fn path_of(value: &glib::Value) -> Option<PathBuf> {
     value_of::<Option<PathBuf>>(value).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// A text that can be set until the element is in READY.
+pub fn text_spec(
+    name: &str,
+    nick: &'static str,
+    blurb: &'static str,
+    default: Option<&str>,
+) -> glib::ParamSpec {
+    glib::ParamSpecString::builder(name)
+        .nick(nick)
+        .blurb(blurb)
+        .default_value(default)
+        .mutable_ready()
+        .build()
 }

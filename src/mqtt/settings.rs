@@ -11,7 +11,7 @@ use url::Url;
 
 use super::tls::{self, Files};
 use super::topic::Topic;
-use crate::properties::{text_of, value_of};
+use crate::properties::{text_of, text_spec, value_of};
 
 /// What the status topic says.
 pub const ONLINE: &str = "online";
@@ -232,29 +232,21 @@ fn address(uri: &str) -> Result<(String, u16, bool), String> {
 
 fn param_specs() -> Vec<glib::ParamSpec> {
     let defaults = Settings::default();
-    let text = |name, nick, blurb: &'static str, default: Option<&str>| {
-        glib::ParamSpecString::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .default_value(default)
-            .mutable_ready()
-            .build()
-    };
     vec![
-        text(
+        text_spec(
             "uri",
             "Broker",
             "Address of the broker: mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS; without a port 1883 or 8883",
             Some(&defaults.uri),
         ),
-        text(
+        text_spec(
             "topic",
             "Topic",
             "Topic of the lines; {source} in it stands for a line's source (img2posejson source=...), or for the name \
              of this element where a line has none",
             Some(&defaults.topic),
         ),
-        text(
+        text_spec(
             "status-topic",
             "Status topic",
             "Topic where the broker keeps 'online' or 'offline' for this element; {source} in it stands for the \
@@ -274,33 +266,33 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             .default_value(defaults.retain)
             .mutable_ready()
             .build(),
-        text(
+        text_spec(
             "client-id",
             "Client id",
             "Name by which the broker knows this connection, another for each; unset: a random one",
             None,
         ),
-        text("user", "User", "Name to log in with; unset: none", None),
+        text_spec("user", "User", "Name to log in with; unset: none", None),
         glib::ParamSpecString::builder("password")
             .nick("Password")
             .blurb("Password to log in with; it cannot be read back")
             .write_only()
             .mutable_ready()
             .build(),
-        text(
+        text_spec(
             "ca-file",
             "Authorities",
             "PEM file with the certificate authorities that the broker's certificate may come from; unset: the \
              system's",
             None,
         ),
-        text(
+        text_spec(
             "client-certificate",
             "Client certificate",
             "PEM file with the certificate to log in with, followed by those between it and its authority",
             None,
         ),
-        text(
+        text_spec(
             "client-key",
             "Client key",
             "PEM file with the private key of client-certificate",

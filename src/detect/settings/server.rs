@@ -7,7 +7,7 @@ use gst::glib;
 use gst::prelude::*;
 use img2pose::ServerOptions;
 
-use crate::properties::{path_of, text_of, value_of};
+use crate::properties::{path_of, text_of, text_spec, value_of};
 
 /// What becomes of frames while the server does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -180,16 +180,8 @@ impl ServerSettings {
 /// The properties, as `gst-inspect-1.0` shows them.
 pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
     let defaults = ServerSettings::default();
-    let text = |name, nick, blurb: &'static str, default: Option<&str>| {
-        glib::ParamSpecString::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .default_value(default)
-            .mutable_ready()
-            .build()
-    };
     vec![
-        text(
+        text_spec(
             "server-url",
             "Inference server",
             "Let an inference server run the network, such as NVIDIA Triton (Open Inference Protocol 2 over gRPC): \
@@ -198,13 +190,13 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
              whole-frame-interval 1; onnxruntime-library and device-id mean nothing. Unset: the network runs here",
             None,
         ),
-        text(
+        text_spec(
             "server-model",
             "Model at the server",
             "Name of the model at the server",
             Some(&defaults.model),
         ),
-        text(
+        text_spec(
             "server-model-version",
             "Version at the server",
             "Version of the model at the server; unset: the server chooses",
@@ -229,20 +221,20 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             )
             .mutable_ready()
             .build(),
-        text(
+        text_spec(
             "server-ca-file",
             "Server authorities",
             "PEM file with the certificate authorities that the server's certificate may come from; unset: the \
              system's",
             None,
         ),
-        text(
+        text_spec(
             "server-client-certificate",
             "Client certificate",
             "PEM file with the certificate that is shown to the server, followed by those between it and its authority",
             None,
         ),
-        text(
+        text_spec(
             "server-client-key",
             "Client key",
             "PEM file with the key of server-client-certificate",

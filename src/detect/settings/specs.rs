@@ -5,17 +5,12 @@ use gst::prelude::*;
 use img2pose::FollowOptions;
 
 use super::{ExecutionProvider, LARGEST_SIDE, Orientation, Precision, Settings};
+use crate::properties::text_spec;
 
 /// All properties of the element, in the order of importance.
 pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
     let defaults = Settings::default();
-    let path = |name, nick, blurb| {
-        glib::ParamSpecString::builder(name)
-            .nick(nick)
-            .blurb(blurb)
-            .mutable_ready()
-            .build()
-    };
+    let path = |name, nick, blurb| text_spec(name, nick, blurb, None);
     let uint = |name, nick, blurb, (minimum, maximum), default| {
         glib::ParamSpecUInt::builder(name)
             .nick(nick)
