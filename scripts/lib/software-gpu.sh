@@ -62,7 +62,8 @@ $MESA_AT_LEAST or newer with lavapipe, and name its lvp_icd.json in VK_DRIVER_FI
         if [[ ! -f $dir/done ]]; then
             deb_unpack mesa-vulkan-drivers '*lvp*' "$dir"
             # It names its library for the loader's folders to be searched.
-            sed -i "s|\"library_path\": *\"[^\"]*\"|\"library_path\": \"$dir/libvulkan_lvp.so\"|" "$driver"
+            # Beside it, wherever the checkout is moved to.
+            sed -i 's|"library_path": *"[^"]*"|"library_path": "./libvulkan_lvp.so"|' "$driver"
             touch "$dir/done"
         fi
     fi

@@ -139,7 +139,7 @@ fn param_specs() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecEnum::builder_with_default("smoothing", defaults.smoothing)
             .nick("Smoothing")
-            .blurb("How boxes and poses are smoothed; the record also keeps them as they were found")
+            .blurb("How boxes and poses are smoothed; the metadata on the frame also keeps them as they were found")
             .mutable_playing()
             .build(),
         number(
@@ -152,8 +152,8 @@ fn param_specs() -> Vec<glib::ParamSpec> {
         number(
             "beta",
             "Cut-off in motion",
-            "How fast the cut-off frequency rises with motion: in hertz for each degree per second that a head \
-             turns, and for each hundredth of its own size per second that a face moves; higher follows faster",
+            "Higher follows motion faster, lower is calmer: by how many hertz the cut-off frequency rises with each \
+             degree per second that a head turns, and with each hundredth of its own size per second that a face moves",
             (0.0, 1000.0),
             defaults.filter.beta,
         ),

@@ -62,7 +62,7 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Batch timeout")
             .blurb(
                 "Longest time in nanoseconds that a batch waits to fill up. 0: it runs as soon as the model is \
-                 free. -1: automatic; in a live stream the time to fill a batch at its framerate, otherwise until \
+                 free. -1 (shown as 18446744073709551615): automatic; in a live stream the time to fill a batch at its framerate, otherwise until \
                  the model is free and no frame has arrived for three frame durations (50 to 250 ms)",
             )
             .default_value(u64::MAX)
@@ -110,14 +110,14 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         factor(
             "bbox-x-factor",
             "Box width",
-            "Width of a face box as a multiple of the width of its projected landmarks",
+            "Width of a face box as a multiple of the width of the head model's 68 points in the picture",
             (0.01, 10.0),
             defaults.bbox_x_factor,
         ),
         factor(
             "bbox-y-factor",
             "Box height",
-            "Height of a face box as a multiple of the height of its projected landmarks",
+            "Height of a face box as a multiple of the height of the head model's 68 points in the picture",
             (0.01, 10.0),
             defaults.bbox_y_factor,
         ),
@@ -264,11 +264,11 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
-                "Since the element went to PAUSED: frames-in, frames-out, inferred, skipped, late, faces, \
-                 batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
+                "Since the element went to PAUSED: frames-in, frames-out, inferred (looked at), skipped (by \
+                 inference-interval), late (by qos), faces, batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
                  regions and losses (with whole-frame-interval: frames that were looked at as a whole, regions that \
-                 were looked at, and faces that were not found again there), mean-fill, queue-level, and count, mean, \
-                 p50, p95, max in nanoseconds of convert, infer, post, push",
+                 were looked at, and faces that were not found again there), mean-fill (frames in a batch), queue-level (frames in the element now), and count, mean, p50, p95, max in \
+                 nanoseconds of convert (a frame), infer (a batch), post (attaching the faces), push (downstream)",
             )
             .read_only()
             .build(),

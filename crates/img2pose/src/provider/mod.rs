@@ -201,8 +201,9 @@ impl Placement {
             return Err(refusal(
                 "auto",
                 format!(
-                    "no provider that it tries of ONNX Runtime {} computes in {}; set precision to fp32 or auto, or load a build \
-                     with OpenVINO (bf16), CUDA (fp16) or TensorRT (fp16, bf16)",
+                    "no provider that it tries of ONNX Runtime {} computes in {}; set precision to fp32 or auto, load a build \
+                     with OpenVINO (bf16) or CUDA (fp16), or name a provider that is not tried by itself: \
+                     execution-provider=tensorrt or webgpu",
                     runtime.path().display(),
                     options.precision.name()
                 ),
