@@ -153,8 +153,11 @@ fn child() {
         // No other model has been loaded, nor ONNX Runtime itself.
         case if case.starts_with("the first load ") => {
             let pause = case.rsplit(' ').next().unwrap().parse().unwrap();
-            std::thread::spawn(|| {
-                let pipeline = busy("");
+            // Before the thread: GStreamer loads its plugins here, each of which links GObject. A library that is loaded
+            // while the process ends initialises GObject a second time (`_dl_fini` forgets who was initialised), which
+            // aborts. That is a matter between the program, GStreamer and the C library; ours begins with the model.
+            let pipeline = busy("");
+            std::thread::spawn(move || {
                 // Fails when the process ends.
                 let _ = pipeline.set_state(gst::State::Playing);
                 std::thread::sleep(TIME_LIMIT);
