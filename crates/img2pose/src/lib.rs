@@ -31,6 +31,7 @@ mod failure;
 pub mod files;
 mod finite;
 mod follow;
+mod footprint;
 pub mod frame;
 pub mod locate;
 mod memory;

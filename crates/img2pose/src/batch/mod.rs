@@ -6,6 +6,7 @@ mod slots;
 
 use crate::Error;
 use crate::contract::ImageFacts;
+use crate::footprint::Footprint;
 use crate::frame::{Conversion, Frame, FrameLayout, NetworkSize, raw_len};
 use crate::memory::Exchange;
 use slots::{Contents, Filling, Slots};
@@ -34,6 +35,7 @@ pub struct BatchMaker {
     image_std: [f32; 3],
     is_smoothed: bool,
     keeps_frames: bool,
+    footprint: Footprint,
     intake: Intake,
 }
 
@@ -64,8 +66,15 @@ impl BatchMaker {
             image_std: images.image_std,
             is_smoothed: images.is_smoothed,
             keeps_frames: false,
+            footprint: Footprint::UNKNOWN,
             intake,
         }
+    }
+
+    /// Refuses batches whose run does not fit.
+    pub(crate) fn bounded_by(mut self, footprint: Footprint) -> Self {
+        self.footprint = footprint;
+        self
     }
 
     /// Makes batches that keep a copy of each frame beside its network image, for what is cut out of it later.
@@ -82,7 +91,7 @@ impl BatchMaker {
     /// An empty batch for `capacity` frames of one layout.
     ///
     /// # Errors
-    /// When the layout has a side of 0, `capacity` is 0, or there is not so much memory.
+    /// When the layout has a side of 0, `capacity` is 0, or there is no memory for the batch or its run.
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
         Batch::new(layout, self, capacity)
     }
@@ -132,6 +141,9 @@ impl Batch {
                 expected: "1 or more",
             });
         }
+        maker
+            .footprint
+            .check(capacity, size.padded_width, size.padded_height)?;
         let conversion = Conversion {
             layout,
             size,
@@ -315,6 +327,41 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    /// The kernel used to end the process when the network ran.
+    #[test]
+    fn a_batch_whose_run_no_memory_can_hold_is_an_error() {
+        let contract = Contract::reference("test", [0.0; 6], [1.0; 6]);
+        let maker = BatchMaker::new(&contract.images(), Some(64), Some(64), Intake::Images)
+            .bounded_by(Footprint::of(76.0, 76.0 * 4.0 * 64.0 * 64.0));
+        let layout = FrameLayout::rgb(10, 10);
+        maker.new_batch(layout, 4).unwrap();
+        maker.new_region_batch(64, 4).unwrap();
+        let error = maker.new_batch(layout, 5).expect_err("too large");
+        assert!(
+            matches!(
+                error,
+                Error::OutOfMemory {
+                    frames: 5,
+                    width: 64,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        let error = maker.new_region_batch(96, 4).expect_err("too large");
+        assert!(
+            matches!(
+                error,
+                Error::OutOfMemory {
+                    frames: 4,
+                    width: 96,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 
     fn batch(width: u32, capacity: usize) -> Batch {

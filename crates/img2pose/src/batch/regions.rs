@@ -54,6 +54,9 @@ impl RegionBatch {
             mean: maker.image_mean,
             std: maker.image_std,
         };
+        maker
+            .footprint
+            .check(capacity, conversion.side, conversion.side)?;
         let contents = match maker.intake.clone() {
             Intake::Device(exchange) => Contents::DeviceImages(exchange),
             _ => Contents::Images,

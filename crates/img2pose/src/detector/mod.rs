@@ -212,7 +212,8 @@ impl Detector {
             self.options.min_size,
             self.options.max_size,
             intake,
-        );
+        )
+        .bounded_by(self.setting.footprint);
         match self.facts() {
             Facts::Img2pose(_) => maker,
             // Crops are cut from the frame itself.
@@ -228,7 +229,7 @@ impl Detector {
     /// An empty batch for `capacity` frames of one layout.
     ///
     /// # Errors
-    /// When the layout has a side of 0, `capacity` is 0, or there is not so much memory.
+    /// When the layout has a side of 0, `capacity` is 0, or there is no memory for the batch or its run.
     pub fn new_batch(&self, layout: FrameLayout, capacity: usize) -> Result<Batch, Error> {
         self.batch_maker().new_batch(layout, capacity)
     }

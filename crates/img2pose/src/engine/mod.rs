@@ -26,6 +26,7 @@ use crate::batch::{Input, Intake};
 use crate::cancel::Canceller;
 use crate::contract::FIND_AND_LOOK;
 use crate::error::Error;
+use crate::footprint::Footprint;
 use crate::model::{HostParts, Model};
 use crate::options::{ExecutionProvider, Selection};
 use crate::origin::Origin;
@@ -89,6 +90,8 @@ pub(crate) struct Setting {
     pub turns: Option<&'static Turns>,
     /// Whether the provider has RoIAlign.
     pub pools_regions: bool,
+    /// How large a batch can be at most.
+    pub footprint: Footprint,
     /// Threads for what is not ONNX Runtime's: proposals, RoIAlign.
     pub pool: Arc<rayon::ThreadPool>,
     /// Stops a run from another thread.
@@ -111,6 +114,10 @@ impl Setting {
             },
             turns: placement.turns(),
             pools_regions: placement.provider.pools_regions,
+            footprint: match placement.memory() {
+                Some(_) => Footprint::UNKNOWN,
+                None => Footprint::on_this_machine(model.first_layer_bytes_per_pixel()),
+            },
             pool,
             canceller: Canceller::new().map_err(Error::inference("set up a run"))?,
         })

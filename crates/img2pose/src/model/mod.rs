@@ -2,6 +2,7 @@
 
 mod device_parts;
 mod file;
+mod first_layer;
 mod frame_graph;
 mod pair;
 mod parts;
@@ -258,6 +259,12 @@ impl Model {
     /// The file that was read.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes for each pixel of a network image that the first convolution holds at once, where the processor computes it.
+    pub(crate) fn first_layer_bytes_per_pixel(&self) -> f64 {
+        let graph = self.proto.graph.as_ref();
+        graph.map_or(0.0, |graph| first_layer::bytes_per_pixel(graph, contract::IMAGES))
     }
 
     /// The file as it is, with the tensors of these names as further outputs.

@@ -23,6 +23,7 @@ use crate::batch::{Input, Intake};
 use crate::cancel::Canceller;
 use crate::contract::IMAGE_SIZE;
 use crate::error::Error;
+use crate::footprint::Footprint;
 use crate::model::server_graph::{self as server, COLOURS, PIXELS};
 use crate::model::{Model, RcnnFacts};
 use crate::options::{DetectorOptions, ExecutionProvider, Precision, Selection};
@@ -91,6 +92,7 @@ pub(crate) fn open(
             shapes: Shapes::Free,
             turns: None,
             pools_regions: false,
+            footprint: Footprint::UNKNOWN,
             pool,
             canceller: Canceller::without_runtime(),
         },
