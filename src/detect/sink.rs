@@ -7,9 +7,11 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::CAT;
+use super::batcher::BatchId;
 use super::imp::Img2PoseDetect;
-use super::stream::{Admission, Joined, Next, Pending, Source, State, Stream};
-use super::worker::Submitted;
+use super::stream::{Admission, Joined, Next, Passed, Pending, Source, State, Stream};
+use super::watcher::Watcher;
+use super::worker::{Client, Submitted};
 use crate::video::InputFormat;
 
 /// A frame that has room in the queue.
@@ -75,10 +77,11 @@ impl Img2PoseDetect {
                     source,
                     needed: false,
                 };
-                let open = self.queue_frame(frame, State::queue_passing)?;
-                // It is not inferred, but it shows that upstream is at work.
-                if let Some(open) = open {
-                    client.touch(open);
+                match self.queue_frame(frame, State::queue_passing)? {
+                    None => {}
+                    // It is not inferred, but it shows that upstream is at work.
+                    Some(Passed { open, whole: false }) => client.touch(open),
+                    Some(Passed { open, whole: true }) => self.hurry(&client, open),
                 }
                 return Ok(gst::FlowSuccess::Ok);
             }
@@ -130,14 +133,19 @@ impl Img2PoseDetect {
             self.start_timer(batch, time);
         }
         if whole {
-            gst::trace!(
-                CAT,
-                imp = self,
-                "upstream waits for frames to leave, {batch:?} does not wait for more"
-            );
-            client.hurry(batch);
+            self.hurry(&client, batch);
         }
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Has `batch` run as soon as the model is free.
+    fn hurry(&self, client: &Client<Watcher>, batch: BatchId) {
+        gst::trace!(
+            CAT,
+            imp = self,
+            "upstream waits for frames to leave, {batch:?} does not wait for more"
+        );
+        client.hurry(batch);
     }
 
     /// Has `queue` put a frame into the queue, unless the element is flushing.

@@ -20,7 +20,7 @@ pub use admission::FormatChange;
 pub use batches::Waiting;
 pub use departure::{Departure, Turn};
 use filling::Filling;
-pub use filling::{Joined, Next, Share};
+pub use filling::{Joined, Next, Passed, Share};
 use flow::Flow;
 use incoming::Incoming;
 use outgoing::Outgoing;

@@ -72,6 +72,30 @@ fn an_application_that_pushes_one_and_pulls_one_gets_each() {
     assert_eq!(stat(&element, "quiet-batches"), 4);
 }
 
+/// Each portion used to wait for more: its last frame is not looked at.
+#[test]
+fn a_source_that_waits_behind_a_frame_that_is_not_looked_at_waits_once_and_then_seldom() {
+    let element = detector();
+    element.set_property("inference-interval", 2u32);
+    let mut harness = flowing(&element);
+    // The second of the first two.
+    harness.push(frame(1)).unwrap();
+    assert_eq!(harness.pull().unwrap().offset(), 1);
+    let pauses = Pauses::of(&element);
+    for portion in 1..30 {
+        for index in [2 * portion, 2 * portion + 1] {
+            harness.push(frame(index)).unwrap();
+        }
+        for index in [2 * portion, 2 * portion + 1] {
+            assert_eq!(harness.pull().expect("a frame that was pushed").offset(), index);
+        }
+    }
+    assert_eq!(stat(&element, "batches"), 30);
+    // As for an application that pushes one and pulls one.
+    let quiet = stat(&element, "quiet-batches");
+    assert!(quiet <= 4 + pauses.allowance(), "{quiet}");
+}
+
 #[test]
 fn what_is_there_runs_when_no_more_comes() {
     let element = detector();

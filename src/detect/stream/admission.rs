@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::State;
-use super::filling::{Joined, Next};
+use super::filling::{Joined, Next, Passed};
 use super::incoming::Choice;
 use super::pending::{Admission, Pending, Source};
-use crate::detect::batcher::BatchId;
 use crate::detect::orientation::Orientation;
 use crate::detect::queue::{Item, starts_anew};
 use crate::detect::settings::Intake;
@@ -83,8 +82,8 @@ impl State {
         self.flow.result().map(drop)
     }
 
-    /// Queues a frame that is not inferred. Returns the batch into which it would have gone.
-    pub fn queue_passing(&mut self, frame: Pending) -> Option<BatchId> {
+    /// Queues a frame that is not inferred. `None`: no batch is open.
+    pub fn queue_passing(&mut self, frame: Pending) -> Option<Passed> {
         self.queue_frame(frame);
         self.filling.pass()
     }

@@ -112,9 +112,8 @@ impl State {
     /// waited because of it. Returns whether what the pipeline was told of the time of a run has changed.
     pub fn count_run(&mut self, batch: BatchId, run: &Run, delay: Duration) -> Option<bool> {
         let promise_changed = self.record.count(batch, run, delay)?;
-        if run.cause == Cause::Quiet && self.filling.is_last(batch) && !self.incoming.is_arriving() {
-            // Nothing has come since. One of its frames leaves now.
-            self.filling.wait_in_vain(1 + self.outgoing.frames_of(batch));
+        if run.cause == Cause::Quiet && !self.incoming.is_arriving() {
+            self.filling.wait_in_vain(batch);
         }
         // It may have run before it was closed.
         self.filling.give_up(batch);

@@ -18,8 +18,8 @@ impl Drop for Timer {
 /// What this element has in a batch. Dropped without the stream's lock, because its timer calls into the clock.
 pub struct Share {
     id: BatchId,
-    /// Frames in it.
-    frames: usize,
+    /// Frames that have come since it was opened, those that go into no batch, too.
+    arrived: usize,
     /// When this element's first frame got into it, on the pipeline's clock if there was one.
     opened_at: Option<ClockTime>,
     /// Closes it in time.
@@ -44,6 +44,14 @@ pub struct Joined {
     pub full: bool,
     /// The time on the pipeline's clock, if it has one and the frame is the first.
     pub time: Option<ClockTime>,
+}
+
+/// What follows when a frame has come that goes into no batch.
+pub struct Passed {
+    /// The open batch.
+    pub open: BatchId,
+    /// Whether it need not wait for more.
+    pub whole: bool,
 }
 
 /// What follows when a frame has got into a batch.
@@ -71,7 +79,7 @@ enum Latest {
 /// How this element fills its batches.
 pub struct Filling {
     latest: Latest,
-    /// The batch of the frame that arrived last; `None`: it is not inferred, or there is none.
+    /// The batch that was open when the last frame had arrived.
     last: Option<BatchId>,
     /// After how many frames upstream waits for one of them to leave.
     portion: Portion,
@@ -113,13 +121,13 @@ impl Filling {
         let (open, closed) = match self.close() {
             // It may have been given up here, and not yet at the worker.
             Some(mut batch) if batch.id == frame.batch && !frame.first => {
-                batch.frames += 1;
+                batch.arrived += 1;
                 (batch, None)
             }
             old => {
                 let new = Share {
                     id: frame.batch,
-                    frames: 1,
+                    arrived: 1,
                     opened_at: frame.time,
                     timer: None,
                 };
@@ -130,15 +138,29 @@ impl Filling {
             Patience::For(time) if open.timer.is_none() => Some(time),
             _ => None,
         };
-        let whole = matches!(self.patience, Patience::Quiet(_)) && self.portion.is_whole(open.frames);
+        let whole = self.is_whole(open.arrived);
         self.latest = Latest::Open(open);
         Next { closed, timer, whole }
     }
 
-    /// Takes note of a frame that goes into no batch. Returns the one into which it would have gone.
-    pub(super) fn pass(&mut self) -> Option<BatchId> {
-        self.last = None;
-        self.open()
+    /// Takes note of a frame that goes into no batch. `None`: no batch is open.
+    pub(super) fn pass(&mut self) -> Option<Passed> {
+        let passed = match &mut self.latest {
+            Latest::Open(batch) => {
+                batch.arrived += 1;
+                Some((batch.id, batch.arrived))
+            }
+            Latest::None | Latest::Gone(_) => None,
+        };
+        self.last = passed.map(|(open, _)| open);
+        let (open, arrived) = passed?;
+        let whole = self.is_whole(arrived);
+        Some(Passed { open, whole })
+    }
+
+    /// Whether upstream brings no more than `arrived` frames before one of them leaves.
+    fn is_whole(&mut self, arrived: usize) -> bool {
+        matches!(self.patience, Patience::Quiet(_)) && self.portion.is_whole(arrived)
     }
 
     /// No more frames join the open batch. Returns the batch that was opened last.
@@ -221,13 +243,15 @@ impl Filling {
         self.portion.left();
     }
 
-    /// Whether the frame that arrived last is in `batch`.
-    pub(super) fn is_last(&self, batch: BatchId) -> bool {
-        self.last == Some(batch)
-    }
-
-    /// A batch of `frames` frames of this element has waited for more in vain.
-    pub(super) fn wait_in_vain(&mut self, frames: usize) {
-        self.portion.waited_in_vain(frames);
+    /// `batch` has waited for more in vain, if nothing has come since the last of its frames and those behind it.
+    pub(super) fn wait_in_vain(&mut self, batch: BatchId) {
+        if self.last != Some(batch) {
+            return;
+        }
+        if let Latest::Open(share) | Latest::Gone(share) = &self.latest
+            && share.id == batch
+        {
+            self.portion.waited_in_vain(share.arrived);
+        }
     }
 }

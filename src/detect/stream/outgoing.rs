@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::thread::ThreadId;
 
 use super::pending::Pending;
-use crate::detect::batcher::BatchId;
 use crate::detect::queue::{Item, ItemQueue};
 use crate::meta::FrameFaces;
 
@@ -93,11 +92,6 @@ impl Outgoing {
             .filter_map(Pending::unfinished_batch)
             .filter(|batch| last.replace(*batch) != Some(*batch))
             .count()
-    }
-
-    /// Number of queued frames that are in `batch`.
-    pub(super) fn frames_of(&self, batch: BatchId) -> usize {
-        self.frames().filter(|frame| frame.batch() == Some(batch)).count()
     }
 
     /// Takes everything out. The caller drops it without the lock.

@@ -50,14 +50,6 @@ impl Pending {
         self.unfinished_batch().is_none()
     }
 
-    /// The batch that the frame is in, or was.
-    pub fn batch(&self) -> Option<BatchId> {
-        match &self.source {
-            Source::Batch(ticket) => Some(ticket.batch()),
-            Source::Skipped | Source::Late => None,
-        }
-    }
-
     /// The batch that the frame waits for.
     pub fn unfinished_batch(&self) -> Option<BatchId> {
         match &self.source {
