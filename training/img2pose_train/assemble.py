@@ -199,6 +199,8 @@ def main(argv=None):
     parser.add_argument("--max-size", type=int, default=1400)
     parser.add_argument("--sigma", type=float, nargs=2, default=[0.0, 1.0], metavar=("A", "B"),
                         help="log(sigma) = A + B log(spread), as look.reliability finds them")
+    parser.add_argument("--looks", type=int, choices=(1, 2), default=2,
+                        help="how often a detector looks at each face; the second time at its own square and that one's mirror image")
     parser.add_argument("--licence", required=True, type=Path, help="file with the licence of the weights")
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args(argv)
@@ -206,6 +208,8 @@ def main(argv=None):
         "min_size": options.min_size, "max_size": options.max_size, "licence": options.licence.read_text(),
         "source_sha256": {"finder": fingerprint(options.finder), "look": fingerprint(options.look)},
     }
+    if options.looks > 1:
+        facts["second_look"] = {"mirrored": True}
     model = assemble(finder_train.load_weights(options.finder), look_train.load_weights(options.look), facts, tuple(options.sigma))
     with whole(options.out) as path:
         onnx.save(model, path)

@@ -182,7 +182,7 @@ def main(argv=None):
     parser.add_argument("model", nargs="?", help="ONNX file (with --detector) or checkpoint")
     parser.add_argument("--finder", help="instead of a model: weights of finder.train...")
     parser.add_argument("--look", help="... and of look.train")
-    parser.add_argument("--looks", type=int, default=1)
+    parser.add_argument("--looks", type=int, choices=(1, 2), default=2)
     parser.add_argument("--least", type=float, default=MIN_SCORE, help="as for evaluate")
     parser.add_argument("--answers", help="instead of a model: a file of answers (see above)")
     parser.add_argument("--detector", help="program for ONNX files")

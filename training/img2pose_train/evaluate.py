@@ -203,7 +203,9 @@ def open_model(options, parser):
         if not pair:
             parser.error("an ONNX file of img2pose convert needs --detector")
         finder_part, look_part = (parts.Part(options.model, name, contract) for name in ("find", "look"))
-        return FindAndLook(finder_part, look_part, options.min_size, options.looks, options.least)
+        second = contract.get("second_look")
+        mirrored = bool(second and second["mirrored"])
+        return FindAndLook(finder_part, look_part, options.min_size, 2 if second else 1, options.least, mirrored)
     return CheckpointModel(options.model, options.min_size)
 
 
@@ -212,7 +214,8 @@ def main(argv=None):
     parser.add_argument("model", nargs="?", help="checkpoint (.pth) or ONNX file")
     parser.add_argument("--finder", help="instead of a model: weights of finder.train...")
     parser.add_argument("--look", help="... and of look.train")
-    parser.add_argument("--looks", type=int, default=1, help="how often the close look sees each face")
+    parser.add_argument("--looks", type=int, choices=(1, 2), default=2,
+                        help="how often the close look sees each face, the second time with the mirror image; an ONNX file says that itself")
     parser.add_argument("--least", type=float, default=MIN_SCORE, help="the finder's score from which on a face is looked at")
     parser.add_argument("--follow", type=int, default=0, metavar="N",
                         help="in clips the close look follows faces, and the finder runs in every N-th frame only")

@@ -5,11 +5,10 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from . import geometry
 from .detect import Faces, network_size
 from .finder import network as finder_network
 from .look import crops, fit, picture
-from .look.answer import Answers, Looker, poses_of, ready, squares_of
+from .look.answer import Looker, look_again, poses_of, ready, squares_of
 from .metrics import iou
 
 MIN_SCORE = 0.05
@@ -44,40 +43,28 @@ def find(finder, image, size, min_score=MIN_SCORE, most=300):
     return squares, box[kept].double().numpy() * np.tile(k, 2), score[kept].double().numpy()
 
 
-SECOND_LOOK = 45.0
-"""Degrees of yaw below which a second look is better than the first; beyond, a first answer that is off takes the crop along."""
-
-
-def look_again(looker, image, answers):
-    """`Answers` of faces that were looked at, better where a second look, at the square of the first answer, is: see `SECOND_LOOK`."""
-    if not len(answers.points):
-        return answers
-    solved = fit.solve(answers.points)[:5]
-    front = np.nonzero(np.abs(geometry.yaw(solved[0])) < SECOND_LOOK)[0]
-    second = looker(image, [squares_of(*solved)[k] for k in front])
-    merged = Answers(*(values.copy() for values in (answers.points, answers.direct, answers.presence, answers.spread)))
-    for mine, theirs in zip(vars(merged).values(), vars(second).values()):
-        mine[front] = theirs
-    return merged
+HOPE = 0.5
+"""What is seen at a first look for a score of at least this share of the threshold is looked at again."""
 
 
 class FindAndLook:
     """Model for `evaluate`: an RGB picture to `Faces`, by falling score. The networks may be PyTorch's or `parts.Part`s. `looks`: how
-    often each face is looked at (`look_again`). `least`: squares that the finder gives a lower score are not looked at."""
+    often each face is looked at, once or twice (`answer.look_again`; `mirrored`: the second time at the mirror image, too). `least`: squares that the finder gives a lower score are not looked at."""
 
     to_image = staticmethod(picture.to_image)
 
-    def __init__(self, finder, look, min_side=360, looks=1, least=MIN_SCORE):
+    def __init__(self, finder, look, min_side=360, looks=1, least=MIN_SCORE, mirrored=True):
         self.finder = ready(finder)
-        self.looker, self.min_side, self.looks, self.least = Looker(look), min_side, looks, least
+        self.looker, self.min_side, self.looks, self.least, self.mirrored = Looker(look), min_side, looks, least, mirrored
 
     def __call__(self, image):
         height, width = image.shape[:2]
         size = network_size(height, width, self.min_side)
         squares, _, score = find(self.finder, image, size, self.least)
         answers = self.looker(image, squares)
-        for _ in range(self.looks - 1):
-            answers = look_again(self.looker, image, answers)
+        if self.looks > 1 and squares:
+            hope = np.sqrt(score * answers.presence) >= HOPE * MIN_SCORE
+            answers = look_again(self.looker, image, squares, answers, hope, self.mirrored)
         pose, box, _ = poses_of(answers.points, width, height)
         # Both have to see a face.
         score = np.sqrt(score * answers.presence)

@@ -55,6 +55,7 @@ def numbers(path, image, most):
     answers = look(network.normalise(torch.from_numpy(np.stack(cut)))).double().numpy()
     seen = answer.decode(answers, maps, [s.angle for s in squares])
     solved = rotation, origin, scale, flatness, lean, residual = fit.solve(seen.points)
+    again = answer.squares_of(*solved[:5])
     rvec, translation, in_picture, box = faces_of(solved, width, height)
     sigma = sigma_of(np.degrees(seen.spread), (contract["sigma"]["a"], contract["sigma"]["b"]))
     plain = lambda value: np.round(np.asarray(value, float), 6).tolist()
@@ -65,6 +66,7 @@ def numbers(path, image, most):
         "direct": plain(seen.direct[k]),
         "fit": {"rotation": plain(rotation[k]), "origin": plain(origin[k]), "scale": plain(scale[k]), "flatness": plain(flatness[k]),
                 "lean": plain(lean[k]), "residual": plain(residual[k]), "box": plain(box[k])},
+        "again": {"centre": plain(again[k].centre), "side": plain(again[k].side), "angle": plain(again[k].angle)},
         "pose": {"rotation_vector": plain(rvec[k]), "translation": plain(translation[k])},
         "box": plain(in_picture[k]),
         "score": plain(np.sqrt(found[k] * seen.presence[k])),

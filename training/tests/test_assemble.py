@@ -133,6 +133,8 @@ def test_the_file_is_measured_part_by_part_without_a_detector(pack, networks, mo
         evaluate.main([*source, *at])
         measured.append(json.loads(capsys.readouterr().out))
     file, wanted = (m["detection"] for m in measured)
+    # Both look twice, which the file says itself.
+    assert parts.contract_of(model)["second_look"] == {"mirrored": True}
     assert file["images"] == wanted["images"] == 1 and file["faces"] == wanted["faces"] == 2
     # As many places, however false.
     apart = [abs(file["false_positives_per_image"][s] - n) for s, n in wanted["false_positives_per_image"].items()]

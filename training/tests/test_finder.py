@@ -11,14 +11,15 @@ import torch
 
 from img2pose_train import evaluate, geometry
 from img2pose_train.compose import Composer, Crop
-from img2pose_train.find_and_look import FindAndLook, Follow, find, look_again
+from img2pose_train.find_and_look import FindAndLook, Follow, find
 from img2pose_train.finder import mine, network
 from img2pose_train.finder import train as finder_train
 from img2pose_train.finder.batches import FinderBatches, collate
 from img2pose_train.finder.losses import giou_loss, losses, upright_iou
 from img2pose_train.finder.negatives import Negatives
 from img2pose_train.finder.targets import Upright, assign, upright_faces
-from img2pose_train.look.answer import Answers
+from img2pose_train.look import crops
+from img2pose_train.look.answer import Answers, look_again
 from img2pose_train.look.network import PRESENCE, LookNetwork
 from img2pose_train.look.train import save_weights as save_look
 
@@ -221,25 +222,50 @@ def test_both_have_to_see_a_face():
     assert abs(np.degrees(found[8.0].pose[0, 2]) - 90) < 3
 
 
-def test_only_faces_in_front_are_looked_at_again():
-    """The second look is taken at the square of the first answer, and left out where that may have led astray."""
-    rotation = geometry.rotation_matrix([[0.0, 0.3, 0.2], [0.0, -1.1, 0.0], [0.1, 0.0, 0.0]])
-    translation = np.array([[0, 0, 10.0], [4, 0, 10.0], [-4, 0, 10.0]])
-    points = geometry.project(rotation, translation, 500.0, np.full((3, 2), 250.0), geometry.REFERENCE_68)
-    first = Answers(points, rotation, np.full(3, 0.5), np.full(3, 0.1))
+def test_faces_are_looked_at_again_in_their_own_squares():
+    """The second look is taken at the square of what the first one has seen, and left out where that is not wanted or led astray."""
+    rotation = geometry.rotation_matrix([[0.0, 0.3, 0.2], [0.0, -1.1, 0.0], [0.1, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    translation = np.array([[0, 0, 10.0], [4, 0, 10.0], [-4, 0, 10.0], [0, 4, 10.0]])
+    points = geometry.project(rotation, translation, 500.0, np.full((4, 2), 250.0), geometry.REFERENCE_68)
+    squares = [crops.Square.around(p, 0.0) for p in points]
+    # The last one's points are seen far from where it was looked.
+    squares[3] = squares[3].moved([1.5, 0], 1.0, 0.0)
+    first = Answers(points, rotation, np.full(4, 0.5), np.full(4, 0.1))
     asked = []
 
-    def looker(image, squares):
-        asked.extend(squares)
-        return Answers(points[[0, 2]] + 1, rotation[[2, 0]], np.full(2, 0.9), np.full(2, 0.05))
+    def looker(image, squares, mirrored):
+        asked.append((squares, mirrored))
+        count = len(squares)
+        return Answers(points[:count] + 1, rotation[:count][::-1], np.full(count, 0.9), np.full(count, 0.05))
 
-    second = look_again(looker, None, first)
-    assert len(asked) == 2 and np.abs(asked[0].angle - 0.2) < 0.1 and asked[1].centre[0] < 100
-    assert np.allclose(second.points - points, np.array([1, 0, 1])[:, None, None]) and second.presence.tolist() == [0.9, 0.5, 0.9]
-    assert np.allclose(second.direct[[0, 1, 2]], rotation[[2, 1, 0]]) and second.spread.tolist() == [0.05, 0.1, 0.05]
-    assert first.presence.tolist() == [0.5] * 3
+    second = look_again(looker, None, squares, first, np.array([True, False, True, True]))
+    (again, mirrored), = asked
+    assert mirrored and len(again) == 2 and np.abs(again[0].angle - 0.2) < 0.1 and again[1].centre[0] < 100
+    assert np.allclose(second.points[[0, 2]], points[:2] + 1) and np.allclose(second.points[[1, 3]], points[[1, 3]])
+    # The mean of three logits, of which the first is 0.
+    assert np.allclose(np.log(second.presence[[0, 2]] / (1 - second.presence[[0, 2]])), 2 / 3 * np.log(9))
+    assert second.presence[[1, 3]].tolist() == [0.5, 0.5] and second.spread.tolist() == [0.05, 0.1, 0.05, 0.1]
+    assert np.allclose(second.direct, rotation[[1, 1, 0, 3]]) and first.presence.tolist() == [0.5] * 4
+    once = look_again(looker, None, squares, first, np.array([True, False, False, False]), mirrored=False)
+    assert np.isclose(np.log(once.presence[0] / (1 - once.presence[0])), 1 / 2 * np.log(9)) and not asked[1][1]
+    assert look_again(looker, None, squares, first, np.zeros(4, bool)) is first and len(asked) == 2
     none = Answers(points[:0], rotation[:0], np.zeros(0), np.zeros(0))
-    assert look_again(looker, None, none) is none and len(asked) == 2
+    assert look_again(looker, None, [], none) is none and len(asked) == 2
+
+
+def test_a_face_is_looked_at_twice_where_that_is_asked_for():
+    torch.manual_seed(3)
+    look = LookNetwork().eval()
+    with torch.no_grad():
+        look.head.bias[PRESENCE] = 3.0
+    image = np.random.default_rng(3).integers(0, 256, (192, 320, 3), np.uint8)
+    seen = []
+    counted = lambda x: seen.append(len(x)) or look(x)
+    faces = [FindAndLook(OneFace(), counted, min_side=96, looks=looks, mirrored=mirrored)(image) for looks, mirrored in ((1, True), (2, True), (2, False))]
+    assert seen == [1, 1, 1, 1, 1, 1] and len({tuple(f.pose[0]) for f in faces}) == 3
+    with torch.no_grad():
+        look.head.bias[PRESENCE] = -12.0
+    assert not len(FindAndLook(OneFace(), counted, min_side=96, looks=2)(image).score) and len(seen) == 7
 
 
 def test_negatives_hold_no_face_and_are_determined(tmp_path):

@@ -12,7 +12,7 @@ from img2pose_train.labels import pose_in_box
 from img2pose_train.pack import Labels
 from img2pose_train.look import cache, crops, fit, landmarks, network, reliability, samples, second
 from img2pose_train.look import train as look_train
-from img2pose_train.look.answer import Looker, decode, poses_of
+from img2pose_train.look.answer import Looker, decode, mean_with_mirror, poses_of
 from img2pose_train.look.picture import to_image
 from img2pose_train.look.evaluate import figures, gather, held_out
 from img2pose_train.look.losses import fitted_turn, left_over, losses
@@ -305,6 +305,21 @@ def test_points_come_back_to_the_picture():
     answers = decode(output, [m], [square.angle])
     assert np.allclose(answers.points[0], true)
     assert np.allclose(answers.direct[0], geometry.rotation_matrix([0, 0, 0.7])[0])
+
+
+def test_a_mirror_image_is_read_from_the_other_side():
+    rng = np.random.default_rng(2)
+    output = rng.normal(size=(3, network.OUTPUTS))
+    image = rng.normal(size=(3, network.OUTPUTS))
+    image[:, network.POINTS] = (output[:, network.POINTS].reshape(3, 68, 2)[:, geometry.MIRRORED_68] * [-1, 1]).reshape(3, 136)
+    mean = mean_with_mirror(output, image)
+    assert np.allclose(mean[:, network.POINTS], output[:, network.POINTS]) and np.array_equal(mean[:, network.ROTATION], output[:, network.ROTATION])
+    assert np.allclose(mean[:, 142:], (output[:, 142:] + image[:, 142:]) / 2)
+    # The network is asked about the picture and its mirror image.
+    asked = []
+    looker = Looker(lambda x: asked.append(x) or torch.from_numpy(output[:1]))
+    looker(rng.integers(0, 256, (200, 200, 3), np.uint8), [crops.Square(np.array([100.0, 90.0]), 60.0, 0.4)], mirrored=True)
+    assert torch.equal(asked[0].flip(3), asked[1]) and not torch.equal(asked[0], asked[1])
 
 
 def test_training_learns_resumes_and_evaluates(pack, patches, tmp_path):

@@ -105,6 +105,7 @@ pub fn small_pair_contract() -> PairContract {
             b: 1.1,
             share: 0.683,
         },
+        second_look: None,
         score_floor: 0.2,
         nms_threshold: 0.5,
         bbox_x_factor: 1.1,

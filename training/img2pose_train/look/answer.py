@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .. import geometry
+from ..geometry import MIRRORED_68
 from . import crops, fit, network
 from .picture import faces_of
 
@@ -41,12 +42,27 @@ class Looker:
         ]
         return np.concatenate(parts) if parts else np.zeros((0, network.OUTPUTS))
 
-    def __call__(self, image, squares, pixels=crops.SIDE):
-        """`Answers` about the squares of an RGB picture [h, w, 3]."""
+    def __call__(self, image, squares, pixels=crops.SIDE, mirrored=False):
+        """`Answers` about the squares of an RGB picture [h, w, 3]; `mirrored`: the mean over crops and their mirror images."""
         cut = [crops.cut(image, square, pixels) for square in squares]
         if not cut:
             return Answers(np.zeros((0, 68, 2)), np.zeros((0, 3, 3)), np.zeros(0), np.zeros(0))
-        return decode(self.raw(np.stack([crop for crop, _ in cut])), [m for _, m in cut], [s.angle for s in squares], pixels)
+        images = np.stack([crop for crop, _ in cut])
+        output = self.raw(images)
+        if mirrored:
+            output = mean_with_mirror(output, self.raw(np.ascontiguousarray(images[:, :, ::-1])))
+        return decode(output, [m for _, m in cut], [s.angle for s in squares], pixels)
+
+
+def mean_with_mirror(output, mirrored):
+    """What crops and their mirror images [N, 144] say together: the mean of points, presence (its logit) and spread (its logarithm); the direct
+    pose is that of the crops."""
+    mean = output.copy()
+    points = mirrored[:, network.POINTS].reshape(-1, 68, 2)[:, MIRRORED_68] * [-1, 1]
+    mean[:, network.POINTS] = (output[:, network.POINTS] + points.reshape(-1, 136)) / 2
+    for column in (network.PRESENCE, network.SPREAD):
+        mean[:, column] = (output[:, column] + mirrored[:, column]) / 2
+    return mean
 
 
 def decode(output, matrices, angles, pixels=crops.SIDE):
@@ -62,6 +78,43 @@ def squares_of(rotation, origin, scale, flatness, lean):
     """The upright squares of fitted faces: where the next look goes."""
     seen = fit.project(rotation, origin, scale, flatness, lean)
     return [crops.Square.around(points, angle) for points, angle in zip(seen, crops.roll_of(rotation))]
+
+
+LARGEST_CHANGE = 4.0
+"""Largest ratio between the sides of the squares of both looks."""
+
+
+def is_near(first, square):
+    """Whether a face that was seen in the square `first`, and whose own is `square`, is one to be looked at again."""
+    away = np.linalg.norm(square.centre - first.centre)
+    return bool(away <= first.side and 1 / LARGEST_CHANGE <= square.side / first.side <= LARGEST_CHANGE)
+
+
+def _logit(chance):
+    chance = np.clip(chance, 1e-9, 1 - 1e-9)
+    return np.log(chance / (1 - chance))
+
+
+def look_again(looker, image, squares, first, chosen=None, mirrored=True):
+    """`Answers` of both looks: `first` says what was seen in `squares`, and where that is a face, it is looked at again in its own square.
+
+    Points, direct pose and spread are those of the second look; the logit of the presence is the mean over all crops (the first one, the second one and, with
+    `mirrored`, its mirror image). chosen [N]: which are looked at again."""
+    chosen = np.ones(len(squares), bool) if chosen is None else chosen
+    rows = np.nonzero(chosen)[0]
+    if not len(rows):
+        return first
+    again = squares_of(*fit.solve(first.points[rows])[:5])
+    near = [k for k, row in enumerate(rows) if is_near(squares[row], again[k])]
+    if not near:
+        return first
+    second, rows = looker(image, [again[k] for k in near], mirrored=mirrored), rows[near]
+    merged = Answers(*(values.copy() for values in (first.points, first.direct, first.presence, first.spread)))
+    merged.points[rows], merged.direct[rows], merged.spread[rows] = second.points, second.direct, second.spread
+    crops_of_second = 2 if mirrored else 1
+    logit = (_logit(first.presence[rows]) + crops_of_second * _logit(second.presence)) / (1 + crops_of_second)
+    merged.presence[rows] = 1 / (1 + np.exp(-logit))
+    return merged
 
 
 def poses_of(points, width, height):

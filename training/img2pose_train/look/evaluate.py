@@ -17,7 +17,7 @@ from .. import geometry
 from ..metrics import median_interval
 from ..pack import Labels, Photos, is_portrait, whole
 from . import crops, fit
-from .answer import Looker, squares_of
+from .answer import Looker, look_again
 from .samples import pitch
 from .train import load_weights
 
@@ -43,11 +43,8 @@ def measure(looker, image, squares, looks, rng):
     """Columns for the faces of one picture: fitted rotation, direct rotation, spread, presence, residual, moved (degrees): by how
     much the last look's answer turns when the first look's crop is moved."""
     def look(squares):
-        for k in range(looks):
-            if k:
-                squares = squares_of(*fit.solve(answers.points)[:5])
-            answers = looker(image, squares)
-        return answers
+        answers = looker(image, squares)
+        return look_again(looker, image, squares, answers) if looks > 1 else answers
 
     answers = look(squares)
     fitted = fit.solve(answers.points)
@@ -147,7 +144,7 @@ def main(argv=None):
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0], help="as for look.cache")
     parser.add_argument("--smallest", type=float, default=16, help="size of the smallest face of the photos, pixels")
     parser.add_argument("--scenes", action="store_true", help="without crops of a single face, as img2pose_train.evaluate has it")
-    parser.add_argument("--looks", type=int, default=1)
+    parser.add_argument("--looks", type=int, choices=(1, 2), default=1)
     parser.add_argument("--misplaced", type=float, default=0.04, help="how far the crops are off, in sides")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out")

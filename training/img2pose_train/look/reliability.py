@@ -88,7 +88,7 @@ def main(argv=None):
     parser.add_argument("--renders", nargs="*", default=[], help="folders of rendered heads of other people: judged, too")
     parser.add_argument("--convention", type=float, nargs=3, default=[0, 0, 0], help="as for look.cache")
     parser.add_argument("--smallest", type=float, default=16, help="size of the smallest face, pixels")
-    parser.add_argument("--looks", type=int, default=1)
+    parser.add_argument("--looks", type=int, choices=(1, 2), default=2)
     parser.add_argument("--misplaced", type=float, default=0.04, help="how far the crops are off, in sides")
     parser.add_argument("--out")
     options = parser.parse_args(argv)

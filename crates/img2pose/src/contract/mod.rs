@@ -39,7 +39,9 @@ pub use images::ImageFacts;
 #[cfg(test)]
 pub(crate) use pair::tests as pair_tests;
 pub(crate) use pair::{ANSWER, ANSWER_POINTS, ANSWER_PRESENCE, ANSWER_SPREAD, CELL};
-pub use pair::{Ends, FIND_AND_LOOK, PAIR_CONTRACT_VERSION, PairContract, PairNetworks, SigmaFacts};
+pub use pair::{
+    Ends, FIND_AND_LOOK, PAIR_CONTRACT_VERSION, PairContract, PairNetworks, SecondLook, SigmaFacts,
+};
 pub use reference_points::{REFERENCE_POINTS_5, REFERENCE_POINTS_68};
 pub use validate::ContractError;
 

@@ -54,6 +54,9 @@ pub struct PairContract {
     pub crop_margin: f64,
     /// What the answered spread means.
     pub sigma: SigmaFacts,
+    /// How faces are looked at again; `None`: they are looked at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_look: Option<SecondLook>,
     /// Lowest score of the finder at which a place is looked at.
     pub score_floor: f32,
     /// Two faces whose boxes overlap by more than this IoU are one face.
@@ -99,6 +102,14 @@ pub struct SigmaFacts {
     pub b: f64,
     /// The rotation is off by no more than sigma in this share of the cases.
     pub share: f64,
+}
+
+/// A second look, at the square of the face that the first one has seen. Landmarks and spread are those of the second look, the
+/// logit of the presence is the mean over all crops of both.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondLook {
+    /// It is at the crop and at its mirror image, and the mean of both is what it says.
+    pub mirrored: bool,
 }
 
 /// Numbers of an answer that are landmarks: 68 times x and y.
@@ -221,6 +232,7 @@ pub(crate) mod tests {
                 b: 1.0,
                 share: 0.683,
             },
+            second_look: None,
             score_floor: 0.2,
             nms_threshold: 0.5,
             bbox_x_factor: 1.1,
@@ -270,6 +282,19 @@ pub(crate) mod tests {
                 .expect_err(&format!("{field}, number {number}"));
             assert_eq!(error.field, *field, "number {number}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_of_a_second_look_has_none() {
+        let mut facts = serde_json::to_value(contract()).unwrap();
+        assert!(facts.get("second_look").is_none());
+        let read = |facts: &serde_json::Value| serde_json::from_value::<PairContract>(facts.clone());
+        assert_eq!(read(&facts).unwrap(), contract());
+        facts["second_look"] = serde_json::json!({ "mirrored": true });
+        let second = read(&facts).unwrap().second_look;
+        assert_eq!(second, Some(SecondLook { mirrored: true }));
+        facts["second_look"] = serde_json::json!({});
+        assert!(read(&facts).is_err());
     }
 
     #[test]

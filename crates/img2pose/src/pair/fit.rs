@@ -7,6 +7,7 @@
 
 use nalgebra::{Matrix2, Matrix2x3, Matrix3, Matrix6, SVector, Vector2, Vector3, Vector6};
 
+use super::Square;
 use crate::contract::PairContract;
 use crate::pose::{FaceBox, box_around, matrix_to_rotation_vector, multiply, rotation_matrix};
 
@@ -108,6 +109,31 @@ impl Fitter {
         };
         let finite = residual.is_finite() && bbox.iter().all(|side| side.is_finite());
         (finite && face.scale > 0.0).then_some(fit)
+    }
+
+    /// The upright square around what `fit` shows of the reference points: where a face is looked at again.
+    pub fn square(&self, fit: &Fit) -> Square {
+        let face = Estimate {
+            rotation: fit.rotation,
+            origin: fit.origin.into(),
+            scale: fit.scale,
+            flatness: fit.flatness,
+            lean: fit.lean.into(),
+        };
+        // Where the head's downward axis points.
+        let angle = (-fit.rotation[0][1]).atan2(fit.rotation[1][1]);
+        let (sine, cosine) = angle.sin_cos();
+        let upright = self.reference.iter().map(|point| {
+            let seen = face.project(point);
+            [cosine * seen.x + sine * seen.y, cosine * seen.y - sine * seen.x]
+        });
+        let [x_min, y_min, x_max, y_max] = box_around(upright, 0.0, &self.rule, |number| number);
+        let [x, y] = [(x_min + x_max) / 2.0, (y_min + y_max) / 2.0];
+        Square {
+            centre: [cosine * x - sine * y, sine * x + cosine * y],
+            side: (x_max - x_min).max(y_max - y_min),
+            angle,
+        }
     }
 
     /// Weak perspective: the affine map nearest to the landmarks, and the rotation and scale nearest to that.

@@ -31,6 +31,8 @@ struct GoldenFace {
     spread: f64,
     sigma: f64,
     fit: GoldenFit,
+    /// The square of a second look.
+    again: GoldenSquare,
     pose: GoldenPose,
     /// Not clipped.
     r#box: [f64; 4],
@@ -190,6 +192,15 @@ fn check_faces(golden: &Golden, answers: &[f32]) {
         assert_close(&found.lean, &expected.lean, TOLERANCE, "lean");
         assert_close(&[found.residual], &[expected.residual], TOLERANCE, "residual");
         assert_close(&found.bbox, &expected.r#box, 1e-3, "box of the fit");
+        let (again, expected) = (fitter.square(&found), &face.again);
+        assert_close(&again.centre, &expected.centre, 1e-3, "centre of the second look");
+        assert_close(&[again.side], &[expected.side], 1e-3, "side of the second look");
+        assert_close(
+            &[again.angle],
+            &[expected.angle],
+            TOLERANCE,
+            "angle of the second look",
+        );
 
         let mut faces = Vec::new();
         Faces::new(&contract).process(&mut [sight], &layout, &selection, &contract, &mut faces);

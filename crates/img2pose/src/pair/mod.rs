@@ -3,6 +3,7 @@
 //! Squares and landmarks lie in the **picture**: the frame turned upright, in square pixels as large as the shorter side of a
 //! pixel of the frame. The middle of its first pixel is (0, 0). Angles in the plane are radians, positive clockwise.
 
+mod again;
 mod crop;
 mod faces;
 mod fit;
@@ -10,6 +11,7 @@ mod fit;
 mod golden;
 mod squares;
 
+pub(crate) use again::{mirror, second_square};
 pub(crate) use crop::CropPlan;
 pub(crate) use faces::{Faces, Sight};
 pub(crate) use fit::Fitter;

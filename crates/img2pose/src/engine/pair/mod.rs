@@ -15,10 +15,10 @@ use crate::batch::Input;
 use crate::contract::{ANSWER, CELL, PairContract};
 use crate::error::{Error, resize};
 use crate::finite::are_finite;
-use crate::frame::{Crop, Cropper};
+use crate::frame::{Crop, Cropper, FrameLayout};
 use crate::model::{Model, PairParts};
 use crate::options::Selection;
-use crate::pair::{CropPlan, Place, Places, Sight};
+use crate::pair::{CropPlan, Fitter, Place, Places, Sight, Square, mirror, second_square};
 use crate::provider::Placement;
 use crate::runtime::Runtime;
 use crate::shapes::Shapes;
@@ -32,6 +32,7 @@ pub(crate) struct PairEngine {
     contract: PairContract,
     find: Part,
     look: Part,
+    fitter: Fitter,
     work: Work,
 }
 
@@ -41,6 +42,7 @@ struct Work {
     choice: Places,
     places: Vec<Place>,
     looks: Vec<Look>,
+    sights: Vec<(usize, Sight)>,
     crops: Vec<f32>,
     answers: Vec<f32>,
     /// One for each thread.
@@ -49,14 +51,20 @@ struct Work {
     padded: Vec<f32>,
 }
 
-/// A place that is looked at.
+/// A square that is looked at.
 struct Look {
-    /// Its frame in the batch, and its place among those of the frame.
+    /// Its frame in the batch.
     frame: usize,
+    /// Of a first look: its place among those of the frame. Of a second one: the number of the sight that it makes better.
     rank: usize,
-    place: Place,
+    square: Square,
+    /// The finder's score.
+    found: f32,
     plan: CropPlan,
 }
+
+/// What is seen at a first look for a score of at least this share of the threshold is looked at again.
+const HOPE: f32 = 0.5;
 
 impl PairEngine {
     /// Loads the networks of `model`.
@@ -96,6 +104,7 @@ impl PairEngine {
         };
         let croppers = std::iter::repeat_with(Mutex::default);
         Ok(Self {
+            fitter: Fitter::new(model.pair_contract()?),
             contract: model.pair_contract()?.clone(),
             find: part("finder", &parts.find)?,
             look: part("close look", &parts.look)?,
@@ -187,6 +196,7 @@ impl Engine for PairEngine {
             contract,
             find: finder,
             look,
+            fitter,
             work,
         } = self;
         let [height, width] = batch.padded();
@@ -225,52 +235,142 @@ impl Engine for PairEngine {
                 looks.extend(places.iter().enumerate().map(|(rank, &place)| Look {
                     frame,
                     rank,
+                    square: place.square,
+                    found: place.found,
                     plan: CropPlan::new(&place.square, layout, contract),
-                    place,
                 }));
             }
             clock.lap(&mut times.proposals);
         })?;
         found.iter_mut().for_each(Vec::clear);
-        for first in (0..work.looks.len()).step_by(MOST_CROPS) {
-            let last = (first + MOST_CROPS).min(work.looks.len());
-            work.cut(setting, contract, &batch, first..last)?;
-            clock.lap(&mut times.roi_align);
-            work.answers.clear();
-            let side = contract.crop_side as usize;
-            let shape = [rows(setting.shapes, last - first), 3, side, side];
-            look.run_rows(&work.crops, shape, ANSWER, &mut work.answers)?;
-            let answers = work.answers.as_chunks::<ANSWER>().0;
-            for (look, &answer) in work.looks[first..last].iter().zip(answers) {
-                let sight = Sight {
-                    rank: look.rank,
-                    square: look.place.square,
-                    found: look.place.found,
-                    answer,
-                };
-                if sight.score() >= selection.score_threshold {
-                    found[look.frame].push(sight);
-                }
+        let threshold = selection.score_threshold;
+        let hope = threshold * if contract.second_look.is_some() { HOPE } else { 1.0 };
+        let mut run = Run {
+            setting,
+            contract,
+            batch: &batch,
+            part: look,
+            clock,
+            times,
+        };
+        work.sights.clear();
+        work.look(&mut run, Crops::Straight, |look, answers, sights| {
+            let &[answer] = answers else { return };
+            let sight = Sight {
+                rank: look.rank,
+                square: look.square,
+                found: look.found,
+                answer,
+            };
+            if sight.score() >= hope {
+                sights.push((look.frame, sight));
             }
-            clock.lap(&mut times.pose_head);
+        })?;
+        if let Some(second) = contract.second_look {
+            work.plan_again(layout, fitter, contract);
+            let crops = if second.mirrored {
+                Crops::Mirrored
+            } else {
+                Crops::Straight
+            };
+            work.look(&mut run, crops, |look, answers, sights| {
+                let (_, sight) = &mut sights[look.rank];
+                *sight = sight.looked_at_again(look.square, answers);
+            })?;
+        }
+        for &(frame, sight) in &work.sights {
+            if sight.score() >= threshold {
+                found[frame].push(sight);
+            }
         }
         Ok(())
     }
 }
 
+/// Which crops of a square are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crops {
+    Straight,
+    /// The mirror image behind each.
+    Mirrored,
+}
+
+impl Crops {
+    /// How many a square has.
+    fn each(self) -> usize {
+        match self {
+            Self::Straight => 1,
+            Self::Mirrored => 2,
+        }
+    }
+}
+
+/// What looking at the squares of a batch needs.
+struct Run<'r, 'b> {
+    setting: &'r Setting,
+    contract: &'r PairContract,
+    batch: &'r Input<'b>,
+    part: &'r mut Part,
+    clock: Clock,
+    times: &'r mut StageTimes,
+}
+
 impl Work {
-    /// Cuts the crops of the looks in `range` out of their frames, side by side; blank ones make up the number of the run.
-    fn cut(
+    /// Looks at all `looks`; `done` is given each with what is answered to its crops, and the sights.
+    fn look(
         &mut self,
-        setting: &Setting,
-        contract: &PairContract,
-        batch: &Input<'_>,
-        range: std::ops::Range<usize>,
+        run: &mut Run<'_, '_>,
+        crops: Crops,
+        mut done: impl FnMut(&Look, &[[f32; ANSWER]], &mut Vec<(usize, Sight)>),
     ) -> Result<(), Error> {
+        let each = crops.each();
+        let most = MOST_CROPS / each;
+        for first in (0..self.looks.len()).step_by(most) {
+            let last = (first + most).min(self.looks.len());
+            self.cut(run, crops, first..last)?;
+            run.clock.lap(&mut run.times.roi_align);
+            self.answers.clear();
+            let side = run.contract.crop_side as usize;
+            let shape = [rows(run.setting.shapes, each * (last - first)), 3, side, side];
+            run.part.run_rows(&self.crops, shape, ANSWER, &mut self.answers)?;
+            let answers = self.answers.as_chunks::<ANSWER>().0.chunks_exact(each);
+            for (look, answers) in self.looks[first..last].iter().zip(answers) {
+                done(look, answers, &mut self.sights);
+            }
+            run.clock.lap(&mut run.times.pose_head);
+        }
+        Ok(())
+    }
+
+    /// Makes `looks` those at the faces that the sights show.
+    fn plan_again(&mut self, layout: &FrameLayout, fitter: &Fitter, contract: &PairContract) {
+        let Self { looks, sights, .. } = self;
+        looks.clear();
+        looks.extend(sights.iter().enumerate().filter_map(|(rank, (frame, sight))| {
+            let square = second_square(sight, fitter, contract)?;
+            Some(Look {
+                frame: *frame,
+                rank,
+                plan: CropPlan::new(&square, layout, contract),
+                square,
+                found: sight.found,
+            })
+        }));
+    }
+
+    /// Cuts the crops of the looks in `range` out of their frames, side by side; blank ones make up the number of the run.
+    fn cut(&mut self, run: &Run<'_, '_>, kind: Crops, range: std::ops::Range<usize>) -> Result<(), Error> {
+        let Run {
+            setting,
+            contract,
+            batch,
+            ..
+        } = run;
         let side = contract.crop_side as usize;
         let len = 3 * side * side;
-        resize(&mut self.crops, rows(setting.shapes, range.len()) * len, CROPS)?;
-        let (crops, blank) = self.crops.split_at_mut(range.len() * len);
+        let wanted = kind.each() * range.len();
+        resize(&mut self.crops, rows(setting.shapes, wanted) * len, CROPS)?;
+        let (crops, blank) = self.crops.split_at_mut(wanted * len);
         blank.fill(0.0);
         let (looks, croppers) = (&self.looks[range], &self.croppers);
         let cut = |look: &Look, into: &mut [f32]| -> Result<(), Error> {
@@ -294,8 +394,15 @@ impl Work {
             Ok(cropper.cut(&frame, crop)?)
         };
         setting.pool.install(|| {
-            let crops = crops.par_chunks_exact_mut(len);
-            crops.zip(looks).try_for_each(|(crop, look)| cut(look, crop))
+            let crops = crops.par_chunks_exact_mut(kind.each() * len);
+            crops.zip(looks).try_for_each(|(crops, look)| {
+                let (straight, mirrored) = crops.split_at_mut(len);
+                cut(look, straight)?;
+                if kind == Crops::Mirrored {
+                    mirror(straight, side, mirrored);
+                }
+                Ok(())
+            })
         })
     }
 }

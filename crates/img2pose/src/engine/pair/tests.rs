@@ -1,5 +1,7 @@
 //! Two networks that find and look, on the processor.
 
+mod again;
+
 use test_support::{small_pair, small_pair_model};
 
 use super::*;
