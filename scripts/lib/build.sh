@@ -10,10 +10,11 @@ setup_base() {
     onnxruntime_ensure
 }
 
-# plugin_build: builds plugin and tools in release, and points GStreamer at them. Sets TARGET.
+# plugin_build: builds the plugin and the tool img2pose in release, its `run` included, and points GStreamer at them. Sets TARGET.
 plugin_build() {
     step "Building the plugin (release)"
-    (cd "$ROOT" && cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli >&2) ||
+    (cd "$ROOT" && cargo build --release --locked -p gst-plugin-img2pose -p img2pose-cli --features img2pose-cli/run \
+        --lib --bin img2pose --bin img2pose-run >&2) ||
         die "the build failed; see the lines above"
     TARGET=${CARGO_TARGET_DIR:-$ROOT/target}/release
     export TARGET

@@ -1,4 +1,4 @@
-"""Tests the page of `img2pose run --view` in Chromium: view_test.py PROGRAM MEDIA PICTURES. Called by scripts/test-view.sh.
+"""Tests the page of `img2pose run --view` in a browser: view_test.py PROGRAM MEDIA PICTURES chromium|firefox. Called by scripts/test-view.sh.
 
 PROGRAM is img2pose, MEDIA the folder of the test media, PICTURES where screenshots go. Standard library only.
 """
@@ -13,9 +13,11 @@ import tempfile
 import time
 import traceback
 
-from browser import PATIENCE, Browser
+import browser as chromium
+import firefox
+from browser import PATIENCE
 
-PROGRAM, MEDIA, PICTURES = sys.argv[1:]
+PROGRAM, MEDIA, PICTURES, BROWSER = sys.argv[1:]
 
 # Shares of the pixels along the edges of boxes that have the colour of a box: on the boxes of the lines, and 12 pixels inside of them.
 EDGES = """(async (boxes, colour, width) => {
@@ -126,7 +128,7 @@ def a_picture_has_its_faces_where_the_line_says(browser):
             assert page.evaluate(f"{DRAWN}(document.getElementById('{canvas}'))") > 500, canvas
         page.screenshot(f"{PICTURES}/picture.png")
         # Loaded again after the end, everything is there again; and so it is for another who comes only now.
-        page.call("Page.reload")
+        page.reload()
         late = browser.page(run.url, width=640)
         for viewer in (page, late):
             page.wait("document.querySelectorAll('.face').length === 5")
@@ -153,7 +155,7 @@ def a_clip_is_followed_to_its_end(browser):
         # In the middle of it, and once more from there.
         page.wait("document.body.dataset.state === 'running' && document.body.dataset.frame >= 8")
         page.screenshot(f"{PICTURES}/running.png")
-        page.call("Page.reload")
+        page.reload()
         ended(page)
         page.wait("document.body.dataset.frame === '71'")
         lines = run.lines()
@@ -191,15 +193,15 @@ def a_source_that_fails_says_why(browser):
 def main():
     tests = [a_picture_has_its_faces_where_the_line_says, a_clip_is_followed_to_its_end, a_source_that_fails_says_why]
     failed = 0
-    with Browser() as browser:
+    with {"chromium": chromium, "firefox": firefox}[BROWSER].Browser() as browser:
         for test in tests:
             name = test.__name__.replace("_", " ")
             try:
                 test(browser)
-                print(f"ok      view: {name}")
+                print(f"ok      {BROWSER}: {name}")
             except Exception:
                 failed += 1
-                print(f"FAILED  view: {name}")
+                print(f"FAILED  {BROWSER}: {name}")
                 traceback.print_exc()
     # scripts/test.sh counts it with the others of its kind.
     print(f"acceptance: {len(tests) - failed} passed, {failed} failed")

@@ -276,6 +276,9 @@ impl Img2PoseDetect {
                     model.instance.active_provider
                 );
                 *self.model() = Some(model);
+                if let Some(warning) = settings.region_size_warning() {
+                    gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{warning}"));
+                }
                 self.select_what_was_set_meanwhile(&settings);
                 self.apply_patience();
                 self.obj().notify("active-provider");

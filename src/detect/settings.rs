@@ -253,6 +253,9 @@ const SHARED: [&str; 20] = [
     "expand-forehead",
 ];
 
+/// Networks take regions whose sides are multiples of this.
+const REGION_STEP: u32 = 32;
+
 /// When a property takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -330,6 +333,15 @@ impl Settings {
                 .with_whole_frame_interval(self.load.whole_frame_interval)
                 .with_region_size(self.load.region_size)
                 .with_region_margin(self.load.region_margin)
+        })
+    }
+
+    /// What is to be said of `region-size`, where it is not what is used.
+    pub fn region_size_warning(&self) -> Option<String> {
+        let asked = self.load.region_size;
+        let used = asked.next_multiple_of(REGION_STEP);
+        (self.load.whole_frame_interval > 1 && used != asked).then(|| {
+            format!("region-size is {asked}, which is rounded up to {used}: a multiple of {REGION_STEP}")
         })
     }
 

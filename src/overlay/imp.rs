@@ -13,8 +13,9 @@ use super::hiding::{everything, hidden_areas, hide};
 use super::negotiation;
 use super::obscure::Scratch;
 use super::painter::Painter;
-use super::settings::{Blur, Settings};
-use crate::meta::{self, CurrentFaces};
+use super::settings::{Blur, Label, Settings};
+use super::untracked::{MISSING, Untracked};
+use crate::meta::{self, CurrentFaces, FrameFaces};
 use crate::reader::{Counts, Once, Reader};
 use crate::shell::{self, Pads, Shell};
 use crate::video::mapping::{self, MappingError};
@@ -56,6 +57,8 @@ struct Warnings {
     unknown: Once,
     /// Of faces of earlier frames.
     reuse: Once,
+    /// Of faces without ids, where those are to be written.
+    untracked: Untracked,
 }
 
 #[glib::object_subclass]
@@ -154,8 +157,10 @@ impl Shell for Img2PoseOverlay {
             }
             gst::EventView::FlushStop(_) => self.state().counts = Counts::default(),
             gst::EventView::Eos(_) => {
+                let settings = *self.settings();
                 let (counts, said) = {
-                    let state = self.state();
+                    let mut state = self.state();
+                    self.look_for_ids(&mut state.warnings.untracked, None, settings.label);
                     (state.counts, state.warnings.unknown.was_said())
                 };
                 // Blurring has said so with the first frame.
@@ -232,6 +237,11 @@ impl Img2PoseOverlay {
         if current.recorded.faces.is_empty() {
             return Ok(());
         }
+        self.look_for_ids(
+            &mut state.warnings.untracked,
+            Some(&current.recorded),
+            settings.label,
+        );
         let known = current.change.is_known();
         if !known {
             self.say_change(&mut state.warnings.change, &current, &settings);
@@ -320,6 +330,12 @@ impl Img2PoseOverlay {
                  or appeared since stays visible until the next frame that is looked at. To have every frame \
                  looked at, set inference-interval=1 and qos=false.")
         );
+    }
+
+    fn look_for_ids(&self, untracked: &mut Untracked, faces: Option<&FrameFaces>, label: Label) {
+        if untracked.is_to_say(faces, label) {
+            gst::element_imp_warning!(self, gst::StreamError::Format, ("{MISSING}"));
+        }
     }
 
     fn set_caps(&self, pad: &gst::Pad, caps: &gst::CapsRef) -> bool {

@@ -15,7 +15,8 @@
 //! * `draw-points`: the five keypoints, or all 68 landmarks of the head model under the face's pose.
 //! * `draw-outline`: contours through the 68 landmarks.
 //! * `label`: any of number, score, angles (see [`img2pose::pose::yaw_pitch_roll`]), position and track, joined by `+`. The track is
-//!   the id that [`img2posetrack`](crate::track) gives a face; the box then has a colour for each id (`track-colors`).
+//!   the id that [`img2posetrack`](crate::track) gives a face; the box then has a colour for each id (`track-colors`). Where no face
+//!   has one, because there is no `img2posetrack`, a warning tells so.
 //!
 //! Faces that were not seen in this frame, but in an earlier one (`reuse-faces`), or that `img2posetrack` expects there, have a dashed box,
 //! and a `~` before the label.
@@ -82,6 +83,7 @@ mod pixels;
 mod settings;
 mod style;
 mod text;
+mod untracked;
 
 use gst::glib;
 use gst::prelude::*;

@@ -53,6 +53,32 @@ fn what_is_fixed_while_running_stays_and_says_so() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// It used to be rounded up in silence.
+#[test]
+fn a_region_size_that_is_not_used_as_it_is_is_said() {
+    for (size, interval, said) in [(100_u32, 2_u32, true), (96, 2, false), (100, 1, false)] {
+        let element = detector();
+        element.set_property("region-size", size);
+        element.set_property("whole-frame-interval", interval);
+        let pipeline = gst::Pipeline::new();
+        pipeline.add(&element).unwrap();
+        pipeline.set_state(gst::State::Paused).unwrap();
+        wait_until("the element is paused", || {
+            element.current_state() == gst::State::Paused
+        });
+        let warning = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Warning]);
+        assert_eq!(warning.is_some(), said, "{size}, {interval}");
+        if let Some(gst::MessageView::Warning(warning)) = warning.as_ref().map(|warning| warning.view()) {
+            let text = warning.error().to_string();
+            assert!(
+                text.contains("region-size is 100, which is rounded up to 128"),
+                "{text}"
+            );
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
 /// It used to be read back as set while faces were chosen by the old value for good.
 #[test]
 fn a_threshold_that_is_set_while_the_model_is_loaded_counts() {

@@ -18,7 +18,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// File for the video with the faces drawn into it, .mp4 or .mkv
+    /// File for the video with the faces drawn into it, .mp4 or .mkv. A video that players turn by a tag (phones) has the tag in .mp4, too; in
+    /// .mkv, which has none, its pixels are turned
     #[arg(long, value_name = "FILE")]
     pub annotated: Option<PathBuf>,
 
@@ -30,6 +31,10 @@ pub struct RunArguments {
     /// the page's address, or taken from IMG2POSE_VIEW_TOKEN
     #[arg(long, requires = "view")]
     pub view_remote: bool,
+
+    /// Show it in a window, until the window is closed or Ctrl-C; frames that the screen has no time for are not shown
+    #[arg(long)]
+    pub show: bool,
 
     /// Model, an ONNX file [default: the one that comes with the plugin]
     #[arg(long, value_name = "FILE")]
@@ -51,9 +56,18 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub whole_frame_interval: Option<u32>,
 
+    /// Look at every n-th frame only; the others have a line only with --track, with the faces where they should be by then [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub inference_interval: Option<u32>,
+
     /// Follow faces: each has an id, a calm box and pose; on for cameras
     #[arg(long)]
     pub track: bool,
+
+    /// With --track: hold up to so many frames back until the faces are seen again, and put them between the two places; n - 1 with
+    /// --inference-interval n. Delays cameras by as much [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
+    pub look_ahead: Option<u32>,
 
     /// No progress and no summary
     #[arg(long)]

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+#[path = "../src/bin/img2pose-run/mp4.rs"]
+mod mp4;
+
 /// The folder of the plugin; `None`, and said, where it is not built.
 fn plugin(test: &str) -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_BIN_EXE_img2pose-run"));
@@ -19,25 +22,37 @@ fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    let made = Command::new("gst-launch-1.0")
-        .args(["-q", "videotestsrc", "num-buffers=6", "!"])
-        .args(["video/x-raw,format=I420,width=160,height=120,framerate=25/1", "!"])
-        .args(["jpegenc", "!", "matroskamux", "!", "filesink"])
-        .arg(format!("location={}", folder.join("clip.mkv").display()))
-        .status();
-    assert!(made.unwrap().success());
+    make(
+        "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 ! jpegenc ! matroskamux",
+        &folder.join("clip.mkv"),
+    );
     folder
 }
 
 fn run(folder: &Path, plugin: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_img2pose"))
+    command(folder, plugin, arguments).output().unwrap()
+}
+
+fn command(folder: &Path, plugin: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_img2pose"));
+    command
         .arg("run")
         .args(arguments)
         .current_dir(folder)
         .env("GST_PLUGIN_PATH", plugin)
-        .env("GST_REGISTRY", folder.join("registry.bin"))
-        .output()
-        .unwrap()
+        .env("GST_REGISTRY", folder.join("registry.bin"));
+    command
+}
+
+/// Makes a file with `gst-launch-1.0`.
+fn make(pipeline: &str, file: &Path) {
+    let made = Command::new("gst-launch-1.0")
+        .arg("-q")
+        .args(pipeline.split(' '))
+        .args(["!", "filesink"])
+        .arg(format!("location={}", file.display()))
+        .status();
+    assert!(made.unwrap().success());
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -73,10 +88,73 @@ fn a_video_gives_a_line_for_each_frame_and_a_video_of_all_of_them() {
     assert!(lines.lines().all(|line| line.ends_with("\"faces\":[]}")));
     assert!(std::fs::metadata(folder.join("faces.mkv")).unwrap().len() > 1000);
     assert!(!folder.join("faces.mkv.part").exists());
+    assert!(!text(&ran.stderr).contains("rror"), "{}", text(&ran.stderr));
+    // Every frame is in it.
+    let ran = run(&folder, &plugin, &["faces.mkv", "--json", "-", "--quiet"]);
+    assert_eq!(text(&ran.stdout).lines().count(), 6);
     // Lines to standard output are nothing but lines.
     let ran = run(&folder, &plugin, &["clip.mkv", "--json", "-", "--quiet"]);
     assert_eq!(text(&ran.stdout), lines);
     assert_eq!(text(&ran.stderr), "");
+}
+
+/// As phones write them: the pixels lie on their side, and players are told how to turn them.
+#[test]
+fn a_video_that_players_turn_stays_one() {
+    let name = "a_video_that_players_turn_stays_one";
+    let Some(plugin) = plugin(name) else { return };
+    let folder = folder(name);
+    make(
+        "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 ! jpegenc ! qtmux",
+        &folder.join("turned.mov"),
+    );
+    mp4::mark(&folder.join("turned.mov"), "90r").unwrap();
+    let lines = |arguments: &[&str]| {
+        let ran = run(
+            &folder,
+            &plugin,
+            &[arguments, &["--json", "-", "--quiet"]].concat(),
+        );
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    let marked = "\"width\":160,\"height\":120,\"orientation\":\"90r\"";
+    // With the tag where the file has a place for it, with turned pixels where it has none.
+    for (annotated, expected) in [
+        ("a.mp4", marked),
+        ("a.mkv", "\"width\":120,\"height\":160,\"faces\""),
+    ] {
+        let found = lines(&["turned.mov", "--annotated", annotated]);
+        assert_eq!(found.matches(marked).count(), 6, "{found}");
+        let again = lines(&[annotated]);
+        assert_eq!(again.matches(expected).count(), 6, "{annotated}: {again}");
+    }
+}
+
+#[test]
+fn frames_in_between_are_left_out_where_that_is_wanted() {
+    let name = "frames_in_between_are_left_out_where_that_is_wanted";
+    let Some(plugin) = plugin(name) else { return };
+    let folder = folder(name);
+    let arguments = [
+        "clip.mkv",
+        "--inference-interval",
+        "3",
+        "--track",
+        "--look-ahead",
+        "2",
+        "--json",
+        "-",
+    ];
+    let ran = run(&folder, &plugin, &arguments);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    // Nobody is expected in the others.
+    let lines = text(&ran.stdout);
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(
+        lines.contains("\"frame\":0,") && lines.contains("\"frame\":3,"),
+        "{lines}"
+    );
 }
 
 #[test]
@@ -104,6 +182,8 @@ fn what_does_not_do_is_said_before_anything_is_written() {
     let name = "what_does_not_do_is_said_before_anything_is_written";
     let Some(plugin) = plugin(name) else { return };
     let folder = folder(name);
+    std::fs::write(folder.join("notes.mp4"), "no video at all ".repeat(99)).unwrap();
+    make("audiotestsrc num-buffers=9 ! wavenc", &folder.join("sound.wav"));
     for (arguments, word) in [
         (&["nowhere.mp4"][..], "nowhere.mp4"),
         (&["clip.mkv", "--annotated", "faces.avi"], ".mp4 or .mkv"),
@@ -113,8 +193,25 @@ fn what_does_not_do_is_said_before_anything_is_written() {
             "nowhere/faces.jsonl",
         ),
         (&["clip.mkv", "--model", "nowhere.onnx"], "nowhere.onnx"),
+        (&["clip.mkv", "--look-ahead", "2"], "add --track"),
+        (
+            &["notes.mp4"],
+            "notes.mp4 holds no video that GStreamer can decode",
+        ),
+        (
+            &["sound.wav"],
+            "sound.wav holds no video that GStreamer can decode",
+        ),
+        (
+            &["clip.mkv", "--show"],
+            "neither DISPLAY nor WAYLAND_DISPLAY is set",
+        ),
     ] {
-        let ran = run(&folder, &plugin, arguments);
+        let ran = command(&folder, &plugin, arguments)
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .output()
+            .unwrap();
         let said = text(&ran.stderr);
         assert!(
             !ran.status.success() && said.contains(word),
@@ -122,6 +219,16 @@ fn what_does_not_do_is_said_before_anything_is_written() {
         );
         assert!(!folder.join("faces.avi").exists());
     }
+    let ran = command(&folder, &plugin, &["clip.mkv", "--show"])
+        .env("DISPLAY", "nowhere:99")
+        .env_remove("WAYLAND_DISPLAY")
+        .output()
+        .unwrap();
+    let said = text(&ran.stderr);
+    assert!(
+        !ran.status.success() && said.contains("no window can be opened"),
+        "{said}"
+    );
 }
 
 #[cfg(feature = "view")]

@@ -189,8 +189,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
         uint(
             "region-size",
             "Region size",
-            "With whole-frame-interval: width and height in pixels that the surroundings of a face are resized to, in \
-             steps of 32",
+            "With whole-frame-interval: width and height in pixels that the surroundings of a face are resized to, a \
+             multiple of 32; others are rounded up, with a warning",
             (*FollowOptions::REGION_SIZES.start(), *FollowOptions::REGION_SIZES.end()),
             defaults.load.region_size,
         ),

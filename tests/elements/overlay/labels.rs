@@ -124,3 +124,42 @@ fn a_label_goes_where_there_is_room() {
     let labels = labels(&pair, "label=score");
     assert_eq!((labels[0][3], labels[1][1]), (200.0, 405.0));
 }
+
+/// Frames with a face that has no id.
+fn untracked(info: &VideoInfo, count: u64) -> Vec<gst::Buffer> {
+    let found = FrameFaces::new(info, vec![middle_face([0.0; 3])]);
+    (0..count)
+        .map(|index| faces::frame_with(info, index, &found))
+        .collect()
+}
+
+#[test]
+fn ids_that_nobody_gives_are_missed_once_and_aloud() {
+    faces::init();
+    let info = info();
+    for count in [1, 40] {
+        let arrived = faces::run(
+            "img2poseoverlay label=track+angles",
+            &info,
+            untracked(&info, count),
+        );
+        assert_eq!(
+            (arrived.error, arrived.warnings.len()),
+            (None, 1),
+            "{:?}",
+            arrived.warnings
+        );
+        assert!(
+            arrived.warnings[0].contains("img2posetrack"),
+            "{:?}",
+            arrived.warnings
+        );
+    }
+    for pipeline in [
+        "img2poseoverlay label=score",
+        "img2posetrack ! img2poseoverlay label=track",
+    ] {
+        let arrived = faces::run(pipeline, &info, untracked(&info, 3));
+        assert_eq!((arrived.error, arrived.warnings), (None, vec![]), "{pipeline}");
+    }
+}

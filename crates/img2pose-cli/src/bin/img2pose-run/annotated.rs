@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::prelude::*;
 
-use crate::elements::element;
+use crate::elements::{add_branch, element, label};
 use crate::error::{Error, Result};
+use crate::mp4;
 
 /// Encoders, the best first, each with what it is told. x264enc does not look ahead, which would make the pipeline hold many frames;
 /// openh264enc makes 128 kbit/s unless told.
@@ -40,19 +41,21 @@ const FRAMERATE: gst::Fraction = gst::Fraction::new_raw(30, 1);
 pub struct Annotated {
     path: PathBuf,
     part: PathBuf,
+    /// Whether the file can say how players are to turn it.
+    is_marked: bool,
     elements: Vec<gst::Element>,
     complete: Arc<AtomicBool>,
 }
 
 impl Annotated {
-    /// Finds the elements for a file of that name.
+    /// Finds the elements for a file of that name; `is_tracked`: faces have ids.
     ///
     /// # Errors
     /// There is no muxer for its ending, no encoder, or no file can be made there.
-    pub fn new(path: &Path) -> Result<Self> {
-        let muxer = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("mp4" | "m4v" | "mov") => "mp4mux",
-            Some("mkv") => "matroskamux",
+    pub fn new(path: &Path, is_tracked: bool) -> Result<Self> {
+        let (muxer, is_marked) = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("mp4" | "m4v" | "mov") => ("mp4mux", true),
+            Some("mkv") => ("matroskamux", false),
             _ => {
                 return Err(Error::Usage(format!(
                     "--annotated is {}; its name ends with .mp4 or .mkv",
@@ -68,15 +71,20 @@ impl Annotated {
             source,
         })?;
         let overlay = element("img2poseoverlay")?;
-        overlay.set_property_from_str("label", "track+score+angles");
-        // A video that players are to turn is turned here.
-        let flip = element("videoflip")?;
-        flip.set_property_from_str("video-direction", "auto");
-        let mut elements = vec![element("queue")?, overlay, flip, element("videoconvert")?];
+        overlay.set_property_from_str("label", label(is_tracked));
+        let mut elements = vec![element("queue")?, overlay];
+        if !is_marked {
+            let flip = element("videoflip")?;
+            flip.set_property_from_str("video-direction", "auto");
+            elements.push(flip);
+        }
+        elements.push(element("videoconvert")?);
         let encoder = encoder()?;
-        let is_h264 = encoder
-            .factory()
-            .is_some_and(|factory| factory.name().contains("264"));
+        let name = encoder.factory().map(|factory| factory.name());
+        if name.as_deref() == Some("openh264enc") {
+            lead_eos_around(&encoder);
+        }
+        let is_h264 = name.is_some_and(|name| name.contains("264"));
         elements.push(encoder);
         if is_h264 {
             elements.push(element("h264parse")?);
@@ -91,6 +99,7 @@ impl Annotated {
         Ok(Self {
             path: path.to_owned(),
             part,
+            is_marked,
             elements,
             complete: Arc::default(),
         })
@@ -101,10 +110,8 @@ impl Annotated {
     /// # Errors
     /// They do not fit together.
     pub fn add_to(&self, pipeline: &gst::Pipeline, tee: &gst::Element) -> Result<()> {
-        let fail = |_| Error::Usage("the encoder does not fit into the pipeline".to_owned());
-        pipeline.add_many(&self.elements).map_err(fail)?;
-        gst::Element::link_many(&self.elements).map_err(fail)?;
-        tee.link(&self.elements[0]).map_err(fail)?;
+        add_branch(&self.elements, pipeline, tee)
+            .ok_or_else(|| Error::Usage("the encoder does not fit into the pipeline".to_owned()))?;
         let pad = |element: &gst::Element, name| element.static_pad(name).expect("each of them has it");
         pad(&self.elements[0], "src").add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
             if let Some(gst::PadProbeData::Event(event)) = &info.data
@@ -138,16 +145,21 @@ impl Annotated {
         self.complete.load(Ordering::Acquire)
     }
 
-    /// Gives the file its name, or takes away what is none. To be called when the pipeline has stopped.
+    /// Gives the file its name, or takes away what is none. To be called when the pipeline has stopped; `orientation` is how the frames
+    /// were to be turned, as the lines have it.
     ///
     /// # Errors
-    /// It cannot be renamed, or is not complete.
-    pub fn keep(&self) -> Result<()> {
+    /// It cannot be marked as turned or renamed, or is not complete.
+    pub fn keep(&self, orientation: Option<&str>) -> Result<()> {
+        let failed = |source| Error::File {
+            path: self.path.clone(),
+            source,
+        };
         if self.is_complete() {
-            return fs::rename(&self.part, &self.path).map_err(|source| Error::File {
-                path: self.path.clone(),
-                source,
-            });
+            if let Some(orientation) = orientation.filter(|_| self.is_marked) {
+                mp4::mark(&self.part, orientation).map_err(failed)?;
+            }
+            return fs::rename(&self.part, &self.path).map_err(failed);
         }
         // Nothing can play half of an MP4 file.
         let _ = fs::remove_file(&self.part);
@@ -160,6 +172,21 @@ impl Drop for Annotated {
         // It is not there where it was kept.
         let _ = fs::remove_file(&self.part);
     }
+}
+
+/// It holds no frames back, and yet asks its library for more at the end, which writes an error to stderr.
+fn lead_eos_around(encoder: &gst::Element) {
+    let pad = |name| encoder.static_pad(name).expect("encoders have both");
+    let source = pad("src").downgrade();
+    pad("sink").add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let (Some(gst::PadProbeData::Event(event)), Some(source)) = (&info.data, source.upgrade())
+            && event.type_() == gst::EventType::Eos
+        {
+            source.push_event(event.clone());
+            return gst::PadProbeReturn::Drop;
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn encoder() -> Result<gst::Element> {

@@ -1,5 +1,7 @@
 //! Elements of GStreamer by name.
 
+use gst::prelude::*;
+
 use crate::error::{Error, Result};
 
 /// An element by the name of its kind.
@@ -14,4 +16,19 @@ pub fn element(name: &str) -> Result<gst::Element> {
         };
         Error::Usage(format!("GStreamer has no element {name}; {cure}"))
     })
+}
+
+/// What is written to each face.
+pub fn label(is_tracked: bool) -> &'static str {
+    match is_tracked {
+        true => "track+score+angles",
+        false => "score+angles",
+    }
+}
+
+/// Links the elements one behind the other, and the first of them behind `tee`; `None` where they do not fit together.
+pub fn add_branch(elements: &[gst::Element], pipeline: &gst::Pipeline, tee: &gst::Element) -> Option<()> {
+    pipeline.add_many(elements).ok()?;
+    gst::Element::link_many(elements).ok()?;
+    tee.link(elements.first()?).ok()
 }

@@ -21,6 +21,18 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file has nothing that GStreamer can decode.
+    #[error(
+        "{} holds no video that GStreamer can decode here: {}",
+        printable(name),
+        printable(reason)
+    )]
+    NoVideo {
+        /// The file.
+        name: String,
+        /// What an element said, or what is missing.
+        reason: String,
+    },
     /// An element has failed.
     #[error("{}: {}: {}", printable(name), printable(element), printable(message))]
     Element {

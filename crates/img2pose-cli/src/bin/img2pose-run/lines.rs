@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 /// What of a line is counted.
 #[derive(Deserialize)]
 struct Line {
+    orientation: Option<String>,
     faces: Vec<IgnoredAny>,
 }
 
@@ -53,18 +54,19 @@ impl Lines {
         })
     }
 
-    /// Takes a line of `img2posejson`, newline included; `name` is the file of a folder that it is about.
+    /// Takes a line of `img2posejson`, newline included; `name` is the file of a folder that it is about. Gives how players are to turn the
+    /// frame, where they are.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn take(&mut self, line: &[u8], name: Option<&str>) -> Result<()> {
+    pub fn take(&mut self, line: &[u8], name: Option<&str>) -> Result<Option<String>> {
         let read: Line = serde_json::from_slice(line)
             .map_err(|error| Error::Usage(format!("img2posejson wrote a line that is not JSON: {error}")))?;
         self.frames += 1;
         self.with_face += u64::from(!read.faces.is_empty());
         self.faces += read.faces.len() as u64;
         let Some(writer) = &mut self.writer else {
-            return Ok(());
+            return Ok(read.orientation);
         };
         let written = match name {
             // The first member of the object.
@@ -76,7 +78,8 @@ impl Lines {
         };
         // Whoever reads along sees whole lines soon.
         let flushed = written.and_then(|()| self.flush());
-        self.ended(flushed)
+        self.ended(flushed)?;
+        Ok(read.orientation)
     }
 
     fn flush(&mut self) -> io::Result<()> {

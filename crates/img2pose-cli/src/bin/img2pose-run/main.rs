@@ -9,6 +9,7 @@ mod annotated;
 mod elements;
 mod error;
 mod lines;
+mod mp4;
 #[cfg(feature = "view")]
 mod page;
 #[cfg(not(feature = "view"))]
@@ -18,6 +19,7 @@ mod pipeline;
 mod plugin;
 mod progress;
 mod source;
+mod window;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,6 +68,12 @@ fn run(arguments: &RunArguments) -> Result<()> {
     if folder && arguments.annotated.is_some() {
         return Err(Error::Usage(
             "--annotated is for one video, the source is a folder".to_owned(),
+        ));
+    }
+    let is_tracked = arguments.track || sources[0].is_live();
+    if arguments.look_ahead.is_some_and(|frames| frames > 0) && !is_tracked {
+        return Err(Error::Usage(
+            "--look-ahead is for followed faces; add --track".to_owned(),
         ));
     }
     gst::init().map_err(|error| Error::Usage(format!("GStreamer cannot be initialised: {error}")))?;
@@ -126,7 +134,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
     progress.clear();
     lines.finish()?;
     if !arguments.quiet {
-        progress::summary(&lines, started.elapsed(), arguments);
+        progress::summary(&lines, started.elapsed());
     }
     if let Some(page) = &page {
         page.stay(&ends);

@@ -16,6 +16,7 @@ use crate::page::{Branch, Page};
 use crate::progress::Progress;
 use crate::run_arguments::RunArguments;
 use crate::source::{Kind, Source};
+use crate::window::{self, Window};
 
 /// How long one look for a line takes at most: signals and messages are answered between two.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -45,6 +46,7 @@ pub fn detector(arguments: &RunArguments, source: &Source) -> Result<gst::Elemen
         "whole-frame-interval",
         arguments.whole_frame_interval.unwrap_or(interval),
     );
+    detect.set_property("inference-interval", arguments.inference_interval.unwrap_or(1));
     if let Some(model) = &arguments.model {
         let model = model
             .to_str()
@@ -77,8 +79,14 @@ pub struct Running<'a> {
     pipeline: gst::Pipeline,
     detect: gst::Element,
     sink: AppSink,
-    name: String,
+    source: Source,
+    convert: gst::Element,
     annotated: Option<Annotated>,
+    window: Option<Window>,
+    /// How players are to turn the first frame.
+    orientation: Option<String>,
+    /// The decoder that the source needs and GStreamer lacks.
+    missing: Option<String>,
     failure: Option<Error>,
 }
 
@@ -103,17 +111,24 @@ impl<'a> Running<'a> {
         chain.push(detect.clone());
         let is_tracked = arguments.track || source.is_live();
         if is_tracked {
-            chain.push(element("img2posetrack")?);
+            let track = element("img2posetrack")?;
+            track.set_property("look-ahead", arguments.look_ahead.unwrap_or(0));
+            chain.push(track);
         }
         let sink = AppSink::builder().sync(false).max_buffers(64).build();
         sink.set_property("enable-last-sample", false);
         let to_lines = [element("img2posejson")?, sink.clone().upcast()];
-        let annotated = arguments.annotated.as_deref().map(Annotated::new).transpose()?;
+        let annotated = arguments
+            .annotated
+            .as_deref()
+            .map(|path| Annotated::new(path, is_tracked))
+            .transpose()?;
+        let window = arguments.show.then(|| Window::open(is_tracked)).transpose()?;
         let page = page
             .map(|page| Ok((page, page.branch(is_tracked)?)))
             .transpose()?;
         let tee = element("tee")?;
-        if annotated.is_some() || page.is_some() {
+        if annotated.is_some() || page.is_some() || window.is_some() {
             chain.extend([tee.clone(), element("queue")?]);
         }
         chain.extend(to_lines);
@@ -122,6 +137,9 @@ impl<'a> Running<'a> {
         gst::Element::link_many(&chain).map_err(fail)?;
         if let Some(annotated) = &annotated {
             annotated.add_to(&pipeline, &tee)?;
+        }
+        if let Some(window) = &window {
+            window.add_to(&pipeline, &tee)?;
         }
         if let Some((page, branch)) = &page {
             branch.add_to(&pipeline, &tee)?;
@@ -133,8 +151,12 @@ impl<'a> Running<'a> {
             pipeline,
             detect,
             sink,
-            name: source.name.clone(),
+            source: source.clone(),
+            convert,
             annotated,
+            window,
+            orientation: None,
+            missing: None,
             failure: None,
         };
         if running.pipeline.set_state(gst::State::Playing).is_err() {
@@ -148,7 +170,7 @@ impl<'a> Running<'a> {
     /// Runs until the source ends, or until `ends` is set: then what was taken is finished first.
     ///
     /// # Errors
-    /// An element fails, or a file cannot be written. The lines of all frames before that have been taken.
+    /// An element fails, a file has no frames, or one cannot be written. The lines of all frames before that have been taken.
     pub fn finish_source(
         &mut self,
         ends: &AtomicBool,
@@ -157,15 +179,20 @@ impl<'a> Running<'a> {
         progress: &mut Progress,
     ) -> Result<()> {
         let (mut told, mut deadline) = (false, None);
+        let before = lines.frames;
         loop {
-            if ends.load(Ordering::Relaxed) && !told {
+            let is_closed = self.look_at_window();
+            if (ends.load(Ordering::Relaxed) || is_closed) && !told {
                 told = true;
                 self.end_early();
             }
             if let Some(sample) = self.sink.try_pull_sample(PATIENCE) {
                 let buffer = sample.buffer().and_then(|buffer| buffer.map_readable().ok());
                 let line = buffer.ok_or_else(|| Error::Usage("a line cannot be read".to_owned()))?;
-                lines.take(&line, name)?;
+                let orientation = lines.take(&line, name)?;
+                if lines.frames == before + 1 {
+                    self.orientation = orientation;
+                }
                 let position = sample.buffer().and_then(|buffer| buffer.pts());
                 if let Some((page, _)) = &self.page {
                     page.line(&line, position, &self.detect);
@@ -185,7 +212,11 @@ impl<'a> Running<'a> {
                 }
             }
         }
-        self.finish()
+        self.finish()?;
+        match lines.frames == before && !told && !self.source.is_live() {
+            true => Err(Error::Usage(format!("{} has no frames", self.source.name))),
+            false => Ok(()),
+        }
     }
 
     /// The files of the run are closed, and take their names.
@@ -197,7 +228,11 @@ impl<'a> Running<'a> {
             self.look_at_messages();
         }
         let _ = self.pipeline.set_state(gst::State::Null);
-        let kept = self.annotated.as_ref().map_or(Ok(()), Annotated::keep);
+        let orientation = self.orientation.as_deref();
+        let kept = self
+            .annotated
+            .as_ref()
+            .map_or(Ok(()), |annotated| annotated.keep(orientation));
         match self.failure.take() {
             Some(failure) => Err(failure),
             None => kept,
@@ -227,6 +262,49 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Whether the user has closed the window.
+    fn look_at_window(&mut self) -> bool {
+        match self.window.as_ref().map(Window::state) {
+            None | Some(window::State::Open) => false,
+            Some(window::State::Closed) => {
+                self.window = None;
+                true
+            }
+            Some(window::State::Lost(reason)) => {
+                self.window = None;
+                let lost = Error::Usage(format!("the window was lost: {reason}"));
+                self.failure.get_or_insert(lost);
+                true
+            }
+        }
+    }
+
+    /// What the user is told when an element says that it has failed.
+    fn failed(&self, element: &str, message: &str) -> Error {
+        let name = self.source.name.clone();
+        let is_decoded = self.convert.static_pad("sink").is_some_and(|pad| pad.is_linked());
+        match self.source.kind {
+            Kind::Camera if !is_decoded => Error::Usage(format!(
+                "{name} gives no picture: is it a camera, and does no other program use it? ({message})"
+            )),
+            Kind::Picture | Kind::Video if !is_decoded => {
+                let reason = match &self.missing {
+                    Some(missing) => format!(
+                        "it needs a {missing}, which GStreamer does not have; Debian, Ubuntu: apt install gstreamer1.0-libav \
+                         gstreamer1.0-plugins-bad"
+                    ),
+                    None => format!("{element}: {message}"),
+                };
+                Error::NoVideo { name, reason }
+            }
+            _ => Error::Element {
+                name,
+                element: element.to_owned(),
+                message: message.to_owned(),
+            },
+        }
+    }
+
     fn look_at_messages(&mut self) {
         let Some(bus) = self.pipeline.bus() else { return };
         while let Some(message) = bus.pop() {
@@ -235,11 +313,14 @@ impl<'a> Running<'a> {
                 .map_or_else(|| "pipeline".into(), |source| source.name());
             match message.view() {
                 gst::MessageView::Error(error) if self.failure.is_none() => {
-                    self.failure = Some(Error::Element {
-                        name: self.name.clone(),
-                        element: from.to_string(),
-                        message: error.error().message().to_owned(),
-                    });
+                    self.failure = Some(self.failed(&from, error.error().message()));
+                }
+                gst::MessageView::Element(element) => {
+                    let structure = element.structure();
+                    let structure = structure.filter(|structure| structure.name() == "missing-plugin");
+                    if let Some(Ok(name)) = structure.map(|structure| structure.get("name")) {
+                        self.missing.get_or_insert(name);
+                    }
                 }
                 gst::MessageView::Warning(warning) => {
                     output::warning(format_args!("{from}: {}", warning.error().message()));

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::lines::Lines;
 use crate::output;
-use crate::run_arguments::RunArguments;
 
 /// How often a terminal's line is written anew, and how often a line goes into a file.
 const ON_TERMINAL: Duration = Duration::from_millis(250);
@@ -74,7 +73,7 @@ impl Progress {
 }
 
 /// What was found.
-pub fn summary(lines: &Lines, time: Duration, arguments: &RunArguments) {
+pub fn summary(lines: &Lines, time: Duration) {
     let seconds = time.as_secs_f64();
     let share = 100.0 * lines.with_face as f64 / (lines.frames.max(1)) as f64;
     output::note(format_args!(
@@ -84,13 +83,4 @@ pub fn summary(lines: &Lines, time: Duration, arguments: &RunArguments) {
         lines.faces,
         lines.frames as f64 / seconds
     ));
-    let files = [
-        ("lines", &arguments.json),
-        ("annotated video", &arguments.annotated),
-    ];
-    for (what, path) in files {
-        if let Some(path) = path.as_ref().filter(|path| path.as_os_str() != "-") {
-            output::note(format_args!("{what}: {}", path.display()));
-        }
-    }
 }
