@@ -183,7 +183,8 @@ fn lead_eos_around(encoder: &gst::Element) {
             && event.type_() == gst::EventType::Eos
         {
             source.push_event(event.clone());
-            return gst::PadProbeReturn::Drop;
+            // With Drop, GStreamer 1.22 complains of an event that is no more.
+            return gst::PadProbeReturn::Handled;
         }
         gst::PadProbeReturn::Ok
     });
