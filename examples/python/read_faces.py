@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Prints the faces that img2posedetect puts on the frames of a pipeline.
+"""Prints the faces that img2posedetect puts on the frames of a video, or of a pipeline.
 
-    read_faces.py 'filesrc location=in.mp4 ! decodebin ! videoconvert ! img2posedetect'
+    read_faces.py in.mp4
+    read_faces.py 'v4l2src ! videoconvert ! img2posedetect ! img2posetrack'
 
 Needs PyGObject and the introspection data of GStreamer 1.20 or later (Debian: python3-gi gir1.2-gst-plugins-base-1.0),
 nothing of this project but the plugin.
 """
 
+import os
 import sys
 
 import gi
@@ -16,6 +18,7 @@ gi.require_version("GstVideo", "1.0")
 from gi.repository import GLib, Gst, GstVideo  # noqa: E402
 
 LAYOUT_VERSION = 1
+FILE = "filesrc name=file ! decodebin ! videoconvert ! img2posedetect"
 
 
 def number(structure, name):
@@ -98,9 +101,16 @@ def show(values, digits):
 def main():
     arguments = Gst.init(sys.argv)
     if len(arguments) != 2:
-        sys.exit(f"usage: {arguments[0]} 'PIPELINE', which ends with img2posedetect; a sink is added")
+        sys.exit(f"usage: {arguments[0]} FILE or {arguments[0]} 'PIPELINE', which ends with img2posedetect; a sink is added")
+    is_file = os.path.isfile(arguments[1])
+    # A pipeline has an element after each "!"; what has none is the name of a file that is not there.
+    if not is_file and "!" not in arguments[1]:
+        sys.exit(f"{arguments[0]}: there is no file {arguments[1]}, and a pipeline would have elements with ! between them")
     try:
-        pipeline = Gst.parse_launch(f"{arguments[1]} ! fakesink name=end")
+        pipeline = Gst.parse_launch(f"{FILE if is_file else arguments[1]} ! fakesink name=end")
+        if is_file:
+            # Not in the text, where spaces and quotes in it would count.
+            pipeline.get_by_name("file").set_property("location", arguments[1])
     except GLib.Error as error:
         sys.exit(f"{arguments[0]}: {error.message}")
 

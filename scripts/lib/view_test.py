@@ -6,10 +6,13 @@ PROGRAM is img2pose, MEDIA the folder of the test media, PICTURES where screensh
 import json
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -190,8 +193,62 @@ def a_source_that_fails_says_why(browser):
             page.close()
 
 
+class Forwarder:
+    """Another port of this machine that leads to one of it, as `ssh -L` makes one."""
+
+    def __init__(self, host, port):
+        self.to = (host, port)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(near,), daemon=True).start()
+
+    def carry(self, near):
+        with near, socket.create_connection(self.to) as far:
+            other = {near: far, far: near}
+            while True:
+                for end in select.select([near, far], [], [])[0]:
+                    try:
+                        data = end.recv(1 << 16)
+                        if not data:
+                            return
+                        other[end].sendall(data)
+                    except OSError:
+                        return
+
+    def close(self):
+        # accept() does not end by close() alone.
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+
+
+def it_is_the_same_through_a_forwarded_port(browser):
+    with Run(f"{MEDIA}/multi_face.jpg") as run:
+        host, port = re.match(r"http://([^:]+):(\d+)/", run.url).groups()
+        forwarder = Forwarder(host, int(port))
+        page = browser.page(f"http://localhost:{forwarder.port}/")
+        ended(page)
+        page.wait("document.querySelectorAll('.face').length === 5")
+        (line,) = run.lines()
+        same_angles(page, line)
+        boxes_drawn(page, line)
+        assert page.errors() == [], page.errors()
+        assert run.interrupt() == 0, run.said()
+        page.wait("document.body.dataset.state === 'lost'")
+        page.close()
+        forwarder.close()
+
+
 def main():
     tests = [a_picture_has_its_faces_where_the_line_says, a_clip_is_followed_to_its_end, a_source_that_fails_says_why]
+    tests += [it_is_the_same_through_a_forwarded_port]
     failed = 0
     with {"chromium": chromium, "firefox": firefox}[BROWSER].Browser() as browser:
         for test in tests:

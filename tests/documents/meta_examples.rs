@@ -163,7 +163,31 @@ fn in_python() {
     let Some((_, python)) = stand_in(test).zip(python(test)) else {
         return;
     };
-    reads_faces(&[Path::new(python), Path::new("examples/python/read_faces.py")]);
+    let command = [Path::new(python), Path::new("examples/python/read_faces.py")];
+    reads_faces(&command);
+    // The name of a file does as well.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("a folder with 'quotes'");
+    std::fs::create_dir_all(&folder).unwrap();
+    let clip = folder.join("clip.mkv");
+    let made = Command::new("gst-launch-1.0")
+        .args(["-q", "videotestsrc", "num-buffers=2", "!"])
+        .args([
+            "video/x-raw,format=I420,width=160,height=120",
+            "!",
+            "jpegenc",
+            "!",
+        ])
+        .args(["matroskamux", "!", "filesink"])
+        .arg(format!("location={}", clip.display()))
+        .status();
+    assert!(made.unwrap().success());
+    assert_eq!(
+        run(&command, clip.to_str().unwrap()).unwrap(),
+        "frame 0: 0 faces in 160x120\nframe 1: 0 faces in 160x120\n"
+    );
+    let (error, code) = run(&command, "nowhere.mp4").unwrap_err();
+    assert_eq!(code, Some(1));
+    assert!(error.contains("there is no file nowhere.mp4"), "{error}");
 }
 
 #[test]
