@@ -103,16 +103,13 @@ def main():
     if len(arguments) != 2:
         sys.exit(f"usage: {arguments[0]} FILE or {arguments[0]} 'PIPELINE', which ends with img2posedetect; a sink is added")
     is_file = os.path.isfile(arguments[1])
-    # A pipeline has an element after each "!"; what has none is the name of a file that is not there.
-    if not is_file and "!" not in arguments[1]:
-        sys.exit(f"{arguments[0]}: there is no file {arguments[1]}, and a pipeline would have elements with ! between them")
     try:
         pipeline = Gst.parse_launch(f"{FILE if is_file else arguments[1]} ! fakesink name=end")
         if is_file:
             # Not in the text, where spaces and quotes in it would count.
             pipeline.get_by_name("file").set_property("location", arguments[1])
     except GLib.Error as error:
-        sys.exit(f"{arguments[0]}: {error.message}")
+        sys.exit(f"{arguments[0]}: {error.message}{'' if '!' in arguments[1] else ', and no file has that name'}")
 
     frames = 0
 

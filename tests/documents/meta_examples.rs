@@ -187,7 +187,7 @@ fn in_python() {
     );
     let (error, code) = run(&command, "nowhere.mp4").unwrap_err();
     assert_eq!(code, Some(1));
-    assert!(error.contains("there is no file nowhere.mp4"), "{error}");
+    assert!(error.contains("and no file has that name"), "{error}");
 }
 
 #[test]

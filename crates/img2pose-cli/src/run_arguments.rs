@@ -48,7 +48,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = share)]
     pub score_threshold: f32,
 
-    /// Number format of the network, such as fp32 or int8 [default: what the element chooses]
+    /// Number format of the network, such as fp32 or int8 [default: what the element chooses; for cameras int8, where the processor has
+    /// instructions for it (VNNI) and the model is the plugin's own]
     #[arg(long, value_name = "FORMAT")]
     pub precision: Option<String>,
 

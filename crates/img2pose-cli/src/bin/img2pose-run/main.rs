@@ -17,6 +17,7 @@ mod page;
 mod page;
 mod pipeline;
 mod plugin;
+mod precision;
 mod progress;
 mod source;
 mod window;

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::lines::Lines;
 use crate::output;
 use crate::page::{Branch, Page};
+use crate::precision;
 use crate::progress::Progress;
 use crate::run_arguments::RunArguments;
 use crate::source::{Kind, Source};
@@ -53,7 +54,12 @@ pub fn detector(arguments: &RunArguments, source: &Source) -> Result<gst::Elemen
             .ok_or_else(|| Error::Usage(format!("{} has a name that is not UTF-8", model.display())))?;
         detect.set_property("model", model);
     }
-    if let Some(precision) = &arguments.precision {
+    let precision = match (&arguments.precision, &arguments.model) {
+        (Some(precision), _) => Some(precision.as_str()),
+        (None, Some(_)) => None,
+        (None, None) => precision::default_for(source.is_live()),
+    };
+    if let Some(precision) = precision {
         let spec = detect.find_property("precision");
         let class = spec.and_then(|spec| gst::glib::EnumClass::with_type(spec.value_type()));
         let value = class.as_ref().and_then(|class| class.to_value_by_nick(precision));
