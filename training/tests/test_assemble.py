@@ -163,6 +163,13 @@ def test_in_8_bits_the_file_answers_nearly_the_same(networks, model, tmp_path):
     eight = quantize(whole, photos, tmp_path)
     kinds = {node.op_type for node in eight.graph.node if node.name.startswith(("find//out", "look//head"))}
     assert any(node.op_type == "QuantizeLinear" for node in eight.graph.node) and kinds & {"Conv", "Gemm"}
+    # What is small, first and last, stays in 32 bits; everything else does not.
+    made_by = {output: node for node in eight.graph.node for output in node.output}
+    stays = {
+        node.name for node in eight.graph.node
+        if node.op_type in ("Conv", "Gemm") and node.name.startswith("look//") and getattr(made_by.get(node.input[1]), "op_type", "") != "DequantizeLinear"
+    }
+    assert {name.split("/")[3] if "body" in name else name.split("/")[2] for name in stays} == {"body.0", "body.1", "body.7", "pool", "head"}
     sessions = [onnxruntime.InferenceSession(m.SerializeToString()) for m in (whole, eight)]
     x = fed([picture(11)])
     cells, rough = (s.run(None, {"images": x})[1] for s in sessions)
