@@ -2,7 +2,8 @@
 
 The convolutions (backbone, pyramid, the shared layer of the proposals) and the class head compute in 8 bits with a scale for each
 output channel of a weight; what decides the last digits stays in 32 bits: logits and box deltas of the proposals, the last
-matrix of the class head, and the pose head, which only sees the few regions with a face. The ranges of the activations
+matrix of the class head, and the pose head, which only sees the few regions with a face (of finder and close look: their
+last layers, and what is small at the close look's beginning and end). The ranges of the activations
 are those seen on calibration photos: ordinary ones, best a few hundred. Names, outputs and metadata stay, so the file runs
 wherever the original did; it is faster where the runtime has 8-bit kernels.
 """
