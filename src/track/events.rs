@@ -51,11 +51,13 @@ impl Img2PoseTrack {
         if let Err(error) = self.push_ready(0) {
             gst::debug!(CAT, imp = self, "frames that waited: {error}");
         }
+        self.wait_for_more();
     }
 
     /// Throws frames away that wait; a tag between them still holds.
     fn flush(&self) {
         let mut held = self.stream().flush();
+        self.wait_for_more();
         while let Some(item) = held.pop(0) {
             if let Item::Event(event) = item
                 && event.is_sticky()

@@ -52,6 +52,11 @@ impl<B, E> Held<B, E> {
         self.seen.clear();
     }
 
+    /// How many frames wait.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -1,14 +1,17 @@
 //! The element behind the wrapper: its pads, its state, and the way of a frame.
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::time::Instant;
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::held::{HeldFrame, Item};
+use super::patience::Release;
 use super::settings::Settings;
 use super::stream::{Stream, Taken};
+use super::watch::Watch;
 use crate::meta;
 use crate::reader::Reader;
 use crate::shell::{self, Pads, Shell};
@@ -27,6 +30,7 @@ pub struct Img2PoseTrack {
     settings: Mutex<Settings>,
     /// Never held while something is pushed, asked or posted.
     stream: Mutex<Stream>,
+    watch: Mutex<Watch>,
 }
 
 #[glib::object_subclass]
@@ -40,6 +44,7 @@ impl ObjectSubclass for Img2PoseTrack {
             pads: Pads::new::<Self>(),
             settings: Mutex::default(),
             stream: Mutex::default(),
+            watch: Mutex::default(),
         }
     }
 }
@@ -107,6 +112,10 @@ impl Shell for Img2PoseTrack {
 
     fn chain(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = *self.settings();
+        let look_ahead = match settings.look_ahead {
+            0 => 0,
+            frames => self.arrive(frames),
+        };
         let taken = self.stream().take(buffer, &settings);
         match taken {
             Ok(Taken { number, warning }) => {
@@ -120,7 +129,11 @@ impl Shell for Img2PoseTrack {
                 return Err(flow);
             }
         }
-        self.push_ready(settings.look_ahead as usize)
+        let flow = self.push_ready(look_ahead as usize);
+        if look_ahead > 0 {
+            self.wait_for_more();
+        }
+        flow
     }
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -136,6 +149,9 @@ impl Shell for Img2PoseTrack {
     }
 
     fn forget_stream(&self) {
+        // Its thread waits for nothing but pads, which are not active any more.
+        let watch = std::mem::take(&mut *shell::lock(&self.watch));
+        watch.end();
         *self.stream() = Stream::default();
     }
 }
@@ -152,6 +168,82 @@ impl Img2PoseTrack {
 
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
         shell::lock(&self.stream)
+    }
+
+    /// Takes note of a frame that comes. Returns how many frames can be held, at most `look_ahead`.
+    fn arrive(&self, look_ahead: u32) -> u32 {
+        let watch = shell::lock(&self.watch);
+        let (news, limit) =
+            watch.with_patience(|patience| (patience.arrive(Instant::now()), patience.limit()));
+        drop(watch);
+        if let Some(limit) = news {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Failed,
+                (
+                    "look-ahead={look_ahead} is too much for what is before the element: it waits for one of {} frames \
+                     to leave before it brings another, so no more than {limit} wait from now on; lower look-ahead, or \
+                     give it more buffers",
+                    limit + 1
+                )
+            );
+        }
+        limit.map_or(look_ahead, |limit| {
+            look_ahead.min(u32::try_from(limit).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// Frames that are held wait from now on.
+    pub(super) fn wait_for_more(&self) {
+        let held = self.stream().held.frames();
+        let mut watch = shell::lock(&self.watch);
+        watch.with_patience(|patience| patience.hold(held, Instant::now()));
+        if held == 0 {
+            return;
+        }
+        let element = self.obj().downgrade();
+        let begun = watch.begin(move || {
+            if let Some(element) = element.upgrade() {
+                let imp = element.imp();
+                imp.catch_panic(|| (), Self::let_go);
+            }
+        });
+        if let Err(error) = begun {
+            // Without it they would wait for ever where upstream waits, too.
+            watch.with_patience(|patience| patience.hold_none());
+            drop(watch);
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Failed,
+                ("look-ahead needs a thread, which the system refuses ({error}); from now on no frame waits")
+            );
+        }
+    }
+
+    /// Nothing has come for long: frames leave although they were to wait.
+    fn let_go(&self) {
+        // Nothing comes meanwhile.
+        let _streaming = self.pads.sink.stream_lock();
+        let held = self.stream().held.frames();
+        let release = {
+            let watch = shell::lock(&self.watch);
+            watch.with_patience(|patience| patience.run_out(held, Instant::now()))
+        };
+        let limit = match release {
+            None => return,
+            Some(Release::First) => held.saturating_sub(1),
+            Some(Release::All) => 0,
+        };
+        gst::debug!(
+            CAT,
+            imp = self,
+            "nothing has come for long: {} frames leave",
+            held - limit
+        );
+        if let Err(error) = self.push_ready(limit) {
+            // Upstream is told with its next frame.
+            gst::debug!(CAT, imp = self, "frames that waited: {error}");
+        }
     }
 
     /// Pushes what need not wait, when at most `limit` frames may.

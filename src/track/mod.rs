@@ -21,8 +21,9 @@
 //! With `look-ahead` frames wait until the faces that are expected in them are seen again, and get them from between the two looks
 //! instead: `interpolated`. For `inference-interval=5`, `look-ahead=4` is enough. In a live pipeline that is latency, and the element
 //! says so to the pipeline; where caps have no framerate it counts with 25 frames a second. Frames with nobody in them do not wait, nor
-//! do frames before a GAP, a change of caps or the end. An application that waits for each frame before it sends the next must not
-//! use it.
+//! do frames before a GAP, a change of caps or the end. When nothing more comes for 5 seconds (4 times the longest gap so far, where that is
+//! longer), one leaves: where another one comes at once, upstream waits for frames itself (a small pool of buffers, an
+//! application that pushes one and waits for it), and from then on fewer are held, with a warning.
 //!
 //! # Time
 //! Time is that of the buffers, so a framerate that changes and frames that are missing do no harm; played backwards, faces are followed
@@ -41,9 +42,11 @@ mod events;
 mod follow;
 mod held;
 mod imp;
+mod patience;
 mod settings;
 mod stream;
 mod timeline;
+mod watch;
 
 use gst::glib;
 use gst::prelude::*;

@@ -228,6 +228,40 @@ fn states_change_while_frames_wait() {
     drop(harness);
 }
 
+/// A source whose pool has no more buffers than wait, and an application that waits for what it has pushed. Both stood still
+/// for ever.
+#[test]
+fn upstream_that_waits_for_a_frame_to_leave_gets_it() {
+    let mut harness = harness("look-ahead=4");
+    let bus = watch(&harness);
+    harness.push(looked(0, &[face(x(0))])).unwrap();
+    harness.push(looked(1, &[face(x(1))])).unwrap();
+    assert_eq!(out(&mut harness).len(), 2);
+    // Three frames are out; the next one is brought when one of them has come back.
+    for index in 2..5 {
+        harness.push(unlooked(index)).unwrap();
+    }
+    for index in 2..12 {
+        assert_eq!(
+            harness.pull().expect("a frame that waited too long").offset(),
+            index
+        );
+        harness.push(unlooked(index + 3)).unwrap();
+    }
+    let warnings = warnings(&bus);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("no more than 2 wait") && warnings[0].contains("look-ahead=4"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn frames_do_not_wait_for_ever_when_nothing_comes() {
+    let (mut harness, _element) = waiting();
+    assert_eq!(harness.pull().expect("a frame that waited too long").offset(), 2);
+}
+
 #[test]
 fn a_jump_has_no_faces_between() {
     let (mut harness, _) = waiting();
