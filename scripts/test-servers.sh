@@ -1,61 +1,65 @@
 #!/usr/bin/env bash
-# Usage: scripts/test-servers.sh [--help]
+# Usage: scripts/test-servers.sh [--all] [--help]
 #
 # Tries the remote engine with a real inference server: NVIDIA Triton, whose program is in the wheel nvidia-pytriton (x86_64; fetched into .cache). It
 # serves what img2pose serve-model has written, in ONNX Runtime (examples/servers/model.py). Faces must be those of this machine, and the
-# server is stopped, killed and started again.
+# server is stopped, killed and started again. Then scripts/fleet-demo.sh brings a camera's faces through it to a mosquitto and out again.
+#
+#   --all  MLServer and KServe, too, where they can be installed (some hundred packages from PyPI)
 
 # shellcheck source=scripts/lib/all.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/all.sh"
-no_arguments "$@"
+all=''
+options all -- "$@"
 
 setup_base
-[[ $(uname -m) == x86_64 ]] || die 'nvidia-pytriton has a Triton for x86_64 only'
-space_ensure "$CACHE" 2 'Triton'
-
-# A Python of the version that one of Triton's stubs was built for, with a venv for what the model needs.
-python=$(python_with_pip)
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-triton=$CACHE/triton-$(wheel_version nvidia-pytriton)-$version
-if [[ ! -f $triton/done ]]; then
-    step 'Fetching Triton from PyPI'
-    rm -rf "$triton"
-    mkdir -p "$triton"
-    grep -E '^nvidia-pytriton==' "$ROOT/scripts/lib/wheels.txt" >"$triton/wanted.txt" || die 'nvidia-pytriton is not in scripts/lib/wheels.txt'
-    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: \
-        --dest "$triton" -r "$triton/wanted.txt" </dev/null >&2 || die 'nvidia-pytriton could not be fetched from PyPI; see the lines above'
-    "$python" -m zipfile -e "$triton"/nvidia_pytriton-*.whl "$triton/wheel"
-    rm "$triton"/nvidia_pytriton-*.whl
-    server=$triton/wheel/pytriton/tritonserver
-    stub=$server/python_backend_stubs/$version/triton_python_backend_stub
-    [[ -f $stub ]] || die "Triton has no stub for Python $version, see $server/python_backend_stubs; put another python3 first in PATH"
-    cp "$stub" "$server/backends/python/"
-    chmod +x "$server/bin/tritonserver" "$server/backends/python/triton_python_backend_stub"
-    # Of numpy 2 Triton's stub reads arrays as empty.
-    "$python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --target "$triton/packages" \
-        'numpy<2' "onnxruntime==$(wheel_version onnxruntime)" </dev/null >&2 || die 'numpy and onnxruntime could not be fetched from PyPI'
-    touch "$triton/done"
-fi
-server=$triton/wheel/pytriton/tritonserver
-
+triton_ensure
 step 'Writing the model repository'
 repository=$CACHE/triton-models
 rm -rf "$repository"
-(cd "$ROOT" && cargo run --locked --quiet -p img2pose-cli --bin img2pose -- serve-model models/img2pose-slim.onnx "$repository" >&2)
-cp "$ROOT/examples/servers/model.py" "$repository/img2pose/1/"
-sed -i 's/^backend: .*/backend: "python"/' "$repository/img2pose/config.pbtxt"
-
-# What the test starts, with a port.
+triton_model models/img2pose-slim.onnx "$repository" img2pose
 start=$CACHE/triton-start
-cat >"$start" <<START
+triton_start_file "$start" "$repository"
+# As scripts/test.sh builds it.
+tests=(cargo test --locked -p gst-plugin-img2pose -p server-tests
+    --features 'gst-plugin-img2pose/mqtt,gst-plugin-img2pose/remote,server-tests/run' --test real)
+# real NAME COMMAND [WRAPPER...]: tries the server that COMMAND starts on the port that it is given.
+real() {
+    step "Testing $1"
+    (cd "$ROOT" && IMG2POSE_TEST_SERVER=$2 "${@:3}" "${tests[@]}" -- --nocapture </dev/null)
+}
+say "Triton's own words are in $CACHE/triton.log"
+real Triton "$start"
+check 'a camera through Triton and mosquitto' "$ROOT/scripts/fleet-demo.sh" --check
+
+# other NAME REQUIREMENTS COMMAND...: tries a server of PyPI, in a network of its own, as KServe listens on all addresses.
+other() {
+    local name=$1 requirements=$ROOT/examples/servers/$2 venv
+    shift 2
+    # In a shell of its own: an installation that fails ends that.
+    if ! venv=$(venv_ensure "${name,,}" "$requirements"); then
+        say "note: $name is not tried, as it could not be installed"
+        return
+    fi
+    cat >"$CACHE/server-start" <<START
 #!/bin/sh
-export LD_LIBRARY_PATH='$server/external_libs:$triton/wheel/nvidia_pytriton.libs'
-export IMG2POSE_SITE_PACKAGES='$triton/packages' IMG2POSE_THREADS=1
-exec '$server/bin/tritonserver' --model-repository='$repository' --backend-directory='$server/backends' --allow-http=false \\
-    --allow-metrics=false --allow-gpu-metrics=false --grpc-address=127.0.0.1 --grpc-port="\$1" >>'$CACHE/triton.log' 2>&1
+export IMG2POSE_THREADS=1 PATH='$venv/bin':"\$PATH"
+$*
 START
-chmod +x "$start"
-: >"$CACHE/triton.log"
-step "Testing (Triton's own words are in $CACHE/triton.log)"
-cd "$ROOT"
-IMG2POSE_TEST_SERVER=$start cargo test --locked -p server-tests --features run --test real -- --nocapture </dev/null
+    chmod +x "$CACHE/server-start"
+    real "$name" "$CACHE/server-start" unshare --map-root-user --net sh -c 'ip link set lo up && exec "$@"' network
+}
+if [[ $all ]]; then
+    apt_ensure iproute2 python3-venv
+    folder=$CACHE/server-models
+    rm -rf "$folder"
+    served_model models/img2pose-slim.onnx "$folder" --name img2pose
+    version=$folder/img2pose/1
+    cp "$ROOT"/examples/servers/mlserver/*.{py,json} "$version/"
+    # shellcheck disable=SC2016
+    other MLServer mlserver/requirements.txt "cd '$version' && MLSERVER_GRPC_PORT=\$1 exec mlserver start . >>'$CACHE/mlserver.log' 2>&1"
+    # shellcheck disable=SC2016
+    other KServe kserve_requirements.txt \
+        "exec python '$ROOT/examples/servers/kserve_model.py' '$version/model.onnx' --model_name img2pose --grpc_port \$1 >>'$CACHE/kserve.log' 2>&1"
+fi
+checks_end servers

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh [--training] [--help]
 #
-# Sets up what is missing, builds, and runs every test: cargo's, scripts/test-gpu-software.sh, scripts/test-onnxruntime.sh, a minute of scripts/soak.sh, scripts/acceptance.sh and
+# Sets up what is missing, builds, and runs every test: cargo's, scripts/test-gpu-software.sh, scripts/test-onnxruntime.sh, scripts/test-servers.sh, a minute of scripts/soak.sh, scripts/acceptance.sh and
 # scripts/test-python.sh. The last line is 'N passed, N failed, N skipped'; the whole output is kept in out/test.log.
 #
 # Those of training/ run with --training, which sets up PyTorch for them (3 GB to download; 11 GB of disk, 7 afterwards),
@@ -52,8 +52,13 @@ scripts/test-onnxruntime.sh </dev/null 2>&1 | tee -a "$log" || status=1
 step 'cargo test, features'
 # In one call: they are built together.
 cargo test -p gst-plugin-img2pose -p server-tests --features gst-plugin-img2pose/mqtt,gst-plugin-img2pose/remote,server-tests/run \
-    --locked --no-fail-fast --lib --test mqtt --test remote --test element </dev/null 2>&1 | tee -a "$log" || status=1
+    --locked --no-fail-fast --lib --test mqtt --test documents_features --test remote --test element --test storm </dev/null 2>&1 | tee -a "$log" || status=1
 cargo test -p img2pose-cli --features view --locked --no-fail-fast --test run --bin img2pose-run </dev/null 2>&1 | tee -a "$log" || status=1
+# There is no Triton for other processors that comes as a wheel.
+if [[ $(uname -m) == x86_64 ]]; then
+    step 'A real inference server, and a broker'
+    scripts/test-servers.sh </dev/null 2>&1 | tee -a "$log" || status=1
+fi
 step 'The page in the browser'
 scripts/test-view.sh </dev/null 2>&1 | tee -a "$log" || status=1
 step 'Soak'

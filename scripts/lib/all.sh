@@ -20,5 +20,7 @@ source "$lib/models.sh"
 source "$lib/check.sh"
 # shellcheck source=scripts/lib/python.sh
 source "$lib/python.sh"
+# shellcheck source=scripts/lib/triton.sh
+source "$lib/triton.sh"
 # shellcheck source=scripts/lib/software-gpu.sh
 source "$lib/software-gpu.sh"

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::downstream::{Seen, SeenBuffer};
-use crate::frames::{Setting, THRESHOLDS, caps, faces_alone};
+use crate::frames::{Network, Setting, THRESHOLDS, caps, faces_alone};
 use crate::walk::Walk;
 
 /// What the rules for an event depend on.
@@ -401,8 +401,11 @@ fn compare_frame(sent: &Sent, seen: &SeenBuffer, settings: &[Setting], is_first:
             let least = THRESHOLDS[setting.threshold];
             faces.len() <= 8 && faces.iter().all(|face| face.confidence >= least)
         }
-        Some(faces) => *faces == faces_alone(sent.stream, sent.picture, setting.threshold),
-        None => setting.interval > 1 && !is_first,
+        Some(faces) => {
+            let alone = faces_alone(sent.stream, sent.picture, setting.threshold);
+            setting.network.agrees(&alone, faces)
+        }
+        None => setting.network == Network::LostServer || setting.interval > 1 && !is_first,
     });
     if !matches {
         let alone = faces_alone(sent.stream, sent.picture, candidates[0].threshold);

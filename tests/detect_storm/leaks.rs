@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use crate::cases::{from_environment, run_cases};
 use crate::process::alone_with;
-use crate::{from_environment, run_cases, support};
+use crate::rig::{self, Setup};
+use crate::support;
 
 /// How long a thread that ends may hold what it ran for, on a busy machine.
 const LET_GO: Duration = Duration::from_secs(10);
@@ -48,10 +50,12 @@ fn run_and_count() {
         .expect("GST_TRACERS=leaks");
     let cases = from_environment("IMG2POSE_RANDOM_CASES", 2000) / 10 + 1;
     // What is made once and kept: threads of pools, caches.
-    run_cases(1_000_000..1_000_040);
+    let setup = Setup::here();
+    let run = |sequence: &_| rig::run(sequence, &setup);
+    run_cases(1_000_000..1_000_040, run);
     let (threads, files) = (count("/proc/self/task"), count("/proc/self/fd"));
     let before = alive(&tracer);
-    run_cases(2_000_000..2_000_000 + cases);
+    run_cases(2_000_000..2_000_000 + cases, run);
     support::wait_until("no thread is left", || count("/proc/self/task") <= threads);
     // A task's thread lets go of the task a moment after the task was joined.
     let more = |after: &BTreeMap<String, usize>| {

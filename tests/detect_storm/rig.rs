@@ -8,7 +8,7 @@ use gst_check::TestClock;
 
 use crate::downstream::Downstream;
 use crate::expect::{Action, End, EventKind, Outcome, Part, Sent, Step, check};
-use crate::frames::{Setting, THRESHOLDS, caps};
+use crate::frames::{Network, Setting, THRESHOLDS, caps};
 use crate::make;
 use crate::operation::{Answer, EventOp, FrameOp, Op, Sequence, Start};
 use crate::streamer::{Call, Streamer};
@@ -20,8 +20,28 @@ const QUIET_LIMIT: Duration = Duration::from_secs(20);
 /// What the element's clock moves on by while the test waits for a batch whose time has to come.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(10);
 
+/// What is common to the elements of many sequences.
+pub struct Setup {
+    /// Where their network runs.
+    pub network: Network,
+    /// Sets what that needs.
+    pub prepare: Box<dyn Fn(&gst::Element) + Send + Sync>,
+}
+
+impl Setup {
+    /// The network runs in this process.
+    #[allow(dead_code, reason = "the storm with a server has its own")]
+    pub fn here() -> Self {
+        Self {
+            network: Network::Here,
+            prepare: Box::new(|_| ()),
+        }
+    }
+}
+
 /// The element between two pads of the test.
 struct Rig {
+    network: Network,
     element: gst::Element,
     /// The element's clock, where it stands still until the test lets time pass.
     clock: Option<TestClock>,
@@ -55,19 +75,20 @@ struct Rig {
 ///
 /// # Errors
 /// What the element did wrong, in words.
-pub fn run(sequence: &Sequence) -> Result<(), String> {
-    let mut rig = Rig::new(&sequence.start);
+pub fn run(sequence: &Sequence, setup: &Setup) -> Result<(), String> {
+    let mut rig = Rig::new(&sequence.start, setup);
     for op in &sequence.ops {
         rig.apply(op)?;
     }
     rig.finish()
 }
 
-fn new_element(start: &Start) -> gst::Element {
+fn new_element(start: &Start, setup: &Setup) -> gst::Element {
     let element = support::detector();
+    (setup.prepare)(&element);
     element.set_property("whole-frame-interval", start.whole_frame_interval);
     element.set_property("region-size", 32u32);
-    set_batch_size(&element, start.shared, start.batch_size);
+    set_batch_size(&element, setup.network, start.shared, start.batch_size);
     element.set_property("max-queued-batches", start.max_queued_batches);
     element.set_property("batch-timeout", nanoseconds(start.timeout));
     element.set_property("score-threshold", THRESHOLDS[0]);
@@ -75,11 +96,29 @@ fn new_element(start: &Start) -> gst::Element {
 }
 
 /// Elements can share a model only if they have the same batch size and follow faces alike.
-fn set_batch_size(element: &gst::Element, shared: bool, batch_size: u32) {
+fn set_batch_size(element: &gst::Element, network: Network, shared: bool, batch_size: u32) {
     element.set_property("batch-size", batch_size);
     if shared {
         let interval = element.property::<u32>("whole-frame-interval");
-        element.set_property("model-instance-id", format!("storm-{batch_size}-{interval}"));
+        let name = format!("storm-{network:?}-{batch_size}-{interval}");
+        element.set_property("model-instance-id", name);
+    }
+}
+
+/// Starts `element`. A server that loses batches may lose those of the start, which then fails: it is tried again.
+fn start(element: &gst::Element, bus: &gst::Bus, network: Network, state: gst::State) {
+    while let Err(error) = element.set_state(state) {
+        assert_eq!(network, Network::LostServer, "{error}");
+        // Errors of the sequence that have come before stay.
+        let mut errors: Vec<_> =
+            std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Error])).collect();
+        let text = support::error_text(&errors.pop().expect("it says why"));
+        for error in errors {
+            bus.post(error).unwrap();
+        }
+        // Sequences that hang are ended by the watchdog.
+        assert!(text.contains("Is it running"), "{text}");
+        element.set_state(gst::State::Null).unwrap();
     }
 }
 
@@ -94,8 +133,8 @@ fn nanoseconds(timeout: Option<u64>) -> u64 {
 }
 
 impl Rig {
-    fn new(start: &Start) -> Self {
-        let element = new_element(start);
+    fn new(start: &Start, setup: &Setup) -> Self {
+        let element = new_element(start, setup);
         let bus = gst::Bus::new();
         element.set_bus(Some(&bus));
         let clock = start.still_clock.then(TestClock::new);
@@ -141,8 +180,9 @@ impl Rig {
         } else {
             gst::State::Paused
         };
-        element.set_state(state).unwrap();
+        self::start(&element, &bus, setup.network, state);
         let mut this = Self {
+            network: setup.network,
             streamer: Streamer::start(sinkpad.clone()),
             element,
             clock,
@@ -164,6 +204,7 @@ impl Rig {
             stream: start.stream,
             settings: vec![Setting {
                 follows: start.whole_frame_interval > 1,
+                network: setup.network,
                 ..Setting::FIRST
             }],
             next_id: 1,
@@ -457,7 +498,7 @@ impl Rig {
         self.end_part(End::Stop { rested });
         if null {
             self.element.set_state(gst::State::Null).unwrap();
-            set_batch_size(&self.element, self.shared, batch_size);
+            set_batch_size(&self.element, self.network, self.shared, batch_size);
         }
         let state = if playing {
             gst::State::Playing
@@ -465,7 +506,7 @@ impl Rig {
             gst::State::Paused
         };
         self.playing = playing;
-        self.element.set_state(state).unwrap();
+        start(&self.element, &self.bus, self.network, state);
         self.begin_stream();
     }
 

@@ -248,7 +248,10 @@ fn cargo_commands_name_what_there_is() {
         let words: Vec<_> = command.split_whitespace().collect();
         for pair in words.windows(2) {
             let known = match pair[0] {
-                "--example" => exists(format!("examples/{}.rs", pair[1])),
+                "--example" => {
+                    exists(format!("examples/{}.rs", pair[1]))
+                        || exists(format!("examples/{}/main.rs", pair[1]))
+                }
                 "--test" => {
                     exists(format!("tests/{}.rs", pair[1])) || exists(format!("tests/{}/main.rs", pair[1]))
                 }

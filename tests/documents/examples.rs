@@ -13,7 +13,7 @@ fn target() -> PathBuf {
 }
 
 /// An example program, which cargo builds beside the tests; `None` after saying that the test is skipped.
-fn example(name: &str, test: &str) -> Option<PathBuf> {
+pub fn example(name: &str, test: &str) -> Option<PathBuf> {
     let program = target().join("examples").join(name);
     if !program.exists() {
         skip(
@@ -26,7 +26,7 @@ fn example(name: &str, test: &str) -> Option<PathBuf> {
 }
 
 /// A folder of its own with links to plugins, for `GST_PLUGIN_PATH`.
-fn plugins(name: &str, files: &[PathBuf]) -> PathBuf {
+pub fn plugins(name: &str, files: &[PathBuf]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
     for file in files {
@@ -38,7 +38,7 @@ fn plugins(name: &str, files: &[PathBuf]) -> PathBuf {
 }
 
 /// A command that finds the plugins in the folder, and remembers them apart from other installations.
-fn command(program: impl AsRef<std::ffi::OsStr>, plugins: &Path) -> Command {
+pub fn command(program: impl AsRef<std::ffi::OsStr>, plugins: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env("GST_PLUGIN_PATH", plugins)
@@ -110,7 +110,7 @@ fn print_poses() {
 }
 
 /// A clip of six frames of the given number, made by GStreamer.
-fn clip(plugins: &Path, number: u32) -> PathBuf {
+pub fn clip(plugins: &Path, number: u32) -> PathBuf {
     let file = plugins.join(format!("clip-{number}.mkv"));
     run(command("gst-launch-1.0", plugins).args([
         "-q",
@@ -153,7 +153,7 @@ fn many_cameras() {
 }
 
 /// A program that is ended with the test.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

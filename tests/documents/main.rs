@@ -9,5 +9,7 @@ mod commands;
 mod examples;
 mod gpu_check;
 mod meta_examples;
+mod metrics;
 mod properties;
+mod reference;
 mod telemetry;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::proto::{InferResponse, ModelMetadataResponse};
 
+/// Says what becomes of a batch whose frames have a shape.
+pub type Choice = dyn Fn(&[i64]) -> Infer + Send + Sync;
+
 /// What becomes of a batch.
 #[derive(Clone)]
 pub enum Infer {
@@ -22,6 +25,8 @@ pub enum Infer {
     Silence,
     /// The connection is closed.
     HangUp,
+    /// What this says of a batch whose frames have that shape, for each batch anew.
+    Chosen(Arc<Choice>),
 }
 
 impl fmt::Debug for Infer {
@@ -33,6 +38,7 @@ impl fmt::Debug for Infer {
             Self::Status(code, message) => write!(f, "Status({code}, {message})"),
             Self::Silence => f.write_str("Silence"),
             Self::HangUp => f.write_str("HangUp"),
+            Self::Chosen(_) => f.write_str("Chosen"),
         }
     }
 }
@@ -41,6 +47,11 @@ impl Infer {
     /// The answer, changed.
     pub fn changed(change: impl Fn(&mut InferResponse) + Send + Sync + 'static) -> Self {
         Self::Changed(Arc::new(change))
+    }
+
+    /// What `choose` says, for each batch anew.
+    pub fn chosen(choose: impl Fn(&[i64]) -> Self + Send + Sync + 'static) -> Self {
+        Self::Chosen(Arc::new(choose))
     }
 }
 

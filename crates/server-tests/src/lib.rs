@@ -10,6 +10,6 @@ pub mod proto;
 mod server;
 pub mod tls;
 
-pub use behaviour::{Behaviour, Infer};
+pub use behaviour::{Behaviour, Choice, Infer};
 pub use model::Served;
 pub use server::{FakeServer, MODEL};

@@ -289,18 +289,18 @@ async fn infer(message: Bytes, shared: &Shared) -> Option<Result<Vec<u8>, (i32, 
         Ok(request) => request,
         Err(error) => return Some(Err((3, error.to_string()))),
     };
-    let what = {
+    let shape = &request.inputs[0].shape;
+    let mut what = {
         let mut behaviour = shared.behaviour.lock().unwrap();
         behaviour
             .next
             .pop_front()
             .unwrap_or_else(|| behaviour.then.clone())
     };
-    shared
-        .batches
-        .lock()
-        .unwrap()
-        .push(request.inputs[0].shape.clone());
+    while let Infer::Chosen(choose) = what {
+        what = choose(shape);
+    }
+    shared.batches.lock().unwrap().push(shape.clone());
     shared.came.notify_all();
     let run = || shared.served.run(&request).map_err(|error| (3, error));
     Some(match what {
@@ -316,6 +316,7 @@ async fn infer(message: Bytes, shared: &Shared) -> Option<Result<Vec<u8>, (i32, 
         Infer::Status(code, text) => Err((code, text)),
         Infer::Silence => std::future::pending().await,
         Infer::HangUp => return None,
+        Infer::Chosen(_) => unreachable!("it has been chosen above"),
     })
 }
 

@@ -22,14 +22,16 @@ pub fn init() {
     });
 }
 
-/// The properties of an element but those that every element has, in the order in which it declares them.
+/// The properties of an element but those that every element and every sink has, in the order in which it declares them.
 pub fn properties(element: &str) -> Vec<glib::ParamSpec> {
     let factory = gst::ElementFactory::find(element).unwrap();
     let class = glib::Class::<gst::Element>::from_type(factory.load().unwrap().element_type()).unwrap();
     class
         .list_properties()
         .iter()
-        .filter(|spec| !["name", "parent"].contains(&spec.name()))
+        .filter(|spec| {
+            !["name", "parent"].contains(&spec.name()) && spec.owner_type().name() != "GstBaseSink"
+        })
         .cloned()
         .collect()
 }
@@ -57,11 +59,11 @@ pub fn described(spec: &glib::ParamSpec) -> (String, String) {
         return (spec.default_value().to_string(), range);
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecUInt64>() {
-        assert_eq!(spec.minimum(), 0, "{}", spec.name());
-        return match spec.default_value() {
+        return match (spec.default_value(), spec.minimum()) {
             // As gst-launch-1.0 takes it.
-            u64::MAX => ("-1".to_owned(), "ns, or -1".to_owned()),
-            default => (default.to_string(), "ns".to_owned()),
+            (u64::MAX, 0) => ("-1".to_owned(), "ns, or -1".to_owned()),
+            (default, 0) => (default.to_string(), "ns".to_owned()),
+            (default, least) => (default.to_string(), format!("ns, {least} or more")),
         };
     }
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecFloat>() {
@@ -105,6 +107,14 @@ pub fn described(spec: &glib::ParamSpec) -> (String, String) {
     assert!(spec.is::<glib::ParamSpecString>(), "no rule for {}", spec.name());
     let what = match spec.name() {
         "model" | "onnxruntime-library" => "file",
+        "uri" | "server-url" => "address",
+        "server-headers" => "NAME=VALUE",
+        name if ["-file", "-certificate", "-key"]
+            .iter()
+            .any(|end| name.ends_with(end)) =>
+        {
+            "file"
+        }
         _ => "name",
     };
     ("unset".to_owned(), what.to_owned())

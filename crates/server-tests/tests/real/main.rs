@@ -13,7 +13,7 @@ use img2pose::frame::Frame;
 use img2pose::{Detector, DetectorOptions, Error, Face, ServerOptions};
 use test_support::{CASES, golden, images};
 
-use support::{SIDE, assert_same, local, model, options, picture};
+use support::{SIDE, assert_same, batches_of_one_to_eight, local, model, options, picture};
 
 /// Name of the model that the server has.
 const NAME: &str = "img2pose";
@@ -95,17 +95,7 @@ fn a_real_server_gives_the_same_faces_and_may_be_stopped_killed_and_restarted() 
     // It is waited for until it is ready.
     let mut there = connect(port, options(), LIMIT).unwrap();
     let mut here = local();
-    let mut faces = 0;
-    for count in 1..=8 {
-        let (width, height) = (SIDE + 7 * count as u32, SIDE + 50 - 11 * count as u32);
-        let pictures: Vec<_> = (0..count).map(|seed| picture(seed, width, height)).collect();
-        let frames: Vec<_> = pictures
-            .iter()
-            .map(|pixels| Frame::rgb(pixels, width, height))
-            .collect();
-        faces += assert_same(&here.detect(&frames).unwrap(), &there.detect(&frames).unwrap());
-    }
-    assert!(faces > 20, "{faces} faces prove little");
+    batches_of_one_to_eight(&mut here, &mut there, |_| ());
     let wrong = ServerOptions::new(format!("grpc://127.0.0.1:{port}"), "cars");
     let error = Detector::load(model(), options().with_server(wrong)).unwrap_err();
     println!("another name: {error}");

@@ -57,6 +57,23 @@ pub fn picture(seed: usize, width: u32, height: u32) -> Vec<u8> {
         .collect()
 }
 
+/// Runs batches of 1 to 8 frames here and there, which must have the same faces; `sent` sees `[frames, height, width, colours]` of each.
+/// Another size each time: even and odd sides, upright and lying, larger and smaller than the network image.
+pub fn batches_of_one_to_eight(here: &mut Detector, there: &mut Detector, sent: impl Fn([i64; 4])) {
+    let mut faces = 0;
+    for count in 1..=8 {
+        let (width, height) = (SIDE + 7 * count as u32, SIDE + 50 - 11 * count as u32);
+        let pictures: Vec<_> = (0..count).map(|seed| picture(seed, width, height)).collect();
+        let frames: Vec<_> = pictures
+            .iter()
+            .map(|pixels| Frame::rgb(pixels, width, height))
+            .collect();
+        faces += assert_same(&here.detect(&frames).unwrap(), &there.detect(&frames).unwrap());
+        sent([count as i64, height.into(), width.into(), 3]);
+    }
+    assert!(faces > 20, "{faces} faces prove little");
+}
+
 pub fn detect(detector: &mut Detector, seed: usize) -> Result<Vec<Vec<Face>>, Error> {
     let pixels = picture(seed, SIDE, SIDE);
     detector.detect(&[Frame::rgb(&pixels, SIDE, SIDE)])
