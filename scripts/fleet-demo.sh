@@ -89,7 +89,7 @@ subscriber=$(ports "${lines[1]}")
 step "$subscriber"
 seen=$work/seen
 if [[ $check ]]; then
-    bash -c "exec $subscriber -d" >"$seen" 2>&1 &
+    bash -c "exec stdbuf -oL $subscriber -d" >"$seen" 2>&1 &
 else
     bash -c "exec stdbuf -oL $subscriber -d" 2>&1 | tee "$seen" | sed -u '/^Client /d' &
 fi

@@ -72,6 +72,7 @@ impl ServeModel {
         let name = &self.name;
         let repository = fs::canonicalize(&self.repository);
         let repository = repository.as_deref().unwrap_or(&self.repository).display();
+        let version = format!("{repository}/{name}/{}", self.version);
         for line in [
             String::new(),
             "NVIDIA Triton, which has ONNX Runtime as a backend (gRPC on port 8001):".to_owned(),
@@ -82,8 +83,13 @@ impl ServeModel {
             format!(
                 "        --model_name {name} --model_path /model --port 8001 --plugin_config '{{\"INFERENCE_PRECISION_HINT\":\"f32\"}}'"
             ),
-            "MLServer, KServe: a runtime of your own that runs model.onnx in ONNX Runtime and gives its inputs and outputs".to_owned(),
-            "    the names that they have; allow messages of a batch's bytes (MLServer: grpc_max_message_length).".to_owned(),
+            "MLServer (pip install mlserver onnxruntime); settings.json says at which address, model-settings.json the name:".to_owned(),
+            format!("    cp examples/servers/mlserver/*.py examples/servers/mlserver/*.json {version}/"),
+            format!("    MLSERVER_GRPC_PORT=8001 mlserver start {version}"),
+            "KServe (pip install kserve onnxruntime); it listens on all addresses:".to_owned(),
+            format!(
+                "    python3 examples/servers/kserve_model.py {version}/model.onnx --model_name {name} --grpc_port 8001"
+            ),
             String::new(),
             "Cameras:".to_owned(),
             format!("    ... ! img2posedetect server-url=grpc://HOST:8001 server-model={name} ! ..."),

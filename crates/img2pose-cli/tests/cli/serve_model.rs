@@ -20,6 +20,8 @@ fn a_repository_is_written_and_versions_are_added() {
     for part in [
         contract.as_str(),
         "tritonserver --model-repository=/models",
+        "mlserver start ",
+        "kserve_model.py ",
         "server-model=faces",
     ] {
         assert!(ran.stdout.contains(part), "no '{part}' in {}", ran.stdout);
