@@ -2,7 +2,8 @@
 # Usage: scripts/gpu-check.sh [--model FILE] [--provider cuda|tensorrt|webgpu] [--video FILE] [--check-only]
 #
 # On a machine with a GPU: fetches what runs on it into .cache, builds, checks that the provider is really used, compares
-# its faces with the processor's, and prints the bench table. All that it says is kept in out/gpu-check.txt.
+# its faces with the processor's, and prints the bench table. With cuda and tensorrt also: whether frames that are in CUDA memory already
+# are copied to the network on the GPU, and have the same faces. All that it says is kept in out/gpu-check.txt.
 #
 # cuda and tensorrt are for NVIDIA GPUs: ONNX Runtime's GPU build and the CUDA libraries that the driver can run, about 3 GB
 # from PyPI (TensorRT's come from NVIDIA's index); needs Rust and Python 3.11 or newer. webgpu is for GPUs of any maker with a Vulkan
@@ -149,3 +150,8 @@ fi
 for figures in "$result" "$resized"; do
     "$judge" "$ROOT/scripts/lib/gpu_check.py" "$figures"
 done
+if [[ $provider != webgpu ]]; then
+    step 'Frames in CUDA memory'
+    cuda_frames "$provider" "$model" "$video" ||
+        die "frames in CUDA memory do not come to the network as they should; see the lines above. cudadownload before img2posedetect goes around it"
+fi

@@ -111,4 +111,25 @@ if [[ $webgpu ]]; then
     check 'the faces of the other' same other
     check 'webgpu without a device: an error that says so' no_device webgpu
 fi
+# What scripts/gpu-check.sh does with them on a GPU of NVIDIA's: here with a stand-in for its driver, and the network on the processor, which
+# builds for tests let read the stand-in's memory.
+on_stand_in() {
+    local driver=$CACHE/stand-in-for-nvidia library
+    mkdir -p "$driver"
+    for library in libcuda libnvcuvid; do
+        cc -O1 -fPIC -shared -pthread -o "$driver/$library.so.1" "crates/test-support/cuda/$library.c" || return
+    done
+    export LD_LIBRARY_PATH=$driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} GST_REGISTRY=$driver/registry.bin IMG2POSE_TEST_CUDA_MEMORY=yes
+    export ORT_DYLIB_PATH=$processor
+    cuda_frames cpu "$ROOT/models/img2pose-slim.onnx" "$MEDIA/WolfgangLanger_Pexels.mp4"
+}
+# not_copied: without the copies the check must fail, and say why.
+not_copied() {
+    local said
+    ! said=$(IMG2POSE_STAND_IN_REFUSES=yes on_stand_in 2>&1) && grep -F 'copied on the GPU: 0' <<<"$said" && grep -F 'cuMemcpy2DAsync' <<<"$said"
+}
+check 'frames in CUDA memory, as gpu-check tries them' on_stand_in
+if gst-inspect-1.0 nvcodec >/dev/null 2>&1 && [[ $(gst-inspect-1.0 --version) == *' 1.22.'* ]]; then
+    check 'gpu-check fails where they are not copied' not_copied
+fi
 checks_end pipelines

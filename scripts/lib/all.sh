@@ -24,3 +24,5 @@ source "$lib/python.sh"
 source "$lib/triton.sh"
 # shellcheck source=scripts/lib/software-gpu.sh
 source "$lib/software-gpu.sh"
+# shellcheck source=scripts/lib/cuda-frames.sh
+source "$lib/cuda-frames.sh"

@@ -87,6 +87,7 @@ mod sink_events;
 mod src;
 mod stats;
 mod stream;
+mod submit;
 mod task;
 mod watcher;
 mod worker;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use img2pose::frame::{Frame, FrameLayout};
-use img2pose::{Face, Selection};
+use img2pose::{CudaFrame, Face, Selection};
 
 /// Why a run gave no faces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,20 @@ pub trait NetworkHandle: Send + Sync + 'static {
     /// Converts a frame of `stream` into a slot. When that fails, the slot stays in the batch and holds no frame. Slots are converted
     /// side by side.
     fn convert(slot: Self::Slot, frame: &Frame<'_>, stream: &Arc<Self::Stream>) -> Result<(), String>;
+
+    /// Whether batches for `layout` take frames from the memory of an NVIDIA GPU.
+    fn takes_cuda_frames(&self, _layout: &FrameLayout) -> bool {
+        false
+    }
+
+    /// Copies a frame of `stream` that lies in such memory into a slot. When that fails, the slot comes back, with the reason in words.
+    fn copy_cuda(
+        slot: Self::Slot,
+        _frame: &CudaFrame<'_>,
+        _stream: &Arc<Self::Stream>,
+    ) -> Result<(), (Self::Slot, String)> {
+        Err((slot, "the network takes no frames from there".to_owned()))
+    }
 
     /// Takes over a frame that another batch has converted.
     fn push_from(batch: &mut Self::Batch, from: &Self::Batch, slot: usize) -> Result<usize, String>;

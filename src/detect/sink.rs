@@ -88,14 +88,12 @@ impl Img2PoseDetect {
         };
 
         let began = Instant::now();
+        let (submitted, way) = self.submit(&client, &format, &buffer, &stream);
         let Submitted {
             ticket,
             first_of_client,
             full,
-        } = format
-            .read_frame(&buffer, |frame| client.submit(frame, &stream))
-            .and_then(|submitted| submitted)
-            .map_err(|cause| self.fail_on_frame(&buffer, &cause))?;
+        } = submitted.map_err(|cause| self.fail_on_frame(&buffer, &cause))?;
         let converted = began.elapsed();
 
         let batch = ticket.batch();
@@ -120,7 +118,9 @@ impl Img2PoseDetect {
             full,
             time: arrived,
         };
-        let queued = self.queue_frame(frame, |state, frame| state.queue_joined(frame, joined, converted));
+        let queued = self.queue_frame(frame, |state, frame| {
+            state.queue_joined(frame, joined, converted, way)
+        });
         let Next { closed, timer, whole } = queued.inspect_err(|error| {
             if *error == gst::FlowError::Flushing {
                 // The frame got into the batch after the others had been given up. Otherwise the queue has kept

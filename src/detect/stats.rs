@@ -102,6 +102,10 @@ pub struct Stats {
     /// The number of the last of them.
     #[cfg(feature = "remote")]
     pub last_outage: u64,
+    /// Frames that were copied from CUDA memory to the network on the GPU.
+    pub device_copies: u64,
+    /// Frames among those that could have been that took the way over the processor.
+    pub device_refusals: u64,
     /// Faces found.
     pub faces: u64,
     /// Batches that ran with a frame of this element.
@@ -120,7 +124,28 @@ pub struct Stats {
     pub push: Durations,
 }
 
+/// How a frame got into its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Over the processor's memory, as most do.
+    Host,
+    /// Copied from CUDA memory to the network, on the GPU.
+    Device,
+    /// Over the processor's memory, because the GPU's copy was refused.
+    Refused,
+}
+
 impl Stats {
+    /// Takes note of a frame that got into its batch, and how long that took.
+    pub fn converted(&mut self, way: Way, duration: Duration) {
+        self.convert.add(duration);
+        match way {
+            Way::Host => {}
+            Way::Device => self.device_copies += 1,
+            Way::Refused => self.device_refusals += 1,
+        }
+    }
+
     /// Everything as a structure; `queued` is the number of frames in the element now, `followed` says how frames were looked
     /// at when faces are followed. Durations are in nanoseconds.
     pub fn to_structure(&self, queued: usize, followed: &FollowCounts) -> gst::Structure {
@@ -139,6 +164,7 @@ impl Stats {
             .field("inferred", self.inferred)
             .field("skipped", self.skipped)
             .field("late", self.late)
+            .field("device-copies", self.device_copies)
             .field("faces", self.faces)
             .field("batches", self.batches)
             .field("quiet-batches", self.quiet_batches)

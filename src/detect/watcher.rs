@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use img2pose::frame::{Frame, FrameCopy, FrameLayout, NetworkSize};
 use img2pose::{
-    Batch, BatchMaker, Canceller, Detector, Error, Face, FollowCounts, FollowOptions, Follower, Selection,
-    Slot, StreamFrame,
+    Batch, BatchMaker, Canceller, CudaFrame, Detector, Error, Face, FollowCounts, FollowOptions, Follower,
+    Selection, Slot, StreamFrame,
 };
 
 use super::network::{Failure, Network, NetworkHandle};
@@ -265,6 +265,24 @@ impl NetworkHandle for WatcherHandle {
                 waiting.stream = Some((stream.clone(), stream.generation.load(Ordering::Relaxed)));
                 waiting.frame.set(frame).map_err(|error| error.to_string())
             }
+        }
+    }
+
+    fn takes_cuda_frames(&self, layout: &FrameLayout) -> bool {
+        // Regions are cut out by the processor.
+        !self.is_following && self.maker.takes_cuda_frames(layout)
+    }
+
+    fn copy_cuda(
+        slot: WatcherSlot,
+        frame: &CudaFrame<'_>,
+        _: &Arc<Watched>,
+    ) -> Result<(), (WatcherSlot, String)> {
+        match slot {
+            WatcherSlot::Whole(slot) => slot
+                .copy_cuda(frame)
+                .map_err(|(slot, reason)| (WatcherSlot::Whole(slot), reason)),
+            slot @ WatcherSlot::Frame(_) => Err((slot, "faces are followed".to_owned())),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use gst::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoInfo};
+use img2pose::CudaFrame;
 use img2pose::frame::{
     ColorMatrix, ColorRange, Frame, FrameLayout, Orientation, PixelAspectRatio, PixelFormat, View,
 };
@@ -140,6 +141,18 @@ impl InputFormat {
         let layout = self.layout;
         mapping::read(buffer, &self.info, |planes| read(&Frame { layout, planes }))
             .map_err(|error| error.to_string())
+    }
+
+    /// Gives the frame to `read` where it is, if it is in the memory of an NVIDIA GPU; `None`: it is not.
+    ///
+    /// # Errors
+    /// See [`mapping::read_cuda`]; [`read_frame`](Self::read_frame) may read it all the same.
+    pub fn read_cuda_frame<R>(
+        &self,
+        buffer: &gst::BufferRef,
+        read: impl FnOnce(&CudaFrame<'_>) -> R,
+    ) -> Result<R, String> {
+        mapping::read_cuda(buffer, &self.info, self.layout, read)
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) struct Left {
     /// The features of the caps that each frame leaves the detector with.
     pub memories: Vec<String>,
     pub lines: Vec<String>,
+    /// Frames that were copied to the network where they were.
+    pub device_copies: u64,
 }
 
 impl Left {
@@ -97,7 +99,17 @@ pub(super) fn behind(
     after: &str,
     change: impl Fn(&mut gst::Buffer) + Send + Sync + 'static,
 ) -> Left {
-    let element = detector();
+    behind_detector(&detector(), caps, before, after, change)
+}
+
+/// The same with a detector of the caller's.
+pub(super) fn behind_detector(
+    element: &gst::Element,
+    caps: &str,
+    before: &str,
+    after: &str,
+    change: impl Fn(&mut gst::Buffer) + Send + Sync + 'static,
+) -> Left {
     let source = format!(
         "videotestsrc num-buffers=8 pattern=ball ! video/x-raw,{caps},framerate=25/1 {before} ! identity"
     );
@@ -119,16 +131,19 @@ pub(super) fn behind(
         .unwrap();
     let pipeline = gst::Pipeline::new();
     pipeline
-        .add_many([source.upcast_ref(), &element, sink.upcast_ref()])
+        .add_many([source.upcast_ref(), element, sink.upcast_ref()])
         .unwrap();
-    gst::Element::link_many([source.upcast_ref(), &element, sink.upcast_ref()]).unwrap();
+    gst::Element::link_many([source.upcast_ref(), element, sink.upcast_ref()]).unwrap();
     let left = Arc::new(Mutex::new(Left::default()));
     let seen = left.clone();
     let pad = element.static_pad("src").unwrap();
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
         let caps = pad.current_caps().unwrap();
         let memory = caps.features(0).unwrap().to_string();
-        seen.lock().unwrap().memories.push(memory);
+        let stats = pad.parent_element().unwrap().property::<gst::Structure>("stats");
+        let mut left = seen.lock().unwrap();
+        left.memories.push(memory);
+        left.device_copies = stats.get("device-copies").unwrap();
         gst::PadProbeReturn::Ok
     })
     .unwrap();

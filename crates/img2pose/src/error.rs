@@ -114,6 +114,14 @@ pub enum Error {
     /// A batch holds frames for a device that converts them, and the detector computes on the processor.
     #[error("the batch was made for a detector on a GPU; make it with this detector's batch_maker")]
     OtherDevice,
+    /// NVIDIA's driver refused to copy frames that lie in the memory of a GPU.
+    #[error("the GPU failed to {action}: {}", printable(reason))]
+    Gpu {
+        /// What was tried.
+        action: &'static str,
+        /// What the driver says.
+        reason: String,
+    },
     /// There is no memory for the frames of a batch.
     #[error(
         "not enough memory for a batch of {frames} frames of {width}x{height} pixels; lower the batch size, or the \

@@ -22,6 +22,7 @@
 mod batch;
 mod cancel;
 pub mod contract;
+mod cuda;
 mod detector;
 mod ending;
 mod engine;
@@ -58,6 +59,7 @@ pub mod whole;
 
 pub use batch::{Batch, BatchMaker, RegionBatch, Slot};
 pub use cancel::Canceller;
+pub use cuda::{CudaFrame, CudaPlane};
 pub use detector::{Detector, StreamFrame};
 pub use ending::process_is_ending;
 pub use error::Error;

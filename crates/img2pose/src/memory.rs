@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor as OrtTensor, TensorValueType, ValueType};
+use ort::value::{
+    DynValue, PrimitiveTensorElementType, Shape, Tensor as OrtTensor, TensorRefMut, TensorValueType,
+    ValueType,
+};
 
+use crate::cuda::Room;
 use crate::ending::{self, Held};
 use crate::tensor::Tensor;
 
@@ -31,6 +35,8 @@ pub(crate) struct Memory {
     pub between: Option<Place>,
     /// Which GPU.
     pub device_id: i32,
+    /// Where frames go that are in CUDA's memory already; `None`: they take the way of all others.
+    pub cuda: Option<Place>,
 }
 
 impl Memory {
@@ -40,6 +46,15 @@ impl Memory {
         exchange: Place::Host,
         between: Some(Place::Host),
         device_id: 0,
+        cuda: None,
+    };
+
+    /// Everything with the processor, which can read what a stand-in for CUDA's driver takes for the memory of GPU 0.
+    pub const STAND_IN: Self = Self {
+        exchange: Place::Host,
+        between: Some(Place::Host),
+        device_id: 0,
+        cuda: Some(Place::Host),
     };
 
     /// The memory of a device that only its provider knows. It reads the processor's by copying it.
@@ -47,6 +62,7 @@ impl Memory {
         exchange: Place::Host,
         between: None,
         device_id: 0,
+        cuda: None,
     };
 
     /// The memory of GPU number `device_id`, and what of the processor's it reads by itself.
@@ -55,6 +71,7 @@ impl Memory {
             exchange: Place::Pinned,
             between: Some(Place::Device),
             device_id: i32::try_from(device_id).unwrap_or(i32::MAX),
+            cuda: Some(Place::Device),
         }
     }
 
@@ -86,6 +103,26 @@ fn info(place: Place, device_id: i32) -> ort::Result<MemoryInfo<'static>> {
     MemoryInfo::new(device, id, AllocatorType::Device, kind)
 }
 
+/// Memory of CUDA's driver that the network reads by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CudaPlace {
+    /// What it is to ONNX Runtime.
+    place: Place,
+    /// Which GPU.
+    pub device_id: i32,
+}
+
+impl CudaPlace {
+    /// The first `rows` slots of `room`, `[rows, bytes of a slot]`, as ONNX Runtime takes them. Panics when there are fewer.
+    pub fn tensor<'r>(&self, room: &'r Room, rows: usize) -> ort::Result<TensorRefMut<'r, u8>> {
+        assert!(rows <= room.slots(), "{rows} slots of {}", room.slots());
+        let shape = [rows, room.slot_len()].map(|side| i64::try_from(side).unwrap_or(i64::MAX));
+        let first = std::ptr::without_provenance_mut(room.address() as usize);
+        // SAFETY: the room has these slots, and lives as long as the tensor; its memory is `place`'s, see `Memory`.
+        unsafe { TensorRefMut::from_raw(info(self.place, self.device_id)?, first, Shape::new(shape)) }
+    }
+}
+
 /// Makes the tensors that the processor writes for the network, and says where the network leaves what the processor
 /// reads.
 #[derive(Clone, Debug)]
@@ -95,6 +132,7 @@ pub(crate) struct Exchange {
     allocator: Arc<Held<Mutex<Allocator>>>,
     place: Place,
     device_id: i32,
+    cuda: Option<CudaPlace>,
 }
 
 impl Exchange {
@@ -115,6 +153,7 @@ impl Exchange {
                         allocator: Arc::new(Held::new(Mutex::new(allocator))),
                         place,
                         device_id,
+                        cuda: memory.cuda.map(|place| CudaPlace { place, device_id: id }),
                     });
                 }
                 Err(error) => last = Some(error),
@@ -129,7 +168,13 @@ impl Exchange {
             allocator: Arc::new(Held::new(Mutex::new(Allocator::default()))),
             place: Place::Host,
             device_id: 0,
+            cuda: None,
         }
+    }
+
+    /// Where frames go that are in CUDA's memory already; `None`: they take the way of all others.
+    pub fn cuda(&self) -> Option<CudaPlace> {
+        self.cuda
     }
 
     /// ONNX Runtime's words for it.

@@ -4,6 +4,7 @@
 //! [`VARIABLE`] names, else in `../shared/golden` beside the checkout; the checkpoint that it was made with is looked
 //! for in `../models` beside that folder. Tests that need it print that they were skipped when it is absent.
 
+mod cuda;
 mod damage;
 mod pair;
 
@@ -19,6 +20,7 @@ use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 use serde::Deserialize;
 
+pub use cuda::stand_in_for_nvidia;
 pub use damage::damage;
 pub use pair::{small_pair, small_pair_contract, small_pair_model};
 

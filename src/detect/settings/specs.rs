@@ -265,7 +265,8 @@ pub(super) fn param_specs() -> Vec<glib::ParamSpec> {
             .nick("Statistics")
             .blurb(
                 "Since the element went to PAUSED: frames-in, frames-out, inferred (looked at), skipped (by \
-                 inference-interval), late (by qos), faces, batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
+                 inference-interval), late (by qos), device-copies (frames that were copied from CUDA memory to the network on the \
+                 GPU), faces, batches, quiet-batches (run before they were full, because no frame arrived), whole-frames, \
                  regions and losses (with whole-frame-interval: frames that were looked at as a whole, regions that \
                  were looked at, and faces that were not found again there), mean-fill (frames in a batch), queue-level (frames in the element now), and count, mean, p50, p95, max in \
                  nanoseconds of convert (a frame), infer (a batch), post (attaching the faces), push (downstream)",

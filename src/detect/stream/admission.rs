@@ -10,6 +10,7 @@ use super::pending::{Admission, Pending, Source};
 use crate::detect::orientation::Orientation;
 use crate::detect::queue::{Item, starts_anew};
 use crate::detect::settings::Intake;
+use crate::detect::stats::Way;
 use crate::video::InputFormat;
 
 /// Frames of another kind.
@@ -88,10 +89,10 @@ impl State {
         self.filling.pass()
     }
 
-    /// Queues a frame that has got into a batch; `converted`: how long that took.
-    pub fn queue_joined(&mut self, frame: Pending, joined: Joined, converted: Duration) -> Next {
+    /// Queues a frame that has got into a batch on `way`; `converted`: how long that took.
+    pub fn queue_joined(&mut self, frame: Pending, joined: Joined, converted: Duration, way: Way) -> Next {
         self.queue_frame(frame);
-        self.record.stats().convert.add(converted);
+        self.record.stats().converted(way, converted);
         self.filling.join(joined)
     }
 

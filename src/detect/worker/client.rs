@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use img2pose::frame::Frame;
+use img2pose::frame::{Frame, FrameLayout};
 
 use super::{Job, Shared, Ticket, Waker, Worker, lock};
 use crate::detect::batcher::{BatchId, ClientId};
@@ -27,6 +27,9 @@ pub struct Client<N: Network> {
 
 /// What a network remembers of the frames of a stream.
 type StreamOf<N> = <<N as Network>::Handle as NetworkHandle>::Stream;
+
+/// The place of a frame in a batch of a network.
+type SlotOf<N> = <<N as Network>::Handle as NetworkHandle>::Slot;
 
 impl<N: Network> Worker<N> {
     /// Adds a client, which `waker` wakes.
@@ -52,8 +55,24 @@ impl<N: Network> Client<N> {
         frame: &Frame<'_>,
         stream: &Arc<StreamOf<N>>,
     ) -> Result<Submitted<N::Batch>, String> {
+        self.submit_with(frame.layout, |slot| N::Handle::convert(slot, frame, stream))
+    }
+
+    /// Whether the batches for `layout` take frames from the memory of an NVIDIA GPU.
+    pub fn takes_cuda_frames(&self, layout: &FrameLayout) -> bool {
+        self.worker.shared.maker().takes_cuda_frames(layout)
+    }
+
+    /// Has `convert` bring a frame of `layout` into its slot of the batch that is open for it.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_with(
+        &self,
+        layout: FrameLayout,
+        convert: impl FnOnce(SlotOf<N>) -> Result<(), String>,
+    ) -> Result<Submitted<N::Batch>, String> {
         let shared = &self.worker.shared;
-        let layout = frame.layout;
         let (reservation, job) = {
             let mut state = lock(&shared.state);
             let reservation = state.batcher.reserve(self.id, layout, Instant::now());
@@ -96,7 +115,7 @@ impl<N: Network> Client<N> {
             reserved
         };
         // With no lock held: other clients convert into other slots meanwhile.
-        let slot = reserved.and_then(|(index, slot)| match N::Handle::convert(slot, frame, stream) {
+        let slot = reserved.and_then(|(index, slot)| match convert(slot) {
             Ok(()) => Ok(index),
             Err(cause) => {
                 lock(&job.owners)[index] = None;

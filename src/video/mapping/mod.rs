@@ -5,6 +5,7 @@
 //! believes it. Here everything is checked against the caps and against the memory before the first byte is touched;
 //! what does not fit is an error that says what was found and what was expected.
 
+mod cuda;
 mod layout;
 mod read;
 mod write;
@@ -12,6 +13,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use cuda::{is_in_cuda, read_cuda};
 pub use read::{check, read};
 pub use write::{MappedFrame, write};
 

@@ -2,6 +2,8 @@
 
 use std::sync::RwLockReadGuard;
 
+use ort::value::TensorRefMut;
+
 use super::slots::Slots;
 use crate::error::{Error, reserve};
 use crate::frame::{Conversion, Cut, FrameCopy, FrameLayout, NetworkSize};
@@ -139,6 +141,22 @@ impl<'b> Input<'b> {
             Shown::Whole(conversion) if self.slots.holds_frames() => Some((conversion, self.slots.bytes())),
             _ => None,
         }
+    }
+
+    /// When the device converts whole frames, and some of them are there already: how, and the tensor `[rows, bytes of a frame]`, all
+    /// frames first, of which there are at most `rows`. What follows them is no frame.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the others cannot be brought there.
+    pub fn device_frames(
+        &self,
+        rows: usize,
+    ) -> Result<Option<(&'b Conversion, TensorRefMut<'b, u8>)>, Error> {
+        let Shown::Whole(conversion) = self.shown else {
+            return Ok(None);
+        };
+        let tensor = self.slots.device_frames(rows).transpose()?;
+        Ok(tensor.map(|tensor| (conversion, tensor)))
     }
 
     /// When the device converts whole frames: how, the bytes of all of them, and the tensor of all slots, `[capacity, bytes

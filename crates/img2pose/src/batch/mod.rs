@@ -1,5 +1,6 @@
 //! Frames, or regions of them, converted and waiting for one run of the network.
 
+mod device;
 mod input;
 mod regions;
 mod slots;
@@ -86,6 +87,19 @@ impl BatchMaker {
     /// The sizes that a frame of `layout` is brought to.
     pub fn network_size(&self, layout: &FrameLayout) -> NetworkSize {
         NetworkSize::of_layout(layout, self.min_size, self.max_size, self.size_divisor)
+    }
+
+    /// Whether batches for frames of `layout` take them from the memory of an NVIDIA GPU ([`Slot::copy_cuda`]): where the network runs
+    /// on one, and the frames go there as they are.
+    pub fn takes_cuda_frames(&self, layout: &FrameLayout) -> bool {
+        match &self.intake {
+            Intake::Device(exchange) => {
+                exchange.cuda().is_some()
+                    && !self.keeps_frames
+                    && device_converts(layout, &self.network_size(layout))
+            }
+            _ => false,
+        }
     }
 
     /// An empty batch for `capacity` frames of one layout.
@@ -208,8 +222,8 @@ impl Batch {
     /// Takes over frame `slot` of another batch, which needs no conversion any more, and returns its index here.
     ///
     /// # Errors
-    /// When the batch is full, or `from` has another layout, no such frame, or was made for another device. The batch stays
-    /// as it was.
+    /// When the batch is full, or `from` has another layout, no such frame, or was made for another device, or [`Error::Gpu`]. The batch
+    /// stays as it was.
     ///
     /// # Panics
     /// While a [reserved](Self::reserve) slot of `from` is there.
@@ -232,13 +246,14 @@ impl Batch {
                 "it comes from a batch for another device".to_owned(),
             ));
         }
-        let source = from.slots.bytes();
         let mut next = self.reserve()?;
-        let bytes = next.bytes();
-        let len = bytes.len();
-        bytes.copy_from_slice(&source[slot * len..][..len]);
-        next.keep(&from.slots, slot);
-        Ok(next.index())
+        match next.take_over(&from.slots, slot) {
+            Ok(()) => Ok(next.index()),
+            Err(error) => {
+                self.slots.take_back(next);
+                Err(error)
+            }
+        }
     }
 
     /// Number of frames in the batch.

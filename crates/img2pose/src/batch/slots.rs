@@ -5,8 +5,12 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use ort::value::TensorRefMut;
+
+use super::device::DeviceSlots;
 use crate::Error;
-use crate::frame::{Conversion, Converter, Cut, Frame, FrameCopy, RegionConversion, copy_raw};
+use crate::cuda::CudaFrame;
+use crate::frame::{Conversion, Converter, Cut, Frame, FrameCopy, FrameLayout, RegionConversion, copy_raw};
 use crate::memory::{Exchange, HostTensor};
 
 /// Network images of one size, or frames of one layout, one behind the other: the one owner of their memory, which reads it
@@ -45,6 +49,8 @@ struct Memory {
     filling: Filling,
     /// For each slot, the frame that is in it; none where nobody needs them.
     frames: Vec<RwLock<FrameCopy>>,
+    /// Where frames lie that were in the memory of the GPU already, if they may.
+    device: Option<DeviceSlots>,
 }
 
 /// How a slot is filled.
@@ -101,6 +107,7 @@ impl Memory {
         let image = [3, height, width]
             .iter()
             .try_fold(size_of::<f32>(), |bytes, side| bytes.checked_mul(*side))?;
+        let mut device = None;
         let (tensor, first, bytes) = match contents {
             Contents::Images => {
                 let (layout, first) = own(count, image)?;
@@ -119,6 +126,7 @@ impl Memory {
             Contents::DeviceFrames(exchange, bytes) => {
                 let mut frames = exchange.tensor::<u8>(&[count, bytes]).ok()?;
                 let first = NonNull::new(frames.as_mut_slice().as_mut_ptr())?;
+                device = exchange.cuda().map(|place| DeviceSlots::new(place, count, bytes));
                 (Tensor::Frames(frames), first, bytes)
             }
         };
@@ -131,6 +139,7 @@ impl Memory {
             converters: Mutex::new(converters),
             filling,
             frames: Vec::new(),
+            device,
         })
     }
 
@@ -170,10 +179,10 @@ impl Memory {
         converters.push(converter);
     }
 
-    /// Whether a frame can come into a slot that shows `cut`.
-    fn check(&self, frame: &Frame<'_>, cut: Option<&Cut>) -> Result<(), String> {
+    /// Whether a frame of `layout` can come into a slot that shows `cut`.
+    fn check(&self, layout: &FrameLayout, cut: Option<&Cut>) -> Result<(), String> {
         match (&self.filling, cut) {
-            (Filling::Whole(conversion), None) => conversion.check(frame),
+            (Filling::Whole(conversion), None) => conversion.check(layout),
             (Filling::Regions(_), Some(_)) => Ok(()),
             (Filling::Whole(_), Some(_)) => Err("it takes whole frames".to_owned()),
             (Filling::Regions(_), None) => Err("it takes regions".to_owned()),
@@ -225,6 +234,7 @@ impl Slots {
             memory.frames = std::iter::repeat_with(RwLock::default)
                 .take(memory.count)
                 .collect();
+            memory.device = None;
         }
         self
     }
@@ -297,8 +307,8 @@ impl Slots {
         self.memory.holds_frames()
     }
 
-    /// The bytes of the slots that were given out. Panics while one is being written, which would be a mistake of the
-    /// caller.
+    /// The bytes of the slots that were given out, but for frames that are [elsewhere](Self::device_frames). Panics while one is being
+    /// written, which would be a mistake of the caller.
     pub fn bytes(&self) -> &[u8] {
         self.read()
     }
@@ -336,6 +346,13 @@ impl Slots {
         }
     }
 
+    /// When some of the frames lie on the GPU: the tensor of the first `rows` slots there, at least as many as were given out, with all
+    /// frames in it. Panics as [`bytes`](Self::bytes) does.
+    pub fn device_frames(&self, rows: usize) -> Option<Result<TensorRefMut<'_, u8>, Error>> {
+        let device = self.memory.device.as_ref()?;
+        device.tensor(self.bytes(), rows)
+    }
+
     fn assert_at_rest(&self) {
         // With the release in `Slot::drop`: what was written is seen.
         let writers = self.memory.writers.load(Ordering::Acquire);
@@ -370,7 +387,7 @@ impl Slot {
         let memory = self.memory.clone();
         let cut = self.cut;
         let done = memory
-            .check(frame, cut.as_ref())
+            .check(&frame.layout, cut.as_ref())
             .map_err(Error::Batch)
             .and_then(|()| {
                 if memory.holds_frames() {
@@ -398,8 +415,45 @@ impl Slot {
         done
     }
 
+    /// Copies `frame` into the slot's place on the GPU that runs the network, without the way over the processor's memory, behind the
+    /// work of the frame's stream, and waits for that. Never run on hardware.
+    ///
+    /// # Errors
+    /// The slot comes back to be [filled](Self::convert) with the same frame in the processor's memory, with the reason in words: the
+    /// batch [takes no such frames](crate::BatchMaker::takes_cuda_frames), the frame has another layout, lies on another GPU or in
+    /// planes that are too small, there is no memory, or the driver refuses.
+    pub fn copy_cuda(self, frame: &CudaFrame<'_>) -> Result<(), (Self, String)> {
+        let copied = self
+            .memory
+            .check(frame.layout(), self.cut.as_ref())
+            .and_then(|()| match &self.memory.device {
+                Some(device) => device.copy(self.index, frame),
+                None => Err("the batch takes frames from the processor's memory only".to_owned()),
+            });
+        copied.map_err(|reason| (self, reason))
+    }
+
+    /// Takes over the frame in slot `index` of `other`, whose slots are as large.
+    ///
+    /// # Errors
+    /// When the frame lies on a GPU that does not give it back.
+    pub(super) fn take_over(&mut self, other: &Slots, index: usize) -> Result<(), Error> {
+        let source = other.bytes();
+        let bytes = self.bytes();
+        let is_there = match &other.memory.device {
+            Some(device) => device.download(index, bytes)?,
+            None => false,
+        };
+        if !is_there {
+            let len = bytes.len();
+            bytes.copy_from_slice(&source[index * len..][..len]);
+        }
+        self.keep(other, index);
+        Ok(())
+    }
+
     /// Keeps the frame that slot `index` of `other` has kept, if it is to keep one.
-    pub(super) fn keep(&mut self, other: &Slots, index: usize) {
+    fn keep(&mut self, other: &Slots, index: usize) {
         let Some(mut kept) = self.memory.kept(self.index) else {
             return;
         };
@@ -414,7 +468,7 @@ impl Slot {
     }
 
     /// The slot's bytes.
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
+    fn bytes(&mut self) -> &mut [u8] {
         self.write()
     }
 
@@ -426,6 +480,9 @@ impl Slot {
 
     /// What the slot holds.
     fn write<T: Content>(&mut self) -> &mut [T] {
+        if let Some(device) = &self.memory.device {
+            device.leave(self.index);
+        }
         let bytes = self.memory.bytes;
         // SAFETY: one of the slots that were allocated, aligned for any `Content`, because a slot that begins after whole
         // images does and frames are bytes. Slots do not overlap, this `Slot` is the only one with its index and is borrowed

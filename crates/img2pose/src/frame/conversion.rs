@@ -1,7 +1,7 @@
 //! How the frames of a batch become network images.
 
 use super::kernels::{self, Normalise, YCbCrToRgb};
-use super::{Converter, Frame, FrameError, FrameLayout, NetworkSize, PixelFormat};
+use super::{Converter, FrameError, FrameLayout, NetworkSize, PixelFormat};
 
 /// From frames of one layout to network images of one size.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,15 +84,12 @@ impl Conversion {
     }
 
     /// # Errors
-    /// A text when `frame` has another layout.
-    pub fn check(&self, frame: &Frame<'_>) -> Result<(), String> {
-        if frame.layout == self.layout {
+    /// A text when frames of `layout` are others.
+    pub fn check(&self, layout: &FrameLayout) -> Result<(), String> {
+        if *layout == self.layout {
             return Ok(());
         }
-        Err(format!(
-            "it is {:?}, the batch holds {:?}",
-            frame.layout, self.layout
-        ))
+        Err(format!("it is {layout:?}, the batch holds {:?}", self.layout))
     }
 
     /// For R, G and B what a value of 0..255 is multiplied with, and what is added to it then.

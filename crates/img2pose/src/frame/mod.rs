@@ -35,7 +35,7 @@ pub use convert::Converter;
 pub use copy::FrameCopy;
 pub(crate) use crop::{Crop, Cropper};
 pub use error::FrameError;
-pub(crate) use raw::{copy_raw, raw_len};
+pub(crate) use raw::{RawPlane, check_planes, copy_raw, raw_len, raw_planes};
 pub(crate) use region::Cut;
 pub use region::Region;
 pub use size::NetworkSize;

@@ -85,31 +85,27 @@ impl Planes {
 
     /// Checks that every row of every plane lies within its bytes.
     pub(super) fn check(&self, frame: &Frame<'_>) -> Result<(), FrameError> {
-        for (plane, (extent, bytes)) in self
-            .extents
-            .iter()
-            .zip(&frame.planes)
-            .take(self.count)
-            .enumerate()
+        self.check_sizes(frame.planes.map(|plane| (plane.stride, plane.data.len())))
+    }
+
+    /// The same of planes of these strides and lengths in bytes.
+    pub(super) fn check_sizes(&self, sizes: [(usize, usize); 3]) -> Result<(), FrameError> {
+        for (plane, (extent, (stride, found))) in self.extents.iter().zip(sizes).take(self.count).enumerate()
         {
-            if bytes.stride < extent.row {
+            if stride < extent.row {
                 return Err(FrameError::ShortStride {
                     plane,
                     needed: extent.row,
-                    found: bytes.stride,
+                    found: stride,
                 });
             }
             // Too much for usize is too much for any slice.
             let needed = (extent.rows - 1)
-                .checked_mul(bytes.stride)
+                .checked_mul(stride)
                 .and_then(|start| start.checked_add(extent.row))
                 .unwrap_or(usize::MAX);
-            if bytes.data.len() < needed {
-                return Err(FrameError::ShortPlane {
-                    plane,
-                    needed,
-                    found: bytes.data.len(),
-                });
+            if found < needed {
+                return Err(FrameError::ShortPlane { plane, needed, found });
             }
         }
         Ok(())

@@ -8,6 +8,43 @@ pub(crate) fn raw_len(layout: &FrameLayout) -> usize {
     Planes::new(layout).byte_len()
 }
 
+/// Where a plane lies in a frame without gaps, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RawPlane {
+    /// Of its first row.
+    pub offset: usize,
+    /// Of a row.
+    pub row: usize,
+    /// Number of rows.
+    pub rows: usize,
+}
+
+/// The planes of a frame of `layout`, one behind the other.
+pub(crate) fn raw_planes(layout: &FrameLayout) -> impl Iterator<Item = RawPlane> + use<> {
+    let planes = Planes::new(layout);
+    let mut end = 0;
+    (0..planes.count()).map(move |plane| {
+        let (offset, row, rows) = (end, planes.row_len(plane), planes.rows(plane));
+        end += row * rows;
+        RawPlane { offset, row, rows }
+    })
+}
+
+/// Checks planes of `layout` that lie elsewhere: their strides and lengths in bytes.
+///
+/// # Errors
+/// A plane or stride that is too short, or a side of 0.
+pub(crate) fn check_planes(layout: &FrameLayout, sizes: [(usize, usize); 3]) -> Result<(), FrameError> {
+    if layout.width == 0 || layout.height == 0 {
+        return Err(FrameError::ZeroSize {
+            what: "the frame",
+            width: layout.width,
+            height: layout.height,
+        });
+    }
+    Planes::new(layout).check_sizes(sizes)
+}
+
 /// Copies `frame` to `into`, which has [`raw_len`] bytes: plane after plane, row after row.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Frames to network images on the device: what crosses the bus are the frames' bytes.
 
 use ort::session::Session;
-use ort::value::DynValue;
+use ort::value::{DynValue, TensorRefMut};
 
 use super::part::{BoundOutput, BoundOutputs, BoundPart};
 use crate::cancel::Canceller;
@@ -28,6 +28,15 @@ pub(super) struct DeviceFrames {
     parts: Vec<(Conversion, BoundPart)>,
 }
 
+/// The frames of a batch, `[frames, bytes of a frame]`.
+#[derive(Clone, Copy)]
+pub(super) enum RawFrames<'f> {
+    /// In memory of ONNX Runtime's.
+    Exchanged(&'f HostTensor<u8>),
+    /// On the device already, in memory of a batch's.
+    There(&'f TensorRefMut<'f, u8>),
+}
+
 /// Network images of a batch, wherever they are.
 pub(super) struct BoundImages<'s> {
     outputs: BoundOutputs<'s>,
@@ -49,14 +58,14 @@ impl DeviceFrames {
         }
     }
 
-    /// The images `[frames, 3, padded height, padded width]` of `frames`, `[frames, bytes of a frame]`.
+    /// The images `[frames, 3, padded height, padded width]` of `frames`.
     ///
     /// # Errors
     /// When the graph cannot be loaded, or its run fails or is cancelled.
     pub fn images(
         &mut self,
         conversion: &Conversion,
-        frames: &HostTensor<u8>,
+        frames: RawFrames<'_>,
     ) -> Result<BoundImages<'_>, Error> {
         match self.parts.iter().position(|(known, _)| known == conversion) {
             Some(index) => self.parts[index..].rotate_left(1),
@@ -70,7 +79,11 @@ impl DeviceFrames {
         }
         let last = self.parts.len() - 1;
         let (_, part) = &mut self.parts[last];
-        part.bind(0, frames.value(), &self.canceller)?;
+        match frames {
+            RawFrames::Exchanged(tensor) => part.bind(0, tensor.value(), &self.canceller)?,
+            // SAFETY: each run of a part is one of this function's, which binds before, and outlasts the run.
+            RawFrames::There(tensor) => unsafe { part.bind_in_place(0, tensor, &self.canceller)? },
+        }
         Ok(BoundImages {
             outputs: part.run(&self.canceller)?,
         })

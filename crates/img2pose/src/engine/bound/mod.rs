@@ -1,6 +1,8 @@
 //! The engine whose parts are bound to memory that may be a device's: only RPN outputs, scores and poses come back to the
 //! processor.
 
+#[cfg(test)]
+mod cuda_tests;
 mod frames;
 mod network;
 mod part;
@@ -21,6 +23,7 @@ use crate::provider::Placement;
 use crate::rcnn::{ProposalMaker, RpnLevels, ScoredProposal, is_wanted, level_of, set_poses};
 use crate::runtime::Runtime;
 use crate::times::{Clock, StageTimes};
+use frames::RawFrames;
 use network::{BoundDense, DeviceHeads, Network, PartKind, SortedBoxes};
 
 /// A network that is bound to memory.
@@ -187,7 +190,10 @@ impl Engine for BoundEngine {
             exchange,
         } = network;
         let is_whole = batch.is_full();
-        let outputs = if let Some((conversion, bytes, tensor)) = batch.frames() {
+        let outputs = if let Some((conversion, tensor)) = batch.device_frames(frames)? {
+            let images = preparation.images(conversion, RawFrames::There(&tensor))?;
+            dense.run(images.value())?
+        } else if let Some((conversion, bytes, tensor)) = batch.frames() {
             let tensor = match is_whole {
                 true => tensor,
                 false => {
@@ -195,7 +201,7 @@ impl Engine for BoundEngine {
                     padded(&mut work.padded_frames, exchange, &shape, bytes)?
                 }
             };
-            let images = preparation.images(conversion, tensor)?;
+            let images = preparation.images(conversion, RawFrames::Exchanged(tensor))?;
             dense.run(images.value())?
         } else {
             let tensor = match batch.tensor() {

@@ -93,6 +93,36 @@ impl BoundPart {
         Ok(())
     }
 
+    /// As [`bind`](Self::bind) for memory that is not ONNX Runtime's: `ort` would copy it, in a session of its own.
+    ///
+    /// # Safety
+    /// The memory of `value` must be there whenever the part runs, until another value is bound to the input.
+    pub unsafe fn bind_in_place<T: ValueTypeMarker + ?Sized>(
+        &mut self,
+        index: usize,
+        value: &ort::value::Value<T>,
+        canceller: &Canceller,
+    ) -> Result<(), Error> {
+        let entered = self.loaded.enter(|| canceller.is_cancelled());
+        let (_turn, Loaded { session, binding }) = entered.ok_or(Error::Cancelled)?;
+        let name = session.inputs()[index].name();
+        let failed = || Error::inference(format!("bind '{name}' of the {}", self.name));
+        let c_name = CString::new(name).map_err(|error| failed()(ort::Error::new(error.to_string())))?;
+        // SAFETY: the binding is nobody else's; ONNX Runtime keeps a share of the value and a copy of the name, and the caller vouches for
+        // the value's memory.
+        let bound = unsafe {
+            let bind = ort::api().BindInput;
+            ort::Error::result_from_status(bind(binding.ptr().cast_mut(), c_name.as_ptr(), value.ptr()))
+        };
+        bound.map_err(failed())?;
+        if let ValueType::Tensor { shape, .. } = value.dtype() {
+            let bound = &mut self.bound[index];
+            bound.clear();
+            bound.extend_from_slice(shape);
+        }
+        Ok(())
+    }
+
     /// Runs the part with what is bound.
     pub fn run(&mut self, canceller: &Canceller) -> Result<BoundOutputs<'_>, Error> {
         let entered = self.loaded.enter(|| canceller.is_cancelled());

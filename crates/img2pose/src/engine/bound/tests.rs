@@ -30,7 +30,7 @@ const DEVICE: &str = "IMG2POSE_TEST_DEVICE";
 /// With the provider `plugin`: its library.
 const PLUGIN: &str = "IMG2POSE_TEST_PLUGIN";
 
-const SIDE: usize = 96;
+pub(super) const SIDE: usize = 96;
 
 /// The provider that [`DEVICE`] names.
 fn device() -> Option<ExecutionProvider> {
@@ -56,7 +56,7 @@ fn placement(options: &DetectorOptions, precision: Precision) -> Placement {
     Placement::candidates(&options, runtime::load(None, None).unwrap()).unwrap()[0]
 }
 
-fn options(min_size: u32, score_threshold: f32) -> DetectorOptions {
+pub(super) fn options(min_size: u32, score_threshold: f32) -> DetectorOptions {
     DetectorOptions {
         min_size: Some(min_size),
         execution_provider: ExecutionProvider::Cpu,
@@ -75,8 +75,28 @@ fn engine(
     precision: Precision,
     shapes: Shapes,
 ) -> (Setting, BoundEngine) {
-    let placement = placement(options, precision);
-    let memory = placement.memory().unwrap_or(Memory::HOST);
+    engine_at(model, options, precision, shapes, None)
+}
+
+/// An engine with parts that are bound to `memory`; `None`: to that of the device.
+fn engine_at(
+    model: &Model,
+    options: &DetectorOptions,
+    precision: Precision,
+    shapes: Shapes,
+    memory: Option<&Memory>,
+) -> (Setting, BoundEngine) {
+    let placement = match memory {
+        Some(_) => Placement {
+            precision,
+            ..Placement::on_processor(options)
+        },
+        None => placement(options, precision),
+    };
+    let memory = memory
+        .copied()
+        .or_else(|| placement.memory())
+        .unwrap_or(Memory::HOST);
     let mut setting = Setting::new(model, placement, new_pool(options.threads()).unwrap()).unwrap();
     setting.shapes = shapes;
     let runtime = runtime::load(None, None).unwrap();
@@ -124,7 +144,18 @@ impl Reader {
 }
 
 fn bound_in(model: &Model, options: DetectorOptions, precision: Precision, shapes: Shapes) -> Detector {
-    let (setting, engine) = engine(model, &options, precision, shapes);
+    bound_to(model, options, precision, shapes, None)
+}
+
+/// A detector with parts that are bound to `memory` of the processor; `None`: to that of the device.
+pub(super) fn bound_to(
+    model: &Model,
+    options: DetectorOptions,
+    precision: Precision,
+    shapes: Shapes,
+    memory: Option<&Memory>,
+) -> Detector {
+    let (setting, engine) = engine_at(model, &options, precision, shapes, memory);
     let opened = Opened {
         setting,
         network: engine::Network::Rcnn(Box::new(engine)),
@@ -147,7 +178,7 @@ fn shapes() -> &'static [Shapes] {
 }
 
 /// Rectangles; another picture for each seed.
-fn picture(seed: usize, width: usize, height: usize) -> Image {
+pub(super) fn picture(seed: usize, width: usize, height: usize) -> Image {
     let grey = |i: usize| ((i % width / (5 + seed) * 37) ^ (i / width / 9 * 61 * (seed + 1))) as u8;
     Image {
         width: width as u32,
@@ -326,7 +357,10 @@ fn a_bound_part_gives_the_bits_of_the_unbound_one() {
         let shape = [frames, 3, 96, width];
         let device = &mut engine.network;
         let (conversion, _, tensor) = batch.input().frames().unwrap();
-        let images = device.frames.images(conversion, tensor).unwrap();
+        let images = device
+            .frames
+            .images(conversion, RawFrames::Exchanged(tensor))
+            .unwrap();
         let (_, numbers) = reader.read(images.value());
         let input = TensorRef::from_array_view((shape, &numbers[..])).unwrap();
         let expected = unbound.run(ort::inputs![input]).unwrap();
@@ -421,7 +455,10 @@ fn a_device_makes_the_network_images_that_the_processor_makes() {
                 assert_eq!(found.images(), None, "{layout:?}");
                 let device = &mut engine.network;
                 let (conversion, _, tensor) = found.input().frames().unwrap();
-                let images = device.frames.images(conversion, tensor).unwrap();
+                let images = device
+                    .frames
+                    .images(conversion, RawFrames::Exchanged(tensor))
+                    .unwrap();
                 let (shape, images) = reader.read(images.value());
                 let size = expected.network_size();
                 let sides = [size.padded_height, size.padded_width].map(i64::from);
