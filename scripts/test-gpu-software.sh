@@ -126,7 +126,7 @@ on_stand_in() {
 # not_copied: without the copies the check must fail, and say why.
 not_copied() {
     local said
-    ! said=$(IMG2POSE_STAND_IN_REFUSES=yes on_stand_in 2>&1) && grep -F 'copied on the GPU: 0' <<<"$said" && grep -F 'cuMemcpy2DAsync' <<<"$said"
+    ! said=$(IMG2POSE_STAND_IN_REFUSES=yes on_stand_in 2>&1) && grep -F ' 0 copied on the GPU' <<<"$said" && grep -F 'cuMemcpy2DAsync' <<<"$said"
 }
 check 'frames in CUDA memory, as gpu-check tries them' on_stand_in
 if gst-inspect-1.0 nvcodec >/dev/null 2>&1 && [[ $(gst-inspect-1.0 --version) == *' 1.22.'* ]]; then

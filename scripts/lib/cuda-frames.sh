@@ -29,7 +29,7 @@ cuda_frames() {
     frames=$(wc -l <"$out/cuda-device.jsonl")
     copied=$(grep -c 'a frame was copied to the network on the GPU' "$out/cuda-device.log" || true)
     grep -m 3 -o 'frames in CUDA memory go to the network.*' "$out/cuda-device.log" || true
-    say "frames in CUDA memory: $frames, copied on the GPU: $copied"
+    say "frames in CUDA memory: $copied copied on the GPU, $frames compared"
     python3 "$ROOT/scripts/lib/faces.py" same "$out/cuda-device.jsonl" --as "$out/cuda-host.jsonl" || {
         say "frames in CUDA memory: their faces are others than those of the same frames in ordinary memory"
         return 1
