@@ -65,13 +65,12 @@ pub trait NetworkHandle: Send + Sync + 'static {
         false
     }
 
-    /// Copies a frame of `stream` that lies in such memory into a slot. When that fails, the slot comes back, with the reason in words.
-    fn copy_cuda(
-        slot: Self::Slot,
-        _frame: &CudaFrame<'_>,
-        _stream: &Arc<Self::Stream>,
-    ) -> Result<(), (Self::Slot, String)> {
-        Err((slot, "the network takes no frames from there".to_owned()))
+    /// Copies a frame that lies in such memory into a slot. When that fails, the slot is still to be filled.
+    ///
+    /// # Errors
+    /// In words.
+    fn copy_cuda(_slot: &mut Self::Slot, _frame: &CudaFrame<'_>) -> Result<(), String> {
+        Err("the network takes no frames from there".to_owned())
     }
 
     /// Takes over a frame that another batch has converted.

@@ -30,29 +30,19 @@ impl Img2PoseDetect {
             return (submitted, Way::Host);
         }
         let mut way = Way::Device;
-        let submitted = client.submit_with(format.layout, |slot| {
-            let mut slot = Some(slot);
-            let copied = format.read_cuda_frame(buffer, |frame| {
-                let taken = slot.take().ok_or("it has no slot")?;
-                WatcherHandle::copy_cuda(taken, frame, stream).map_err(|(back, reason)| {
-                    slot = Some(back);
-                    reason
-                })
-            });
-            match (copied.and_then(|copied| copied), slot) {
-                (Ok(()), _) => {
-                    gst::trace!(CAT, imp = self, "a frame was copied to the network on the GPU");
-                    Ok(())
-                }
-                (Err(reason), Some(slot)) => {
-                    way = Way::Refused;
-                    self.say_refused(&reason);
-                    format
-                        .read_frame(buffer, |frame| WatcherHandle::convert(slot, frame, stream))
-                        .and_then(|converted| converted)
-                }
-                (Err(reason), None) => Err(reason),
+        let submitted = client.submit_with(format.layout, |mut slot| {
+            let copied = format
+                .read_cuda_frame(buffer, |frame| WatcherHandle::copy_cuda(&mut slot, frame))
+                .and_then(|copied| copied);
+            if let Err(reason) = copied {
+                way = Way::Refused;
+                self.say_refused(&reason);
+                return format
+                    .read_frame(buffer, |frame| WatcherHandle::convert(slot, frame, stream))
+                    .and_then(|converted| converted);
             }
+            gst::trace!(CAT, imp = self, "a frame was copied to the network on the GPU");
+            Ok(())
         });
         (submitted, way)
     }

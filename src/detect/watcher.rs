@@ -273,16 +273,10 @@ impl NetworkHandle for WatcherHandle {
         !self.is_following && self.maker.takes_cuda_frames(layout)
     }
 
-    fn copy_cuda(
-        slot: WatcherSlot,
-        frame: &CudaFrame<'_>,
-        _: &Arc<Watched>,
-    ) -> Result<(), (WatcherSlot, String)> {
+    fn copy_cuda(slot: &mut WatcherSlot, frame: &CudaFrame<'_>) -> Result<(), String> {
         match slot {
-            WatcherSlot::Whole(slot) => slot
-                .copy_cuda(frame)
-                .map_err(|(slot, reason)| (WatcherSlot::Whole(slot), reason)),
-            slot @ WatcherSlot::Frame(_) => Err((slot, "faces are followed".to_owned())),
+            WatcherSlot::Whole(slot) => slot.copy_cuda(frame),
+            WatcherSlot::Frame(_) => Err("faces are followed".to_owned()),
         }
     }
 

@@ -419,18 +419,15 @@ impl Slot {
     /// work of the frame's stream, and waits for that. Never run on hardware.
     ///
     /// # Errors
-    /// The slot comes back to be [filled](Self::convert) with the same frame in the processor's memory, with the reason in words: the
-    /// batch [takes no such frames](crate::BatchMaker::takes_cuda_frames), the frame has another layout, lies on another GPU or in
+    /// In words; the slot is to be [filled](Self::convert) with the same frame in the processor's memory then. The batch
+    /// [takes no such frames](crate::BatchMaker::takes_cuda_frames), the frame has another layout, lies on another GPU or in
     /// planes that are too small, there is no memory, or the driver refuses.
-    pub fn copy_cuda(self, frame: &CudaFrame<'_>) -> Result<(), (Self, String)> {
-        let copied = self
-            .memory
-            .check(frame.layout(), self.cut.as_ref())
-            .and_then(|()| match &self.memory.device {
-                Some(device) => device.copy(self.index, frame),
-                None => Err("the batch takes frames from the processor's memory only".to_owned()),
-            });
-        copied.map_err(|reason| (self, reason))
+    pub fn copy_cuda(&mut self, frame: &CudaFrame<'_>) -> Result<(), String> {
+        self.memory.check(frame.layout(), self.cut.as_ref())?;
+        match &self.memory.device {
+            Some(device) => device.copy(self.index, frame),
+            None => Err("the batch takes frames from the processor's memory only".to_owned()),
+        }
     }
 
     /// Takes over the frame in slot `index` of `other`, whose slots are as large.
