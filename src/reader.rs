@@ -6,6 +6,7 @@ use gst_video::VideoInfo;
 
 use crate::meta::{self, CurrentFaces};
 use crate::shell::Shell;
+use crate::video;
 
 /// Frames since the stream started or was flushed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,11 +66,7 @@ pub trait Reader: Shell {
 
     /// Refuses a frame that came before its caps, with an error.
     fn refuse_without_caps(&self) -> gst::FlowError {
-        gst::element_imp_error!(
-            self,
-            gst::CoreError::Negotiation,
-            ("A video frame arrived before its caps")
-        );
+        self.post_error_message(video::without_caps());
         gst::FlowError::NotNegotiated
     }
 

@@ -12,7 +12,7 @@ use super::imp::Img2PoseDetect;
 use super::stream::{Admission, Joined, Next, Passed, Pending, Source, State, Stream};
 use super::watcher::Watcher;
 use super::worker::{Client, Submitted};
-use crate::video::InputFormat;
+use crate::video::{self, InputFormat};
 
 /// A frame that has room in the queue.
 struct Admitted {
@@ -189,7 +189,8 @@ impl Img2PoseDetect {
                     continue;
                 }
                 let Some(format) = state.incoming.format().cloned() else {
-                    gst::error!(CAT, imp = self, "frame before caps");
+                    drop(state);
+                    self.end_on_frame(video::without_caps);
                     return Err(gst::FlowError::NotNegotiated);
                 };
                 let running_time = state.incoming.running_time(buffer);
@@ -238,16 +239,23 @@ impl Img2PoseDetect {
 
     /// Ends the stream because of a frame that cannot be read. What is queued before it still leaves.
     fn fail_on_frame(&self, buffer: &gst::Buffer, cause: &str) -> gst::FlowError {
+        self.end_on_frame(|| {
+            gst::error_msg!(
+                gst::StreamError::Failed,
+                ("cannot read the frame at {}: {cause}", buffer.pts().display()),
+                ["{buffer:?}"]
+            )
+        });
+        gst::FlowError::Error
+    }
+
+    /// Ends the stream because of a frame, and posts an error, unless one was posted for this stream. What is queued before
+    /// the frame still leaves.
+    fn end_on_frame(&self, error: impl FnOnce() -> gst::ErrorMessage) {
         let first = self.stream.lock().reject_frame();
         self.close_batch("a bad frame");
         if first {
-            let pts = buffer.pts();
-            self.post_error_message(gst::error_msg!(
-                gst::StreamError::Failed,
-                ("cannot read the frame at {}: {cause}", pts.display()),
-                ["{buffer:?}"]
-            ));
+            self.post_error_message(error());
         }
-        gst::FlowError::Error
     }
 }

@@ -10,6 +10,7 @@ use super::settings::Settings;
 use super::timeline::{Moment, Timeline, USUAL_FRAME};
 use crate::meta::{self, CurrentFaces};
 use crate::reader::{Counts, Once};
+use crate::video;
 
 /// The stream; everything is forgotten when it restarts.
 #[derive(Debug, Default)]
@@ -53,11 +54,7 @@ impl Stream {
         settings: &Settings,
     ) -> Result<Taken, (gst::FlowError, gst::ErrorMessage)> {
         let Some(info) = &self.info else {
-            let message = gst::error_msg!(
-                gst::CoreError::Negotiation,
-                ("A video frame arrived before its caps")
-            );
-            return Err((gst::FlowError::NotNegotiated, message));
+            return Err((gst::FlowError::NotNegotiated, video::without_caps()));
         };
         let number = self.counts.arrive();
         let current = meta::read_current(&buffer, info).map_err(|error| {

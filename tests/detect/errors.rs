@@ -156,6 +156,41 @@ fn a_frame_that_is_too_small_ends_the_stream_after_those_before_it() {
     assert_frame(&harness.pull().unwrap(), 4);
 }
 
+/// Nothing of its own was posted, so that users read "Internal data stream error".
+#[test]
+fn a_frame_before_caps_is_refused_with_an_error() {
+    let element = detector();
+    let bus = listen(&element);
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.play();
+    let begin = |harness: &mut gst_check::Harness| {
+        assert!(harness.push_event(gst::event::StreamStart::new("no caps")));
+        assert!(harness.push_event(segment()));
+    };
+    begin(&mut harness);
+    assert_eq!(harness.push(frame(0)), Err(gst::FlowError::NotNegotiated));
+    let error = bus.pop_filtered(&[gst::MessageType::Error]).expect("an error");
+    let error = error_text(&error);
+    assert!(
+        error.contains("A video frame arrived before its caps") && error.contains("video/x-raw"),
+        "{error}"
+    );
+    // It is said once, and not while the element flushes.
+    assert!(harness.push(frame(1)).is_err());
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert_eq!(harness.push(frame(2)), Err(gst::FlowError::Flushing));
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+    // A flush is a new chance.
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    harness.set_src_caps_str(CAPS);
+    begin(&mut harness);
+    for index in 3..7 {
+        harness.push(frame(index)).unwrap();
+    }
+    assert_frame(&harness.pull().unwrap(), 3);
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+}
+
 #[test]
 fn a_model_that_fails_gives_back_the_frames_and_ends_the_stream_once() {
     let element = detector();
