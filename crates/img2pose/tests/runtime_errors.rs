@@ -178,6 +178,39 @@ fn a_library_whose_functions_are_absent() {
     }
 }
 
+/// It ended the process with the text of a panic, or by the call of a null pointer.
+#[test]
+fn a_library_with_gaps_in_its_table_of_functions() {
+    for (name, version, tables) in [
+        ("no_entries", "1.32.0", "static const void *const early[600], *const late[600];"),
+        (
+            "a_gap",
+            "1.20.1",
+            "static void f(void) {} static const void *const early[600] = { [0 ... 200] = f, [202 ... 599] = f };
+             static const void *const late[600];",
+        ),
+        (
+            "a_gap_later",
+            "1.32.0",
+            "static void f(void) {} static const void *const early[600] = { [0 ... 599] = f };
+             static const void *const late[600] = { [0 ... 350] = f };",
+        ),
+    ] {
+        let functions = format!(
+            "{tables}
+             static const char *version(void) {{ return \"{version}\"; }}
+             static const void *get_api(unsigned v) {{ return v == 20 ? early : late; }}
+             static const struct Base base = {{ get_api, version }};
+             const struct Base *OrtGetApiBase(void) {{ return &base; }}"
+        );
+        let Some(text) = refusal_of(name, &functions) else {
+            return;
+        };
+        let expected = format!("version {version}, and some of its functions are missing; install it again");
+        assert!(text.contains(&expected), "{name}: {text}");
+    }
+}
+
 #[test]
 fn a_library_of_something_else() {
     if let Some(other) = library("other", "int answer(void) { return 42; }") {

@@ -31,10 +31,13 @@ pub(super) struct Loaded {
 /// What tells a file from others, whatever its name: device and number.
 type Identity = (u64, u64);
 
+/// Gives the table of the functions of an API version, or null.
+type GetApi = unsafe extern "C" fn(u32) -> *const c_void;
+
 /// `OrtApiBase` of ONNX Runtime's C header, whose functions a damaged library may lack.
 #[repr(C)]
 struct ApiBase {
-    get_api: Option<unsafe extern "C" fn(u32) -> *const OrtApi>,
+    get_api: Option<GetApi>,
     version: Option<unsafe extern "C" fn() -> *const c_char>,
 }
 
@@ -133,21 +136,55 @@ fn usable(base: Option<&ApiBase>) -> Result<(String, OrtApi, Option<&'static Lat
             "it is version {version}, at least {MINIMUM_VERSION} is needed"
         ));
     }
-    // SAFETY: any number may be asked for.
-    let api = unsafe { get_api(ORT_API_VERSION).as_ref() };
+    let gap = |_| {
+        broken(&format!(
+            "it says that it is version {version}, and some of its functions are missing"
+        ))
+    };
+    // SAFETY: `OrtApi` is the table of that version, and holds pointers to functions only.
+    let api = unsafe { functions::<OrtApi>(get_api, ORT_API_VERSION) }.map_err(gap)?;
     let api = api.ok_or_else(|| {
         broken(&format!(
             "it says that it is version {version}, and lacks the functions of {MINIMUM_VERSION}"
         ))
     })?;
     let later = match is_at_least(&version, later::VERSION) {
-        // SAFETY: as above; `LaterApi` is laid out as the table of that version, which is a constant of a library that is never
-        // closed.
-        true => unsafe { get_api(later::VERSION).cast::<LaterApi>().as_ref() },
+        // SAFETY: as above for `LaterApi`.
+        true => unsafe { functions::<LaterApi>(get_api, later::VERSION) }.map_err(gap)?,
         // An older one would write to stderr that it has no such version.
         false => None,
     };
     Ok((version, api.clone(), later))
+}
+
+/// A function is missing.
+struct Gap;
+
+/// The functions of ONNX Runtime's API `version`; `None`: the library does not have that version.
+///
+/// # Errors
+/// One of them is missing. It must not be called, and a `T` must not even hold it.
+///
+/// # Safety
+/// `get_api` must be ONNX Runtime's `GetApi` of a library that is never closed, and `T` the beginning of the table of that version, of
+/// nothing but pointers to functions.
+unsafe fn functions<T>(get_api: GetApi, version: u32) -> Result<Option<&'static T>, Gap> {
+    type Function = Option<unsafe extern "system" fn()>;
+    // SAFETY: any number may be asked for.
+    let table = unsafe { get_api(version) };
+    if table.is_null() {
+        return Ok(None);
+    }
+    // One after the other, so that a table that ends with its first gap is not read beyond it.
+    let is_there = |index| {
+        // SAFETY: as the caller says, the table is a constant with so many pointers, each of which may be null here.
+        unsafe { table.cast::<Function>().add(index).read() }.is_some()
+    };
+    match (0..size_of::<T>() / size_of::<Function>()).all(is_there) {
+        // SAFETY: as the caller says, and no pointer in it is null.
+        true => Ok(Some(unsafe { &*table.cast::<T>() })),
+        false => Err(Gap),
+    }
 }
 
 /// Whether `version` is 1.`minimum` or newer.
