@@ -157,6 +157,18 @@ pub enum Error {
         /// Counts the outages of this detector and its twins, from 1.
         number: u64,
     },
+    /// The system has not as many threads as the detector is to have.
+    #[error(
+        "the system refuses {threads} threads ({}); lower num-threads, or raise what limits them (ulimit -u, ulimit -v, the \
+         pids limit of a container)",
+        printable(reason)
+    )]
+    Threads {
+        /// How many were wanted at one time.
+        threads: usize,
+        /// What the system says.
+        reason: String,
+    },
     /// An option is out of its range.
     #[error("option {option} is {found}, expected {expected}")]
     Option {

@@ -18,6 +18,7 @@ pub(crate) mod remote;
 mod session;
 #[cfg(test)]
 mod tests;
+mod threads;
 pub(crate) mod whole;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::shapes::Shapes;
 use crate::times::StageTimes;
 use crate::turns::Turns;
 pub(crate) use host::HostEngine;
+pub(crate) use threads::new_pool;
 
 /// A network that is loaded and ready.
 pub(crate) trait Engine: Send {
@@ -215,18 +217,4 @@ fn open_at(
             Box::new(engine)
         }
     }))
-}
-
-/// The threads for what is not ONNX Runtime's: proposals, RoIAlign.
-///
-/// # Errors
-/// When the system has no more threads.
-pub(crate) fn new_pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("img2pose-{index}"))
-        .build()
-        .map(Arc::new)
-        .map_err(|error| ort::Error::new(error.to_string()))
-        .map_err(Error::inference("start worker threads"))
 }

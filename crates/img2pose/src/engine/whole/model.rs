@@ -9,7 +9,7 @@ use ort::value::TensorRef;
 use crate::cancel::Canceller;
 use crate::contract::{self, Contract};
 use crate::ending::{self, Held};
-use crate::engine::first_that_works;
+use crate::engine::{first_that_works, session};
 use crate::error::Error;
 use crate::finite::are_finite;
 use crate::model::Model;
@@ -133,17 +133,14 @@ impl WholeModel {
             });
         }
         let bytes = model.with_outputs(extra)?;
-        let failed = || Error::inference(format!("load {}", path.display()));
+        let failed = |error| placement.failed(format!("load {}", path.display()), error);
         // All else as the library has it.
-        let builder = Session::builder(runtime.environment())
-            .map_err(failed())?
-            .with_intra_threads(placement.threads)
-            .map_err(|error| failed()(error.into()))?;
+        let builder = session::begin(runtime, placement.threads, failed)?;
         let turn = placement.turn()?;
         let session = placement
             .register(builder, runtime, None)?
             .commit_from_memory(&bytes)
-            .map_err(|error| placement.failed(format!("load {}", path.display()), error))?;
+            .map_err(failed)?;
         drop(turn);
         Ok(Self {
             contract: model.rcnn_facts()?.contract.clone(),
