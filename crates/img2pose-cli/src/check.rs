@@ -12,7 +12,7 @@ use img2pose::runtime;
 use img2pose::whole::{Images, Outputs, WholeModel};
 use img2pose::{Detector, DetectorOptions, ExecutionProvider, Face, Model, Selection};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output;
 
 /// Width and height in pixels of the frame that the detector gets.
@@ -36,6 +36,14 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<()> {
+        let path = self.model.clone();
+        self.judge().map_err(|error| match error {
+            Error::Detector(source @ img2pose::Error::Inference { .. }) => Error::DoesNotRun { path, source },
+            other => other,
+        })
+    }
+
+    fn judge(self) -> Result<()> {
         let started = Instant::now();
         let mut cut_points = [PROPOSALS, PROPOSAL_FRAMES, CLASS_SCORES]
             .map(str::to_owned)

@@ -1,6 +1,8 @@
 //! Why a command failed, in sentences for the user.
 
-use img2pose::text::printable;
+use std::path::PathBuf;
+
+use img2pose::text::{printable, shown};
 
 /// Result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -14,6 +16,17 @@ pub enum Error {
     /// A model does not keep the contract, or does not run.
     #[error(transparent)]
     Detector(#[from] img2pose::Error),
+    /// A model fails in ONNX Runtime.
+    #[error(
+        "{} does not run: {source}. Unless the machine is short of memory, make the model anew (img2pose convert), or get it again",
+        shown(path)
+    )]
+    DoesNotRun {
+        /// The file.
+        path: PathBuf,
+        /// What ONNX Runtime says.
+        source: img2pose::Error,
+    },
     /// The options of a command contradict one another.
     #[error("{}", printable(.0))]
     Usage(String),

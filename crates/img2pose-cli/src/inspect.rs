@@ -18,6 +18,9 @@ use crate::error::Result;
 use crate::output;
 
 /// Say what a checkpoint or a model is
+///
+/// It ends with 0 for every file that it can read, also where it says that a model is not usable: `img2pose check` judges, and
+/// ends with 1 then.
 #[derive(Args)]
 pub struct Inspect {
     /// Checkpoint (.pth, .safetensors) or model (.onnx)

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use img2pose_export::contract::METADATA_KEY;
-use img2pose_onnx::ModelProto;
+use img2pose_onnx::{ModelProto, NodeProto};
 use prost::Message;
 
 use crate::hostile::limited;
@@ -57,6 +57,74 @@ fn check_refuses_what_the_element_refuses() {
     with(&|json| json["pose_stddev"] = serde_json::json!([1e30, 1, 1, 1, 1, 1])).refused(&["pose_stddev"]);
     with(&|json| json["min_size"] = 0.into()).refused(&["min_size"]);
     with(&|json| json["proposals"]["post_nms_top_n"] = 100_000.into()).refused(&["post_nms_top_n"]);
+}
+
+/// ONNX Runtime wrote lines of its own, with colours, beside the error.
+#[test]
+fn a_model_that_fails_while_it_runs_is_refused_in_one_line() {
+    let folder = Folder::new();
+    let mut model = model(&folder);
+    let graph = model.graph.as_mut().unwrap();
+    // In place of a Relu: a tensor is reshaped to more numbers than it has, which ONNX Runtime sees when it runs.
+    let relu = graph
+        .node
+        .iter_mut()
+        .find(|node| node.op_type() == "Relu")
+        .unwrap();
+    let (from, to) = (relu.input[0].clone(), relu.output[0].clone());
+    let of = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: Some(op.to_owned()),
+        input: inputs.iter().map(|&name| name.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    };
+    let nodes = [
+        of("Shape", &[&from], "odd_shape"),
+        of("Add", &["odd_shape", "odd_shape"], "odd_size"),
+        of("Reshape", &[&from, "odd_size"], &to),
+    ];
+    let at = graph
+        .node
+        .iter()
+        .position(|node| node.output.contains(&to))
+        .unwrap();
+    graph.node.splice(at..=at, nodes);
+    let path = folder.path("fails.onnx");
+    write(&path, &model);
+    let ran = run(&["check", text(&path)]);
+    assert_eq!((ran.code, ran.stderr.lines().count()), (1, 1), "{}", ran.stderr);
+    let begin = format!("error: {} does not run: ONNX Runtime failed to ", path.display());
+    assert!(ran.stderr.starts_with(&begin), "{}", ran.stderr);
+    for part in ["node Reshape", "img2pose convert"] {
+        assert!(ran.stderr.contains(part), "no '{part}' in: {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains(".cc:"), "{}", ran.stderr);
+}
+
+/// It says what a file is, and `check` judges it; its help says so.
+#[test]
+fn inspect_of_an_unusable_model_ends_well_and_its_help_names_check() {
+    let folder = Folder::new();
+    let mut model = model(&folder);
+    let entry = &mut model.metadata_props[0];
+    let mut json: serde_json::Value = serde_json::from_str(entry.value()).unwrap();
+    json["min_size"] = (-1).into();
+    entry.value = Some(json.to_string());
+    let path = folder.path("unusable.onnx");
+    write(&path, &model);
+    let ran = run(&["inspect", text(&path)]);
+    assert!(
+        ran.succeeded().stdout.contains("not a usable img2pose model"),
+        "{}",
+        ran.stdout
+    );
+    run(&["check", text(&path)]).refused(&["not a usable img2pose model"]);
+    let help = run(&["inspect", "--help"]);
+    assert!(
+        help.succeeded().stdout.contains("img2pose check"),
+        "{}",
+        help.stdout
+    );
 }
 
 #[test]
