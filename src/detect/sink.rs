@@ -189,8 +189,10 @@ impl Img2PoseDetect {
                     continue;
                 }
                 let Some(format) = state.incoming.format().cloned() else {
+                    // Before a flush can come in between, in which nothing is posted.
+                    let first = state.reject_frame();
                     drop(state);
-                    self.end_on_frame(video::without_caps);
+                    self.end_on_frame(first, video::without_caps);
                     return Err(gst::FlowError::NotNegotiated);
                 };
                 let running_time = state.incoming.running_time(buffer);
@@ -239,7 +241,8 @@ impl Img2PoseDetect {
 
     /// Ends the stream because of a frame that cannot be read. What is queued before it still leaves.
     fn fail_on_frame(&self, buffer: &gst::Buffer, cause: &str) -> gst::FlowError {
-        self.end_on_frame(|| {
+        let first = self.stream.lock().reject_frame();
+        self.end_on_frame(first, || {
             gst::error_msg!(
                 gst::StreamError::Failed,
                 ("cannot read the frame at {}: {cause}", buffer.pts().display()),
@@ -249,10 +252,9 @@ impl Img2PoseDetect {
         gst::FlowError::Error
     }
 
-    /// Ends the stream because of a frame, and posts an error, unless one was posted for this stream. What is queued before
-    /// the frame still leaves.
-    fn end_on_frame(&self, error: impl FnOnce() -> gst::ErrorMessage) {
-        let first = self.stream.lock().reject_frame();
+    /// Ends the stream because of a frame that was rejected, and posts an error if it is the `first` of this stream. What is queued
+    /// before the frame still leaves.
+    fn end_on_frame(&self, first: bool, error: impl FnOnce() -> gst::ErrorMessage) {
         self.close_batch("a bad frame");
         if first {
             self.post_error_message(error());
