@@ -68,7 +68,7 @@ step 'auditwheel'
 exclude=()
 for library in "${LIBRARIES[@]}"; do exclude+=(--exclude "lib$library.so.0"); done
 # It names the wheel after the oldest system that it runs on, and would copy libraries into it: none but GStreamer's may be missing.
-auditwheel repair --plat "manylinux_${GLIBC/./_}_$machine" "${exclude[@]}" --wheel-dir "$work/repaired" "${made[0]}" >&2 ||
+"$tools/bin/python" -m auditwheel repair --plat "manylinux_${GLIBC/./_}_$machine" "${exclude[@]}" --wheel-dir "$work/repaired" "${made[0]}" >&2 ||
     die "the wheel does not run on every system with glibc $GLIBC; see the lines above"
 wheel=("$work"/repaired/*.whl)
 "$tools/bin/python" - "${wheel[0]}" <<'PYTHON'
