@@ -60,6 +60,15 @@ check 'clip, 8 bits: and nothing else' faces only "$results/woman_int8/faces.jso
 check 'no_face, 8 bits: runs' demo no_face.mp4 8 no_face_int8 "${int8[@]}"
 check 'no_face, 8 bits: no face' faces none "$results/no_face_int8/faces.jsonl"
 
+# In 8 bits, which is how it is worth most.
+pair=(--no-video --model "$ROOT/models/img2pose-pair-int8.onnx")
+check 'clip, pair: runs' demo WolfgangLanger_Pexels.mp4 8 woman_pair "${pair[@]}"
+check 'clip, pair: the face is found' faces found "$results/woman_pair/faces.jsonl" --share 0.99
+check 'clip, pair: and nothing else' faces only "$results/woman_pair/faces.jsonl"
+check 'clip, pair: poses are plausible' faces plausible "$results/woman_pair/faces.jsonl"
+check 'no_face, pair: runs' demo no_face.mp4 8 no_face_pair "${pair[@]}"
+check 'no_face, pair: no face' faces none "$results/no_face_pair/faces.jsonl"
+
 check 'no_face: runs' demo no_face.mp4 8 no_face --no-video
 check 'no_face: one line for each frame' faces count "$results/no_face/faces.jsonl" --exactly 96
 check 'no_face: no face' faces none "$results/no_face/faces.jsonl"
