@@ -209,6 +209,10 @@ impl<'a> Running<'a> {
             }
             self.look_at_messages();
             if self.failure.is_some() {
+                if !self.is_decoded() {
+                    // No frame is on its way.
+                    break;
+                }
                 if deadline.is_none() {
                     deadline = Some(Instant::now() + GRACE);
                     self.let_out();
@@ -285,10 +289,16 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Whether the source has given a video.
+    fn is_decoded(&self) -> bool {
+        let sink = self.convert.static_pad("sink");
+        sink.is_some_and(|pad| pad.is_linked())
+    }
+
     /// What the user is told when an element says that it has failed.
     fn failed(&self, element: &str, message: &str) -> Error {
         let name = self.source.name.clone();
-        let is_decoded = self.convert.static_pad("sink").is_some_and(|pad| pad.is_linked());
+        let is_decoded = self.is_decoded();
         match self.source.kind {
             Kind::Camera if !is_decoded => Error::Usage(format!(
                 "{name} gives no picture: is it a camera, and does no other program use it? ({message})"
@@ -370,6 +380,16 @@ fn add_source(pipeline: &gst::Pipeline, source: &Source, convert: &gst::Element)
         }
     };
     let convert = convert.downgrade();
+    decode.connect_no_more_pads({
+        let convert = convert.clone();
+        move |decode| {
+            let sink = convert.upgrade().and_then(|convert| convert.static_pad("sink"));
+            if sink.is_some_and(|sink| !sink.is_linked()) {
+                // Whoever reads a file of sound may end in silence, and what waits for pictures would wait for ever.
+                gst::element_error!(decode, gst::StreamError::WrongType, ("there is no video in it"));
+            }
+        }
+    });
     decode.connect_pad_added(move |_, pad| {
         let Some(sink) = convert.upgrade().and_then(|convert| convert.static_pad("sink")) else {
             return;
